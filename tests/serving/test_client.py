@@ -1,0 +1,228 @@
+"""The client against a running server, and the pictures that it sends."""
+
+import io
+import socket
+import threading
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tiny_export
+import uvicorn
+from PIL import Image
+
+from tfstyle.serving import rest
+from tfstyle.serving.client import Client, ServerError, picture_bytes
+
+EXIF_ROTATE_90 = 6
+RED, BLUE = (255, 0, 0), (0, 0, 255)
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory):
+    app = rest.make_app(
+        tiny_export.write_tiny_export(tmp_path_factory.mktemp("export"))
+    )
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
+    thread = threading.Thread(target=server.run, args=([listener],))
+    thread.start()
+    yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    server.should_exit = True
+    thread.join()
+
+
+@pytest.fixture
+def client(url):
+    return Client(url, timeout=30)
+
+
+def encode(image, encoding, **options):
+    buffer = io.BytesIO()
+    image.save(buffer, encoding, **options)
+    return buffer.getvalue()
+
+
+def rotated_jpeg(size=(16, 8)):
+    exif = Image.Exif()
+    exif[0x0112] = EXIF_ROTATE_90
+    return encode(Image.new("RGB", size, RED), "JPEG", exif=exif)
+
+
+def open_picture(data):
+    return Image.open(io.BytesIO(data))
+
+
+def test_outputs_are_arrays_of_the_signatures_types(client):
+    outputs = client.predict("pair", {"a": np.ones([2, 2]), "seed": [2**62 + 1, 0]})
+
+    assert outputs["sum"].dtype == np.float32
+    assert outputs["seed"].tolist() == [2**62 + 1, 0]
+    np.testing.assert_array_equal(outputs["sum"], [2, 2])
+
+
+def test_a_single_output_has_its_name_back(client):
+    np.testing.assert_array_equal(client.predict("line", {"x": [1.0]})["y"], [2.5])
+
+
+def test_a_version_and_a_signature_can_be_chosen(client):
+    first = client.predict("line", {"x": np.float32([1])}, version=1)
+    twice = client.predict("pair", {"seed": [3]}, signature_name="twice")
+
+    assert first["y"].tolist() == [1.5]
+    assert twice["twice"].tolist() == [3, 3]
+
+
+def test_status_gives_each_versions_state(client):
+    assert client.status("line") == {1: "AVAILABLE", 2: "AVAILABLE"}
+
+
+def test_a_refusal_carries_the_servers_text_and_status(client):
+    with pytest.raises(ServerError, match="Latest\\(nobody\\)") as caught:
+        client.predict("nobody", {"x": [1]})
+
+    assert caught.value.status == 404
+
+
+def test_no_server_is_a_clear_error():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+
+    with pytest.raises(ServerError, match="no answer from .*python -m tfstyle.serve"):
+        Client(f"127.0.0.1:{port}").status("line")
+
+
+def test_a_server_of_this_machine_is_called_past_a_proxy(url, monkeypatch):
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+
+    assert Client(url).status("line")
+
+
+def test_a_transferred_picture_has_the_contents_size_and_the_styles_color(client):
+    image = client.transfer_style(Image.new("RGB", (5, 4)), Image.new("L", (2, 2), 9))
+
+    assert (image.size, image.getpixel((0, 0))) == ((5, 4), (9, 9, 9))
+
+
+def test_encoded_styles_keep_their_order_over_several_requests(client):
+    client.batch_size = 2
+    grays = [Image.new("RGB", (2, 2), (51 * i,) * 3) for i in range(5)]
+
+    codes = client.encode_style(grays)
+
+    np.testing.assert_allclose(codes["style"][:, 0], np.arange(5) / 5, atol=1e-6)
+    assert codes["nearest_artists"].tolist() == [["ann", "bob"]] * 5
+    assert codes["nearest_distances"].shape == (5, 2)
+
+
+def test_content_is_encoded_from_the_upright_picture(client, tmp_path):
+    path = tmp_path / "photo.jpg"
+    path.write_bytes(rotated_jpeg(size=(16, 8)))
+
+    # Height, width: lying 8 x 16 in the file, standing 16 x 8 for the eye.
+    assert client.encode_content([path]).tolist() == [[16, 8]]
+
+
+def test_one_picture_instead_of_a_list_is_refused(client):
+    with pytest.raises(TypeError, match="got 'photo.jpg'"):
+        client.encode_content("photo.jpg")
+
+
+def test_generated_pictures_follow_style_content_and_seed(client):
+    client.batch_size = 2
+    styles = [[0, i / 255, 1] for i in range(3)]
+
+    images = client.generate(styles, [4, 6], seed=[7, 8, 9])
+
+    assert [image.size for image in images] == [(6, 4)] * 3
+    colors = [image.getpixel((0, 0)) for image in images]
+    assert colors == [(7, 0, 255), (8, 1, 255), (9, 2, 255)]
+
+
+def test_one_seed_serves_all_pictures(client):
+    images = client.generate([[0, 0, 0], [0, 1, 0]], [[1, 1], [1, 1]], seed=5)
+
+    assert [image.getpixel((0, 0))[0] for image in images] == [5, 5]
+
+
+@pytest.mark.parametrize("encoding", ["JPEG", "PNG", "BMP"])
+def test_pictures_that_servers_decode_pass_unchanged(encoding, tmp_path):
+    data = encode(Image.new("RGB", (3, 2), RED), encoding)
+    (tmp_path / "picture").write_bytes(data)
+
+    assert picture_bytes(data) == data
+    assert picture_bytes(tmp_path / "picture") == data
+
+
+def test_a_rotated_jpeg_is_a_jpeg_again_upright_and_without_rotation():
+    with open_picture(picture_bytes(rotated_jpeg(size=(16, 8)))) as image:
+        assert (image.format, image.size) == ("JPEG", (8, 16))
+        assert not image.getexif().get(0x0112)
+
+
+def test_a_rotated_png_is_turned_upright():
+    exif = Image.Exif()
+    exif[0x0112] = EXIF_ROTATE_90
+    data = encode(Image.new("RGB", (4, 2)), "PNG", exif=exif)
+
+    with open_picture(picture_bytes(data)) as image:
+        assert (image.format, image.size) == ("PNG", (2, 4))
+
+
+@pytest.mark.parametrize("encoding", ["WEBP", "TIFF", "GIF"])
+def test_other_formats_become_png_that_tensorflow_decodes(encoding):
+    data = encode(
+        Image.new("RGB", (3, 2), RED),
+        encoding,
+        **({"lossless": True} if encoding == "WEBP" else {}),
+    )
+
+    pixels = tf.io.decode_png(picture_bytes(data), channels=3).numpy()
+
+    assert pixels.shape == (2, 3, 3)
+    assert (pixels == RED).all()
+
+
+def test_a_palette_bmp_is_converted_because_tensorflow_misreads_it():
+    data = encode(Image.new("RGB", (4, 4), BLUE).quantize(4), "BMP")
+
+    pixels = tf.io.decode_image(picture_bytes(data), channels=3).numpy()
+
+    assert (pixels == BLUE).all()
+
+
+def test_of_an_animation_the_first_frame_is_taken():
+    frames = [Image.new("RGB", (2, 2), color) for color in (RED, BLUE)]
+    data = encode(frames[0], "GIF", save_all=True, append_images=frames[1:])
+
+    with open_picture(picture_bytes(data)) as image:
+        assert image.convert("RGB").getpixel((0, 0)) == RED
+
+
+def test_transparency_is_kept_for_the_server_to_composite():
+    data = encode(Image.new("RGBA", (2, 2), (255, 0, 0, 128)), "WEBP", lossless=True)
+
+    with open_picture(picture_bytes(data)) as image:
+        assert (image.mode, image.getpixel((0, 0))) == ("RGBA", (255, 0, 0, 128))
+
+
+def test_sixteen_bits_are_scaled_not_clipped():
+    gray = Image.fromarray(np.full([2, 2], 0x8000, np.uint16))
+
+    pixels = tf.io.decode_png(picture_bytes(encode(gray, "TIFF"))).numpy()
+
+    assert (pixels == 0x80).all()
+
+
+def test_cmyk_becomes_rgb():
+    data = encode(Image.new("CMYK", (2, 2), (0, 255, 255, 0)), "TIFF")
+
+    with open_picture(picture_bytes(data)) as image:
+        assert (image.mode, image.getpixel((0, 0))) == ("RGB", RED)
+
+
+def test_an_unreadable_picture_is_named(tmp_path):
+    (tmp_path / "notes.txt").write_text("no picture")
+
+    with pytest.raises(ValueError, match=r"notes\.txt: cannot be read as a picture"):
+        picture_bytes(tmp_path / "notes.txt")

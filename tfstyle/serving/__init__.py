@@ -1,0 +1,1 @@
+"""SavedModels with named signatures, and servers and clients for them."""
