@@ -1,0 +1,39 @@
+"""Records that tests of all rooms share, made once per session by the real library."""
+
+import pathlib
+
+import pytest
+
+from tfstyle.data import records, splits
+from tfstyle.data.pictures import Conversion
+
+PORTRAITS = pathlib.Path(__file__).parent / "pictures" / "portraits-64"
+
+
+@pytest.fixture(scope="session")
+def portraits_dir() -> str:
+    """The pictures that ship with tfstyle: 12 artists x 60, 64x64."""
+    return str(PORTRAITS)
+
+
+@pytest.fixture(scope="session")
+def portraits_records(tmp_path_factory) -> records.Dataset:
+    """All of them at 64x64: per artist 50 train and 10 test pictures."""
+    sources, _ = splits.scan_artist_folders(str(PORTRAITS))
+    folder = tmp_path_factory.mktemp("portraits") / "records"
+    return records.write_dataset(str(folder), sources, Conversion(64))
+
+
+@pytest.fixture(scope="session")
+def small_records(tmp_path_factory) -> records.Dataset:
+    """3 artists x 24 pictures at 32x32 in two shards: per artist 20 train, 4 test."""
+    sources, _ = splits.scan_artist_folders(str(PORTRAITS))
+    artists = sorted({source.artist for source in sources})[:3]
+    few = [
+        source
+        for artist in artists
+        for source in [s for s in sources if s.artist == artist][:24]
+    ]
+    rule = splits.SplitRule(min_images_per_artist=20, min_test_images=4)
+    folder = tmp_path_factory.mktemp("small") / "records"
+    return records.write_dataset(str(folder), few, Conversion(32), rule, num_shards=2)

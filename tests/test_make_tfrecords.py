@@ -1,0 +1,221 @@
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tfstyle.data import records
+
+TOOL = pathlib.Path(__file__).parents[1] / "tools" / "make_tfrecords.py"
+SMALL = ("--image_size=8", "--min_images_per_artist=4", "--min_test_images=1")
+
+
+def run(input_dir, output_dir, *flags) -> subprocess.CompletedProcess:
+    command = [sys.executable, str(TOOL), *flags]
+    command += [f"--input_dir={input_dir}", f"--output_dir={output_dir}"]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+
+
+def make_pictures(folder, artists, count=6, size=8) -> pathlib.Path:
+    for artist in artists:
+        os.makedirs(folder / artist, exist_ok=True)
+        generator = np.random.default_rng(list(artist.encode()))
+        for i in range(count):
+            values = generator.integers(0, 256, [size, size, 3], np.uint8)
+            Image.fromarray(values).save(folder / artist / f"{i}.png")
+    return folder
+
+
+@pytest.fixture
+def few(tmp_path) -> pathlib.Path:
+    """Two artists with 6 pictures of 8x8 pixels."""
+    return make_pictures(tmp_path / "pictures", ["a", "b"])
+
+
+def assert_refused(result, output_dir, *words):
+    """Check for exit code 1, one line that has `words`, and nothing written."""
+    lines = [line for line in result.stderr.splitlines() if "error:" in line]
+    assert result.returncode == 1, result.stderr
+    assert len(lines) == 1 and "Traceback" not in result.stderr, result.stderr
+    assert all(word in lines[0] for word in words), lines[0]
+    assert not os.path.exists(output_dir)
+
+
+def test_the_shipped_portraits_become_records(portraits_dir, tmp_path):
+    out = tmp_path / "records"
+    result = run(portraits_dir, out, "--image_size=64")
+    assert result.returncode == 0, result.stderr
+    assert "artists   12" in result.stdout
+    assert "train     600 pictures" in result.stdout
+    assert "test      120 pictures" in result.stdout
+    assert (
+        "python -m tfstyle.train --gin_file=gin/metric.gin"
+        f" --records_dir={out}" in result.stdout
+    )
+    dataset = records.read_dataset(str(out))
+    assert dataset.settings["format"] == "png" and dataset.image_size == 64
+
+    again = run(portraits_dir, out, "--image_size=64")
+    assert again.returncode == 0
+    assert "is up to date" in again.stdout
+
+
+def test_other_records_are_replaced_only_when_asked(few, small_records, tmp_path):
+    out = pathlib.Path(shutil.copytree(small_records.records_dir, tmp_path / "out"))
+    result = run(few, out, *SMALL)
+    assert result.returncode == 1
+    assert "other pictures or settings" in result.stderr
+    assert "--overwrite" in result.stderr
+    assert records.read_dataset(str(out)).digest == small_records.digest
+
+    result = run(few, out, *SMALL, "--overwrite")
+    assert result.returncode == 0, result.stderr
+    assert records.read_dataset(str(out)).num_examples("train", "test") == 12
+
+
+def test_flags_reach_the_records(few, tmp_path):
+    make_pictures(few, ["c", "d"])
+    (tmp_path / "leave_out").write_text("# asked on Monday\nd\nnobody\n")
+    result = run(
+        few,
+        tmp_path / "out",
+        "--image_size=16",
+        "--min_images_per_artist=4",
+        "--min_test_images=2",
+        "--holdout_artists=1",
+        f"--exclude_artists={tmp_path / 'leave_out'}",
+        "--fit=pad",
+        "--background=#204060",
+        "--format=jpeg",
+        "--num_shards=2",
+    )
+    assert result.returncode == 0, result.stderr
+    assert "names 'nobody', which has no folder" in result.stdout
+    assert "artists   2 + 1 held out" in result.stdout
+    assert "6 excluded_artist" in result.stdout
+    dataset = records.read_dataset(str(tmp_path / "out"))
+    assert (dataset.fit, dataset.background) == ("pad", "#204060")
+    assert dataset.settings["format"] == "jpeg"
+    assert dataset.settings["min_size"] == 4  # a quarter of the size
+    assert [shard.examples for shard in dataset.shards["holdout"]] == [3, 3]
+    names = {a.name for a in (*dataset.artists, *dataset.holdout_artists)}
+    assert names == {"a", "b", "c"}
+
+
+def test_help_explains_the_flags_without_loading_tensorflow():
+    result = subprocess.run(
+        [sys.executable, "-X", "importtime", str(TOOL), "--help"],
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0
+    assert "tfstyle.command" in result.stderr and "tensorflow" not in result.stderr
+    for flag in ("input_dir", "output_dir", "image_size", "fit", "seed"):
+        assert f"--{flag}:" in result.stdout
+
+
+@pytest.mark.parametrize(
+    "flags, words",
+    [
+        ((), ["no artist has 50", "the most is 6", "lower --min_images_per_artist"]),
+        (SMALL[:2], ["more than 10", "the most is 6", "lower --min_test_images"]),
+        ((*SMALL, "--image_size=64"), ["too_small: 8x8, needs 16x16", "first 2 "]),
+        ((*SMALL, "--background=whitish"), ["--background=whitish is no color"]),
+        ((*SMALL, "--holdout_artists=1"), ["1 artist left", "--holdout_artists"]),
+        ((*SMALL, "--holdout_artists=1.5"), ["got 1.5"]),
+        ((*SMALL, "--exclude_artists=none.txt"), ["none.txt: No such file"]),
+    ],
+)
+def test_settings_that_cannot_work_say_which_flag_to_change(
+    few, tmp_path, flags, words
+):
+    assert_refused(run(few, tmp_path / "out", *flags), tmp_path / "out", *words)
+
+
+def test_a_missing_input_folder_is_named(tmp_path):
+    result = run(tmp_path / "none", tmp_path / "out")
+    assert_refused(result, tmp_path / "out", f"{tmp_path}/none is not a folder")
+
+
+def test_an_empty_input_folder_is_named(tmp_path):
+    (tmp_path / "in").mkdir()
+    result = run(tmp_path / "in", tmp_path / "out")
+    assert_refused(result, tmp_path / "out", "holds no folders", "ARTIST/picture.png")
+
+
+def test_pictures_without_artist_folders_are_explained(few, tmp_path):
+    result = run(few / "a", tmp_path / "out")
+    words = ["holds 6 pictures but no folders", "ARTIST/picture.png"]
+    assert_refused(result, tmp_path / "out", *words)
+
+
+def test_artist_folders_without_pictures_are_explained(tmp_path):
+    (tmp_path / "in" / "a").mkdir(parents=True)
+    (tmp_path / "in" / "a" / "notes.txt").write_text("notes")
+    result = run(tmp_path / "in", tmp_path / "out")
+    assert_refused(result, tmp_path / "out", "hold no pictures", "1 other")
+
+
+def test_one_artist_is_not_enough(few, tmp_path):
+    (few / "b").rename(tmp_path / "elsewhere")
+    result = run(few, tmp_path / "out", *SMALL)
+    assert_refused(result, tmp_path / "out", "1 artist left", "(a, 6 pictures)")
+
+
+def test_unreadable_pictures_name_the_first_one(few, tmp_path):
+    for path in few.glob("*/*.png"):
+        path.write_bytes(b"")
+    result = run(few, tmp_path / "out", *SMALL)
+    words = ["2 not_a_picture", "--max_skipped_fraction=0.1", "a/0.png"]
+    assert_refused(result, tmp_path / "out", *words)
+
+
+def test_records_inside_the_pictures_are_refused(few):
+    result = run(few, few / "records", *SMALL)
+    assert_refused(result, few / "records", "is inside --input_dir")
+
+
+def test_a_folder_of_something_else_is_left_alone(few, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "thesis.tex").write_text("precious")
+    result = run(few, tmp_path / "out", *SMALL)
+    assert result.returncode == 1
+    assert "holds something else (thesis.tex)" in result.stderr
+    assert os.listdir(tmp_path / "out") == ["thesis.tex"]
+
+
+def test_an_output_folder_that_is_a_file_is_named(few, tmp_path):
+    (tmp_path / "out").write_text("")
+    result = run(few, tmp_path / "out", *SMALL)
+    assert result.returncode == 1
+    assert f"cannot write to {tmp_path}/out" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("num_workers", [1, 2])
+def test_an_interrupt_leaves_nothing_behind(tmp_path, num_workers):
+    few = make_pictures(tmp_path / "pictures", ["a", "b"], count=150, size=400)
+    out = tmp_path / "out"
+    process = subprocess.Popen(
+        [sys.executable, str(TOOL), f"--input_dir={few}", f"--output_dir={out}"]
+        + ["--image_size=8", f"--num_workers={num_workers}"],
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    deadline = time.monotonic() + 30
+    while not (out / ".partial" / "spool").exists():
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.01)
+    # As a terminal does it: the workers get the signal too.
+    os.killpg(process.pid, signal.SIGINT)
+    _, stderr = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "interrupted" in stderr and "Traceback" not in stderr
+    assert not out.exists()

@@ -1,0 +1,1 @@
+"""Pictures to batches: records, color, input pipeline."""
