@@ -1,0 +1,1 @@
+"""Layers, networks, objectives and the four training stages."""

@@ -1,0 +1,271 @@
+"""The generator stage: a GAN conditioned on style and content (section 4)."""
+
+import gin
+import tensorflow as tf
+
+from tfstyle.modeling import networks, objectives
+from tfstyle.modeling.optimizers import rmsprop
+from tfstyle.modeling.stage import Stage
+
+# Section 5.2: style, content and unconditioned dimensions together.
+CODE_DIMS = 512
+
+
+class ConditionalGAN(Stage):
+    """G, the discriminators, and the moving average of G that is shown and exported.
+
+    Args:
+        style_encoder: S, frozen, gives normalized pruned codes.
+        content_encoder: Enc, frozen, gives pruned means.
+        generator: G, built.
+        average: a second network like G, to hold its moving average.
+        discriminators: D, built.
+        noise_dims: unconditioned dimensions of G's code.
+        style_weight: lambda_style.
+        content_weight: lambda_content.
+        reconstruction_share: share of each batch that G draws from the codes of real
+            pictures, to be compared with those pictures; 0 in the paper.
+        reconstruction_weight: of their mean squared error over pixels and channels.
+        reconstruction_steps: how many steps at first train G on that error alone.
+    """
+
+    def __init__(
+        self,
+        style_encoder: networks.NormalizedEncoder,
+        content_encoder: networks.NormalizedEncoder,
+        generator: networks.Generator,
+        average: networks.Generator,
+        discriminators: networks.DiscriminatorConsortium,
+        noise_dims: int,
+        style_weight: float = 0.5,
+        content_weight: float = 0.05,
+        reconstruction_share: float = 0.0,
+        reconstruction_weight: float = 0.0,
+        reconstruction_steps: int = 0,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        for frozen in (style_encoder, content_encoder, average):
+            frozen.trainable = False
+        self.style_encoder = style_encoder
+        self.content_encoder = content_encoder
+        self.generator = generator
+        self.average = average
+        self.discriminators = discriminators
+        self.noise_dims = noise_dims
+        self._style_weight = style_weight
+        self._content_weight = content_weight
+        self._reconstruction_share = reconstruction_share
+        self._reconstruction_weight = reconstruction_weight
+        self._reconstruction_steps = reconstruction_steps
+        self._average_from_generator(0.0)
+        self.declare_means(
+            "discriminator_loss",
+            "generator_loss",
+            "style_loss",
+            "content_loss",
+            "reconstruction_error",
+            "real_logit",
+            "fake_logit",
+            "test_reconstruction",
+            "test_style",
+            "test_content",
+        )
+
+    @property
+    def networks(self):
+        return {
+            "generator": self.generator,
+            "generator_average": self.average,
+            "discriminators": self.discriminators,
+        }
+
+    @property
+    def code_dims(self):
+        return [self.style_encoder.dims, self.content_encoder.dims, self.noise_dims]
+
+    @property
+    def parameter_groups(self):
+        return [
+            self.generator.trainable_variables,
+            self.discriminators.trainable_variables,
+        ]
+
+    def phase_ends(self):
+        return [self._reconstruction_steps] if self._reconstruction_steps else []
+
+    def set_phase(self, step: int) -> None:
+        """Choose between the warm start and the whole objective; then trace again."""
+        self._warm_start = step < self._reconstruction_steps
+        self.make_train_function(force=True)
+
+    def compute_gradients(self, images, artist_ids, draws):
+        styles, contents, from_pictures = self._codes(images, draws)
+        noise = draws.normal("noise", self.noise_dims)
+        with tf.GradientTape(persistent=True) as tape:
+            fakes = self.generator([styles, contents, noise], training=True)
+            error = tf.reduce_mean(
+                tf.math.squared_difference(fakes, images), axis=[1, 2, 3]
+            )
+            generator_total = self._reconstruction_weight * from_pictures * error
+            if not self._warm_start:
+                fake_logits = self._logits(fakes, draws, "fake patches")
+                real_logits = self._logits(images, draws, "real patches")
+                adversarial = _mean_over_networks(
+                    [objectives.generator_loss(one) for one in fake_logits]
+                )
+                style_loss = objectives.code_loss(self.style_encoder(fakes), styles)
+                content_loss = objectives.code_loss(
+                    self.content_encoder(fakes), contents
+                )
+                generator_total += (
+                    adversarial
+                    + self._style_weight * style_loss
+                    + self._content_weight * content_loss
+                )
+                discriminator_losses = _mean_over_networks(
+                    [
+                        objectives.discriminator_loss(real, fake)
+                        for real, fake in zip(real_logits, fake_logits, strict=True)
+                    ]
+                )
+                discriminator_loss = tf.reduce_sum(discriminator_losses) / draws.total
+            loss = tf.reduce_sum(generator_total) / draws.total
+        self.record("reconstruction_error", error, from_pictures)
+        gradients = [self.group_gradients(tape, loss, 0)]
+        if self._warm_start:
+            gradients.append(
+                [tf.zeros_like(one) for one in self.discriminators.trainable_variables]
+            )
+            return gradients
+        gradients.append(self.group_gradients(tape, discriminator_loss, 1))
+        self.record("discriminator_loss", discriminator_losses)
+        self.record("generator_loss", adversarial)
+        self.record("style_loss", style_loss)
+        self.record("content_loss", content_loss)
+        self.record("real_logit", _mean_over_networks(real_logits))
+        self.record("fake_logit", _mean_over_networks(fake_logits))
+        return gradients
+
+    def after_update(self):
+        step = tf.cast(self.step, tf.float32)
+        self._average_from_generator(tf.minimum(0.999, step / (9 + step)))
+
+    def evaluation_terms(self, images, artist_ids):
+        styles, contents = self.style_encoder(images), self.content_encoder(images)
+        noise = tf.random.stateless_normal(
+            [tf.shape(images)[0], self.noise_dims], [self._seed, 0]
+        )
+        fakes = self.average([styles, contents, noise])
+        return {
+            "reconstruction": objectives.reconstruction_loss(fakes, images),
+            "style": objectives.code_loss(self.style_encoder(fakes), styles),
+            "content": objectives.code_loss(self.content_encoder(fakes), contents),
+        }
+
+    def _codes(self, images, draws):
+        """Random codes (equation 6), and codes of real pictures for a share of them."""
+        styles = draws.normal("style", self.style_encoder.dims)
+        contents = draws.normal("content", self.content_encoder.dims)
+        share = self._reconstruction_share
+        if not share:
+            return styles, contents, tf.zeros([draws.rows])
+        # Evenly spread over the global batch, so that replicas do not matter.
+        rows = tf.cast(draws.row_indices(), tf.float32)
+        chosen = tf.floor((rows + 1) * share) > tf.floor(rows * share)
+        styles = tf.where(chosen[:, None], self.style_encoder(images), styles)
+        contents = tf.where(chosen[:, None], self.content_encoder(images), contents)
+        return styles, contents, tf.cast(chosen, tf.float32)
+
+    def _logits(self, images, draws, purpose):
+        patches = sum(self.discriminators.patch_counts)
+        offsets = draws.uniform(purpose, patches, 2)
+        return self.discriminators([images, offsets], training=True)
+
+    def _average_from_generator(self, decay) -> None:
+        """Move the average towards G, on every replica alike."""
+
+        def update(strategy):
+            for mean, value in zip(
+                self.average.variables, self.generator.variables, strict=True
+            ):
+                strategy.extended.update(
+                    mean,
+                    lambda mean, value: mean.assign(
+                        decay * mean + (1 - decay) * tf.cast(value, mean.dtype)
+                    ),
+                    args=(value,),
+                )
+
+        if tf.distribute.in_cross_replica_context():
+            update(tf.distribute.get_strategy())
+        else:
+            tf.distribute.get_replica_context().merge_call(update)
+
+
+def _mean_over_networks(values: list[tf.Tensor]) -> tf.Tensor:
+    """Average over patches, then networks: list of [batch, patches] -> [batch]."""
+    return tf.add_n([tf.reduce_mean(one, axis=1) for one in values]) / len(values)
+
+
+@gin.configurable
+def gan(
+    style_encoder: networks.NormalizedEncoder,
+    content_encoder: networks.NormalizedEncoder,
+    image_size: int,
+    seed: int,
+    accumulation_steps: int = 1,
+    code_dims: int = CODE_DIMS,
+    style_weight: float = 0.5,
+    content_weight: float = 0.05,
+    reconstruction_share: float = 0.0,
+    reconstruction_weight: float = 0.0,
+    reconstruction_steps: int = 0,
+    generator_optimizer=rmsprop,
+    discriminator_optimizer=rmsprop,
+) -> tuple[ConditionalGAN, list]:
+    """Build the generator stage and its optimizers (Table 2, third row)."""
+    noise_dims = code_dims - style_encoder.dims - content_encoder.dims
+    if noise_dims < 0:
+        raise ValueError(
+            f"gan.code_dims={code_dims} is less than the {style_encoder.dims} style and"
+            f" {content_encoder.dims} content dimensions together"
+        )
+    codes = [
+        tf.zeros([1, style_encoder.dims]),
+        tf.zeros([1, content_encoder.dims]),
+        tf.zeros([1, noise_dims]),
+    ]
+    generator, average = (networks.generator(image_size) for _ in range(2))
+    generator(codes)
+    average(codes)
+    discriminators = networks.discriminators(image_size)
+    patches = sum(discriminators.patch_counts)
+    discriminators(
+        [tf.zeros([1, image_size, image_size, 3]), tf.zeros([1, patches, 2])]
+    )
+    model = ConditionalGAN(
+        style_encoder,
+        content_encoder,
+        generator,
+        average,
+        discriminators,
+        noise_dims,
+        style_weight=style_weight,
+        content_weight=content_weight,
+        reconstruction_share=reconstruction_share,
+        reconstruction_weight=reconstruction_weight,
+        reconstruction_steps=reconstruction_steps,
+        seed=seed,
+        accumulation_steps=accumulation_steps,
+        settings={
+            "code_dims": code_dims,
+            "style_weight": style_weight,
+            "content_weight": content_weight,
+            "reconstruction_share": reconstruction_share,
+            "reconstruction_weight": reconstruction_weight,
+            "reconstruction_steps": reconstruction_steps,
+        },
+        name="gan",
+    )
+    return model, [generator_optimizer(), discriminator_optimizer()]

@@ -1,0 +1,116 @@
+"""The content stage: a VAE that is given the style for free (section 4, equation 4)."""
+
+import gin
+import tensorflow as tf
+
+from tfstyle.modeling import networks, objectives
+from tfstyle.modeling.optimizers import rmsprop
+from tfstyle.modeling.stage import Stage
+
+
+class ContentVAE(Stage):
+    """Enc and Dec; Dec also sees the frozen style encoder's code.
+
+    Args:
+        style_encoder: frozen, gives normalized pruned style codes.
+        content_encoder: Enc, built.
+        content_decoder: Dec, built.
+        t: nested dropout's parameter.
+        kl_weight: of the KL divergence against the sum of squares; the paper's is 1.
+    """
+
+    def __init__(
+        self,
+        style_encoder: networks.NormalizedEncoder,
+        content_encoder: networks.ContentEncoder,
+        content_decoder: networks.ContentDecoder,
+        t: float = 0.995,
+        kl_weight: float = 1.0,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.style_encoder = style_encoder
+        self.style_encoder.trainable = False
+        self.content_encoder = content_encoder
+        self.content_decoder = content_decoder
+        self.dims = content_encoder.get_config()["dims"]
+        self._t = t
+        self._kl_weight = kl_weight
+        self.declare_means(
+            "loss", "reconstruction", "kl", "test_reconstruction", "test_kl"
+        )
+
+    @property
+    def networks(self):
+        return {
+            "content_encoder": self.content_encoder,
+            "content_decoder": self.content_decoder,
+        }
+
+    @property
+    def code_dims(self):
+        return [self.style_encoder.dims, self.dims]
+
+    @property
+    def parameter_groups(self):
+        return [
+            self.content_encoder.trainable_variables
+            + self.content_decoder.trainable_variables
+        ]
+
+    def compute_gradients(self, images, artist_ids, draws):
+        styles = self.style_encoder(images, training=False)
+        lengths = draws.prefix_lengths("prefix", self.dims, self._t)
+        mask = tf.sequence_mask(lengths, self.dims, tf.float32)
+        noise = draws.normal("reparametrization", self.dims)
+        with tf.GradientTape() as tape:
+            mean, log_variance = self.content_encoder(images, training=True)
+            codes = mean + tf.exp(0.5 * log_variance) * noise
+            decoded = self.content_decoder([styles, codes * mask], training=True)
+            reconstruction = objectives.reconstruction_loss(decoded, images)
+            kl = objectives.kl_divergence(mean, log_variance)
+            losses = reconstruction + self._kl_weight * kl
+            loss = tf.reduce_sum(losses) / draws.total
+        self.record("loss", losses)
+        self.record("reconstruction", reconstruction)
+        self.record("kl", kl)
+        return [self.group_gradients(tape, loss, 0)]
+
+    def evaluation_terms(self, images, artist_ids):
+        mean, log_variance = self.content_encoder(images, training=False)
+        return {
+            "reconstruction": objectives.reconstruction_loss(
+                self.content_decoder([self.style_encoder(images), mean]), images
+            ),
+            "kl": objectives.kl_divergence(mean, log_variance),
+        }
+
+
+@gin.configurable
+def vae(
+    style_encoder: networks.NormalizedEncoder,
+    image_size: int,
+    seed: int,
+    accumulation_steps: int = 1,
+    t: float = 0.995,
+    kl_weight: float = 1.0,
+    optimizer=rmsprop,
+) -> tuple[ContentVAE, list]:
+    """Build the content stage and its optimizers (Table 2, second row)."""
+    encoder = networks.content_encoder()
+    decoder = networks.content_decoder(image_size)
+    encoder(tf.zeros([1, image_size, image_size, 3]))
+    dims = encoder.get_config()["dims"]
+    decoder([tf.zeros([1, style_encoder.dims]), tf.zeros([1, dims])])
+    model = ContentVAE(
+        style_encoder,
+        encoder,
+        decoder,
+        t=t,
+        kl_weight=kl_weight,
+        seed=seed,
+        accumulation_steps=accumulation_steps,
+        settings={"t": t, "kl_weight": kl_weight},
+        name="vae",
+    )
+    return model, [optimizer()]
