@@ -1,0 +1,225 @@
+"""What a stage shows of itself while it trains: test numbers and preview pictures."""
+
+import dataclasses
+import pathlib
+
+import numpy as np
+
+from tfstyle.analysis import metrics, sheets
+from tfstyle.analysis.codes import (
+    collect_codes,
+    decode_codes,
+    encode_pictures,
+)
+from tfstyle.analysis.evaluation import test_split
+from tfstyle.analysis.synthesis import style_by_content_sheet
+from tfstyle.data import input_pipeline, records
+from tfstyle.modeling.gan import ConditionalGAN
+from tfstyle.modeling.metric import ClassifierModel, MetricModel
+from tfstyle.modeling.stage import Stage
+from tfstyle.modeling.vae import ContentVAE
+
+# Pictures in a preview, and works beside each in the style stages' previews.
+PREVIEW_PICTURES = 8
+_NEIGHBOURS = 6
+# Test works that a preview searches, in batches: enough to see, quick at any size.
+_PREVIEW_BATCHES = 32
+
+
+@dataclasses.dataclass(frozen=True)
+class FixedPictures:
+    """The pictures of every preview of a stage, chosen once.
+
+    Args:
+        pictures: uint8 [n, size, size, 3], one per artist as far as there are.
+        artist_ids: int64 [n].
+    """
+
+    pictures: np.ndarray
+    artist_ids: np.ndarray
+
+    @classmethod
+    def choose(cls, dataset: records.Dataset, count: int) -> "FixedPictures":
+        """Take the first test pictures of evenly spread artists, round and round."""
+        split = test_split(dataset)
+        by_artist: dict[int, list[np.ndarray]] = {}
+        artists = len(dataset.artists)
+        order = np.unique(np.linspace(0, artists - 1, count).round().astype(int))
+        rounds = -(-count // len(order))
+        for batch in input_pipeline.eval_batches(dataset, (split,), 32):
+            for picture, artist, mask in zip(
+                batch["image"].numpy(),
+                batch["artist"].numpy(),
+                batch["mask"].numpy(),
+                strict=True,
+            ):
+                found = by_artist.setdefault(int(artist), [])
+                if mask and len(found) < rounds:
+                    found.append(picture)
+            if all(len(by_artist.get(artist, [])) >= rounds for artist in order):
+                break
+        chosen = [
+            (by_artist[artist][number], artist)
+            for number in range(rounds)
+            for artist in order
+            if number < len(by_artist.get(artist, []))
+        ][:count]
+        chosen.sort(key=lambda one: one[1])
+        return cls(
+            np.stack([picture for picture, _ in chosen]),
+            np.array([artist for _, artist in chosen], np.int64),
+        )
+
+
+class Monitor:
+    """Evaluates and previews a stage.
+
+    Args:
+        dataset: the records.
+        previews: folder for preview pictures; it also keeps the fixed inputs.
+        batch_size: of evaluation, global.
+        style_dims: dimensions that will be kept, for the best checkpoint; None for
+            the recommended number.
+        tolerance: see `tfstyle.analysis.metrics.recommended_dims`.
+    """
+
+    def __init__(
+        self,
+        dataset: records.Dataset,
+        previews: pathlib.Path,
+        batch_size: int,
+        style_dims: int | None,
+        tolerance: float,
+    ):
+        self._dataset = dataset
+        self._previews = previews
+        self._batches = input_pipeline.eval_batches(
+            dataset, (test_split(dataset),), batch_size
+        )
+        self._style_dims = style_dims
+        self._tolerance = tolerance
+        self._fixed: FixedPictures | None = None
+
+    @property
+    def test_count(self) -> int:
+        """Pictures that test numbers average."""
+        return self._dataset.num_examples(test_split(self._dataset))
+
+    def evaluate(self, model: Stage) -> tuple[dict[str, float], float | None]:
+        """Compute test numbers and the score by which the best weights are kept."""
+        results = model.evaluate(self._batches, verbose=0, return_dict=True)
+        numbers = {
+            name: value for name, value in results.items() if name.startswith("test_")
+        }
+        if isinstance(model, MetricModel | ClassifierModel):
+            return self._evaluate_style(model, numbers)
+        if isinstance(model, ContentVAE):
+            return numbers, -numbers["test_reconstruction"]
+        return numbers, None
+
+    def preview(self, model: Stage, step: int) -> None:
+        """Write preview pictures named by the step."""
+        if isinstance(model, ContentVAE):
+            sheet = self._reconstructions(model)
+        elif isinstance(model, ConditionalGAN):
+            sheet = self._style_by_content(model)
+        else:
+            sheet = self._nearest_works(model)
+        sheets.write_picture(sheet, self._previews / f"step-{step:07d}.png")
+
+    def _evaluate_style(self, model, numbers):
+        found = collect_codes(model.style_encoder, self._batches)
+        accuracy = style_accuracy(model, found.codes, found.artist_ids)
+        ratio = metrics.variance_ratio(found.codes, found.artist_ids)
+        dims = self._style_dims or metrics.recommended_dims(accuracy, self._tolerance)
+        numbers = {
+            **numbers,
+            f"accuracy_{dims}": float(accuracy[dims - 1]),
+            f"variance_ratio_{dims}": float(ratio[dims - 1]),
+            "recommended_dims": metrics.recommended_dims(accuracy, self._tolerance),
+        }
+        for d in metrics.curve_dims(len(accuracy)):
+            numbers[f"accuracy_{d}"] = float(accuracy[d - 1])
+        return numbers, float(accuracy[dims - 1])
+
+    def _fixed_pictures(self) -> FixedPictures:
+        if self._fixed is None:
+            path = self._previews / "inputs.npz"
+            if path.exists():
+                with np.load(path) as arrays:
+                    self._fixed = FixedPictures(**arrays)
+            else:
+                self._fixed = FixedPictures.choose(self._dataset, PREVIEW_PICTURES)
+                with sheets.replacing(path) as temporary, open(temporary, "wb") as file:
+                    np.savez(file, **dataclasses.asdict(self._fixed))
+        return self._fixed
+
+    def _captions(self, artist_ids) -> list[str]:
+        return [self._dataset.artist_names[artist] for artist in artist_ids]
+
+    def _nearest_works(self, model):
+        """Each fixed picture and the test works nearest to it in style."""
+        fixed = self._fixed_pictures()
+        pictures = []
+        for batch in self._batches.take(_PREVIEW_BATCHES):
+            pictures.append(batch["image"].numpy()[batch["mask"].numpy() > 0])
+        works = np.concatenate(pictures)
+        work_codes = encode_pictures(model.style_encoder, works)
+        rows = []
+        fixed_codes = encode_pictures(model.style_encoder, fixed.pictures)
+        for picture, code in zip(fixed.pictures, fixed_codes, strict=True):
+            order = np.argsort(np.square(work_codes - code).sum(axis=1))
+            others = [k for k in order if not np.array_equal(works[k], picture)]
+            rows.append([picture, *works[others[:_NEIGHBOURS]]])
+        columns = ["picture", *(f"nearest {k + 1}" for k in range(_NEIGHBOURS))]
+        return sheets.picture_grid(
+            rows,
+            row_captions=self._captions(fixed.artist_ids),
+            column_captions=columns[: len(rows[0])],
+            title="nearest test works by style code",
+            column_breaks=[1],
+        )
+
+    def _reconstructions(self, model):
+        fixed = self._fixed_pictures()
+        styles = encode_pictures(model.style_encoder, fixed.pictures)
+        contents = encode_pictures(model.content_encoder, fixed.pictures)
+        rows = [fixed.pictures]
+        captions = ["picture"]
+        for d in (0, 8, 32, model.dims):
+            if d <= model.dims:
+                kept = contents * (np.arange(model.dims) < d)
+                rows.append(decode_codes(model.content_decoder, styles, kept))
+                captions.append(f"{d} content dims")
+        return sheets.picture_grid(
+            rows,
+            row_captions=captions,
+            column_captions=self._captions(fixed.artist_ids),
+            title="test pictures from style and the first content dimensions",
+            row_breaks=[1],
+        )
+
+    def _style_by_content(self, model):
+        fixed = self._fixed_pictures()
+        styles = encode_pictures(model.style_encoder, fixed.pictures)
+        contents = encode_pictures(model.content_encoder, fixed.pictures)
+        noises = np.random.default_rng(0).normal(size=(len(styles), model.noise_dims))
+        return style_by_content_sheet(
+            model.average,
+            (fixed.pictures, styles),
+            (fixed.pictures, contents),
+            noises,
+            self._captions(fixed.artist_ids),
+            "columns: style of the picture above; rows: content of the one at the left",
+        )
+
+
+def style_accuracy(model, codes: np.ndarray, artist_ids: np.ndarray) -> np.ndarray:
+    """Accuracy of a metric or classifier stage by each prefix, float64 [D]."""
+    if isinstance(model, ClassifierModel):
+        logits = model.artist_logits
+        return metrics.prefix_logit_accuracy(
+            codes, logits.kernel.numpy(), logits.bias.numpy(), artist_ids
+        )
+    styles = model.presumed_styles.styles.numpy()
+    return metrics.prefix_accuracy(codes, artist_ids, styles)

@@ -1,0 +1,322 @@
+"""Make pictures of pictures, with captions, and curves: what figures 1 to 7 are.
+
+Files appear complete or not at all; folders are made as needed.
+"""
+
+import contextlib
+import os
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, ScalarFormatter
+from PIL import Image, ImageDraw, ImageFont
+
+Path = str | os.PathLike[str]
+Series = Mapping[str, tuple[Sequence[float], Sequence[float]]]
+
+_SMALLEST_TILE = 96  # pixels: below this captions do not fit and eyes do not see
+_WIDEST_ROW_CAPTION = 2.0  # tiles
+_NARROWEST_TITLE = 480  # pixels that a title may take even over a narrower grid
+_INK, _EDGE, _PAPER = (32, 32, 32), (216, 216, 216), (255, 255, 255)
+
+# Pillow's own font knows ASCII only; accents are dropped by decomposition, and these
+# have no decomposition.
+_PLAIN = str.maketrans("×–—−‘’“”", "x---''\"\"")
+
+
+def picture_grid(
+    images: np.ndarray | Sequence[Sequence[np.ndarray | None]],
+    row_captions: Sequence[str] | None = None,
+    column_captions: Sequence[str] | None = None,
+    title: str | None = None,
+    gap: int = 4,
+    row_breaks: Sequence[int] = (),
+    column_breaks: Sequence[int] = (),
+) -> Image.Image:
+    """Lay pictures out in rows and columns on white.
+
+    Small pictures are enlarged by a whole factor without smoothing, so that a sheet
+    shows exactly the pixels that a network made. Captions too long for their place
+    end in "...".
+
+    Args:
+        images: uint8 [rows, columns, height, width, 3], or nested sequences of
+            uint8 [height, width, 3] with None for a hole.
+        row_captions: a text for each row, at its left.
+        column_captions: a text for each column, above it.
+        title: a line above all.
+        gap: pixels between pictures.
+        row_breaks: rows that start a group, set apart from the row before by a
+            wider gap: `[1]` sets apart a top row of real pictures.
+        column_breaks: likewise for columns.
+
+    Returns:
+        An RGB picture.
+
+    Raises:
+        ValueError: no picture, rows of unequal length, pictures of unequal shape or
+            not uint8, or captions that do not match the rows or columns.
+    """
+    height, width, rows, columns = _checked_grid(images)
+    row_captions = _checked_captions(row_captions, rows, "row")
+    column_captions = _checked_captions(column_captions, columns, "column")
+    scale = -(-_SMALLEST_TILE // min(height, width))
+    height, width = height * scale, width * scale
+
+    # Text grows with the tiles: wide sheets are looked at scaled down.
+    size = max(14, min(height, width) // 10)
+    font, title_font = _font(size), _font(round(1.3 * size))
+    margin, line = size, round(1.5 * size)
+    row_captions = [
+        _shortened(text, font, _WIDEST_ROW_CAPTION * width) for text in row_captions
+    ]
+    column_captions = [_shortened(text, font, width) for text in column_captions]
+
+    left = margin
+    if any(row_captions):
+        left += round(max(map(font.getlength, row_captions))) + size // 2
+    top = margin
+    if title:
+        top += 2 * line
+    if any(column_captions):
+        top += line
+    lefts = _offsets(columns, left, width, gap, column_breaks)
+    tops = _offsets(rows, top, height, gap, row_breaks)
+    sheet_width = lefts[-1] + width + margin
+    sheet_height = tops[-1] + height + margin
+    if title:
+        room = max(sheet_width - 2 * margin, _NARROWEST_TITLE)
+        title = _shortened(title, title_font, room)
+        sheet_width = max(sheet_width, round(title_font.getlength(title)) + 2 * margin)
+
+    sheet = Image.new("RGB", (sheet_width, sheet_height), _PAPER)
+    draw = ImageDraw.Draw(sheet)
+    if title:
+        draw.text((margin, margin), title, _INK, title_font, anchor="la")
+    for x, text in zip(lefts, column_captions, strict=True):
+        middle, above = x + width / 2, top - line * 2 // 3
+        draw.text((middle, above), text, _INK, font, anchor="mm")
+    for y, text in zip(tops, row_captions, strict=True):
+        right, middle = left - size // 2, y + height / 2
+        draw.text((right, middle), text, _INK, font, anchor="rm")
+    for y, row in zip(tops, images, strict=True):
+        for x, image in zip(lefts, row, strict=True):
+            if image is not None:
+                tile = Image.fromarray(np.ascontiguousarray(image))
+                tile = tile.resize((width, height), Image.Resampling.NEAREST)
+                if gap:  # pictures on white would have no edge
+                    edge = (x - 1, y - 1, x + width, y + height)
+                    draw.rectangle(edge, outline=_EDGE)
+                sheet.paste(tile, (x, y))
+    return sheet
+
+
+def group_sheet(
+    groups: np.ndarray | Sequence[Sequence[np.ndarray | None]],
+    captions: Sequence[str],
+    groups_per_row: int,
+    title: str | None = None,
+) -> Image.Image:
+    """Lay out groups of pictures, several groups to a row.
+
+    For figure 6 a group is (picture, reconstruction), for figure 7 (content, result,
+    style), for figures 4 and 5 (-5, 0, 5).
+
+    Args:
+        groups: uint8 [groups, size, height, width, 3], or nested sequences with
+            None for a hole.
+        captions: [size], what each member of a group is.
+        groups_per_row: at least 1.
+        title: a line above all.
+
+    Returns:
+        An RGB picture.
+
+    Raises:
+        ValueError: as for `picture_grid`.
+    """
+    size = len(captions)
+    if any(len(group) != size for group in groups):
+        raise ValueError(f"{size} captions need groups of {size} pictures")
+    across = min(groups_per_row, len(groups))
+    rows = []
+    for first in range(0, len(groups), groups_per_row):
+        row = [image for group in groups[first : first + across] for image in group]
+        rows.append(row + [None] * (across * size - len(row)))
+    return picture_grid(
+        rows,
+        column_captions=list(captions) * across,
+        title=title,
+        column_breaks=range(size, across * size, size),
+    )
+
+
+def write_picture(image: Image.Image, path: Path) -> None:
+    """Write a picture as PNG."""
+    with replacing(path) as temporary:
+        image.save(temporary, format="PNG")
+
+
+def curves(
+    path: Path,
+    series: Series,
+    xlabel: str,
+    ylabel: str,
+    title: str,
+    log_x: bool = True,
+    kept: int | None = None,
+) -> None:
+    """Write one graph as PNG.
+
+    Args:
+        path: of the PNG.
+        series: {label: (x, y)}, x and y of equal length; NaN leaves a gap.
+        xlabel: text under the graph.
+        ylabel: text at its left.
+        title: text above it.
+        log_x: x doubles from mark to mark, as in figure 1.
+        kept: an x to mark as the number of dimensions kept.
+    """
+    figure = Figure(figsize=(6.4, 4.4), layout="constrained")
+    _draw_curves(figure.add_subplot(), series, xlabel, ylabel, title, log_x, kept)
+    _write_figure(figure, path)
+
+
+def figure_1(
+    path: Path,
+    accuracy_series: Series,
+    ratio_series: Series,
+    kept: int | None = None,
+) -> None:
+    """Write figure 1 as PNG: accuracy at the left, variance ratio at the right.
+
+    Args:
+        path: of the PNG.
+        accuracy_series: {method: (dims, accuracy)}.
+        ratio_series: {method: (dims, ratio)}.
+        kept: number of dimensions to mark as kept.
+    """
+    figure = Figure(figsize=(12, 4.4), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    for axes, series, ylabel, title in (
+        (
+            left,
+            accuracy_series,
+            "share of images classified correctly",
+            "Classification accuracy (more is better)",
+        ),
+        (
+            right,
+            ratio_series,
+            "squared distance: within / between artists",
+            "Variance ratio, equation 10 (less is better)",
+        ),
+    ):
+        _draw_curves(axes, series, "style dimensions used", ylabel, title, True, kept)
+    _write_figure(figure, path)
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[str]:
+    """Yield a temporary name beside `path`; what is written there becomes `path`.
+
+    After an exception nothing is left behind and an older `path` stays as it was.
+    """
+    path = os.path.abspath(path)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    temporary = f"{path}.{os.getpid()}.tmp"
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(temporary)
+
+
+def _checked_grid(images) -> tuple[int, int, int, int]:
+    """Return height and width of a picture, rows and columns of the grid."""
+    lengths = {len(row) for row in images}
+    if len(lengths) != 1:
+        raise ValueError(f"rows must be of one length, got {sorted(lengths)}")
+    pictures = [image for row in images for image in row if image is not None]
+    kinds = {(image.shape, str(image.dtype)) for image in pictures}
+    if len(kinds) != 1:
+        raise ValueError(
+            f"pictures must be there and of one shape and type, got {sorted(kinds)}"
+        )
+    (shape, dtype), *_ = kinds
+    if len(shape) != 3 or shape[2] != 3 or not min(shape) or dtype != "uint8":
+        raise ValueError(
+            f"pictures must be uint8 [height, width, 3], got {dtype} {list(shape)}"
+        )
+    return shape[0], shape[1], len(images), lengths.pop()
+
+
+def _checked_captions(
+    captions: Sequence[str] | None, count: int, where: str
+) -> list[str]:
+    if captions is None:
+        return [""] * count
+    if len(captions) != count:
+        raise ValueError(f"{count} {where}s need as many captions, got {len(captions)}")
+    return [str(caption) for caption in captions]
+
+
+def _offsets(
+    count: int, start: int, size: int, gap: int, breaks: Sequence[int]
+) -> list[int]:
+    wide = size // 8 + gap
+    return [
+        start + i * (size + gap) + wide * sum(0 < b <= i for b in breaks)
+        for i in range(count)
+    ]
+
+
+def _font(size: int) -> ImageFont.FreeTypeFont:
+    font = ImageFont.load_default(size)
+    assert isinstance(font, ImageFont.FreeTypeFont), "Pillow was built without FreeType"
+    return font
+
+
+def _shortened(text: str, font: ImageFont.FreeTypeFont, room: float) -> str:
+    decomposed = unicodedata.normalize("NFKD", " ".join(text.translate(_PLAIN).split()))
+    text = "".join(c for c in decomposed if not unicodedata.combining(c))
+    if font.getlength(text) <= room:
+        return text
+    while text and font.getlength(text + "...") > room:
+        text = text[:-1]
+    return text.rstrip() + "..."
+
+
+def _draw_curves(axes, series: Series, xlabel, ylabel, title, log_x, kept) -> None:
+    # Markers and dashes tell curves apart where colours do not: in print, and to eyes
+    # that see few of them. The colours are Okabe and Ito's.
+    styles = [
+        ("#0072b2", "o", "-"),
+        ("#d55e00", "s", "--"),
+        ("#009e73", "^", "-."),
+        ("#cc79a7", "D", ":"),
+    ]
+    for i, (label, (x, y)) in enumerate(series.items()):
+        color, marker, dashes = styles[i % len(styles)]
+        marker = marker if len(x) <= 16 else ""
+        axes.plot(x, y, dashes, color=color, marker=marker, markersize=5, label=label)
+    if kept is not None:
+        axes.axvline(kept, color="0.4", linewidth=1, zorder=1, label=f"kept: {kept}")
+    if log_x:
+        axes.set_xscale("log", base=2)
+        axes.xaxis.set_major_locator(LogLocator(base=2, numticks=20))
+        axes.xaxis.set_major_formatter(ScalarFormatter())
+    axes.set(xlabel=xlabel, ylabel=ylabel, title=title)
+    axes.set_ylim(bottom=0)
+    axes.set_axisbelow(True)
+    axes.grid(color="0.9")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False)
+
+
+def _write_figure(figure: Figure, path: Path) -> None:
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=144)

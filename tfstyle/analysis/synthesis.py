@@ -1,0 +1,67 @@
+"""Sheets of generated pictures that previews and figures share."""
+
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+
+from tfstyle.analysis import sheets
+from tfstyle.analysis.codes import decode_codes
+
+
+def style_by_content_sheet(
+    generator: tf.keras.Model,
+    style_sources: tuple[np.ndarray, np.ndarray],
+    content_sources: tuple[np.ndarray, np.ndarray],
+    noises: np.ndarray,
+    captions: list[str],
+    title: str | None,
+) -> Image.Image:
+    """Draw every content in every style (figure 2), with the sources at the edges.
+
+    Args:
+        generator: G.
+        style_sources: pictures uint8 [s, ..] (shown above) and codes [s, style].
+        content_sources: pictures uint8 [c, ..] (shown left) and codes [c, content].
+        noises: float [c, noise], one per content, so that a row shares it.
+        captions: [s], of the columns.
+        title: above all, if any.
+    """
+    style_pictures, styles = style_sources
+    content_pictures, contents = content_sources
+    made = decode_codes(
+        generator,
+        np.tile(styles, [len(contents), 1]),
+        np.repeat(contents, len(styles), axis=0),
+        np.repeat(noises, len(styles), axis=0),
+    )
+    made = made.reshape(len(contents), len(styles), *made.shape[1:])
+    rows = [[None, *style_pictures]]
+    rows += [
+        [picture, *row] for picture, row in zip(content_pictures, made, strict=True)
+    ]
+    return sheets.picture_grid(
+        rows,
+        column_captions=["", *captions],
+        title=title,
+        row_breaks=[1],
+        column_breaks=[1],
+    )
+
+
+def bilinear_codes(corners: np.ndarray, count: int) -> np.ndarray:
+    """Interpolate between four codes (figure 3, right).
+
+    Args:
+        corners: float [4, dims]: top left, top right, bottom left, bottom right.
+        count: rows and columns, at least 2.
+
+    Returns:
+        float [count * count, dims], row by row; the corners are the given codes.
+    """
+    weights = np.linspace(0, 1, count)
+    across = [
+        left + weights[:, None] * (right - left)
+        for left, right in (corners[:2], corners[2:])
+    ]
+    rows = across[0] + weights[:, None, None] * (across[1] - across[0])
+    return rows.reshape(count * count, -1)
