@@ -49,7 +49,9 @@ def _guarded(main: Callable[[], None], argv: list[str]) -> None:
             )
         main()
     except UserError as error:
-        _fail(f"error: {error}", 1)
+        # gin appends lines about the function that it called.
+        message = str(error).split("\n  In call to configurable")[0]
+        _fail(f"error: {message}", 1)
     except KeyboardInterrupt as interrupt:
         _fail(str(interrupt) or "interrupted", 130)
     except OSError as error:

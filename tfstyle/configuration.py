@@ -1,0 +1,82 @@
+"""Strict gin parsing: a misspelt name stops the command and is told the nearest."""
+
+import difflib
+import inspect
+import pathlib
+import re
+from collections.abc import Callable, Sequence
+
+import gin
+from absl import logging
+
+from tfstyle.command import UserError
+
+
+def parse(
+    files: Sequence[str], bindings: Sequence[str], configurables: Sequence[Callable]
+) -> None:
+    """Parse gin files, then single bindings, which win.
+
+    Includes are looked up from the working directory and each file's own folder.
+
+    Args:
+        files: paths of gin files.
+        bindings: such as `train.steps=100`.
+        configurables: every function that may be bound, for suggestions.
+
+    Raises:
+        UserError: if a file is missing or has an error, or a name is unknown.
+    """
+    for file in files:
+        if not pathlib.Path(file).is_file():
+            raise UserError(f"--gin_file={file}: there is no such file")
+        gin.add_config_file_search_path(str(pathlib.Path(file).resolve().parent))
+    verbosity = logging.get_verbosity()
+    # gin logs an error for each folder in which an included file is not found.
+    logging.set_verbosity(logging.FATAL)
+    try:
+        # Binding one by one lets an error name its binding.
+        gin.parse_config_files_and_bindings(
+            files, [], finalize_config=False, skip_unknown=False
+        )
+        for binding in bindings:
+            gin.parse_config(binding, skip_unknown=False)
+        gin.finalize()
+    except (ValueError, AttributeError, OSError, SyntaxError, RuntimeError) as error:
+        where = ", ".join([*files, *bindings])
+        # gin appends its whole configuration to some messages
+        message = " ".join(str(error).split(" in config string:")[0].split())
+        raise UserError(
+            f"configuration ({where}): {message}{_suggestion(message, configurables)}"
+        ) from None
+    finally:
+        logging.set_verbosity(verbosity)
+
+
+def _suggestion(message: str, configurables: Sequence[Callable]) -> str:
+    """Name what may have been meant by an unknown name in gin's message."""
+    settings = {
+        one.__name__: [
+            name
+            for name in inspect.signature(one).parameters
+            if not name.startswith("_")
+        ]
+        for one in configurables
+    }
+    unknown_name = re.search(
+        r"No configurable matching (?:reference )?'@?([\w.]+)", message
+    )
+    unknown_setting = re.search(
+        r"[Cc]onfigurable '([^']+)' doesn't have a parameter named '([^']+)'", message
+    )
+    if unknown_setting:
+        function = unknown_setting.group(1).split(".")[-1]
+        wanted, choices = unknown_setting.group(2), settings.get(function, [])
+    elif unknown_name:
+        wanted, choices = unknown_name.group(1), list(settings)
+    else:
+        return ""
+    nearest = difflib.get_close_matches(wanted, choices, n=3, cutoff=0.5)
+    if nearest:
+        return f" Did you mean {' or '.join(nearest)}?"
+    return f" Known: {', '.join(choices)}." if choices else ""

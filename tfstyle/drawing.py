@@ -1,0 +1,354 @@
+"""The figures of a run and its report: what `python -m tfstyle.figures` draws."""
+
+import dataclasses
+import pathlib
+
+import numpy as np
+
+from tfstyle import measuring, runs
+from tfstyle.analysis import sheets
+from tfstyle.analysis.codes import decode_codes, encode_pictures
+from tfstyle.analysis.monitoring import FixedPictures
+from tfstyle.analysis.report import Picture, Section, write_report
+from tfstyle.analysis.synthesis import bilinear_codes, style_by_content_sheet
+from tfstyle.data import records
+from tfstyle.modeling.networks import Generator, NormalizedEncoder
+
+# Rows and columns of the sheets.
+_STYLES, _CONTENTS = 8, 6
+_RANDOM_STYLES = 6
+_INTERPOLATION = 7
+_EXAMPLES = 12
+
+
+@dataclasses.dataclass(frozen=True)
+class _Trained:
+    """The generator with its encoders, and real pictures to use them on."""
+
+    generator: Generator
+    style_encoder: NormalizedEncoder
+    content_encoder: NormalizedEncoder
+    artist_means: np.ndarray
+    noise_dims: int
+    fixed: FixedPictures
+    names: list[str]
+    random: np.random.Generator
+
+    def draw(self, styles: np.ndarray, contents: np.ndarray, noise=None) -> np.ndarray:
+        """Generate uint8 pictures [n, ..]; one noise vector serves all by default."""
+        if noise is None:
+            noise = self.random.normal(size=self.noise_dims)
+        noises = np.broadcast_to(noise, [len(styles), self.noise_dims])
+        return decode_codes(self.generator, styles, contents, noises)
+
+    def captions(self, artist_ids) -> list[str]:
+        return [self.names[artist] for artist in artist_ids]
+
+
+def draw_run(run_dir: pathlib.Path, seed: int = 0) -> pathlib.Path:
+    """Draw every figure that the trained stages allow, and the report.
+
+    Args:
+        run_dir: the run.
+        seed: of random codes.
+
+    Returns:
+        Path of the report.
+
+    Raises:
+        UserError: if no stage is trained.
+    """
+    numbers = measuring.read_numbers(run_dir) or measuring.measure_run(run_dir)
+    dataset = runs.load_dataset(run_dir)
+    fixed = FixedPictures.choose(dataset, _EXAMPLES)
+    folder = run_dir / "figures"
+    sections = [_overview(numbers, dataset)]
+    if "style" in numbers:
+        sections.append(_style_section(numbers["style"], folder, run_dir))
+    if "content" in numbers:
+        sections.append(_content_section(numbers, folder, run_dir, fixed, dataset))
+    if "generator" in numbers:
+        trained = _load(run_dir, dataset, fixed, seed)
+        sections += [
+            _generator_section(numbers),
+            _separation_section(trained, folder),
+            _exploration_section(trained, folder),
+            _transfer_section(trained, folder),
+        ]
+    report = run_dir / "report.html"
+    write_report(report, f"tfstyle: {run_dir.name}", sections)
+    return report
+
+
+def _load(run_dir, dataset, fixed, seed) -> _Trained:
+    gan = runs.StageFolder(run_dir, "gan")
+    return _Trained(
+        generator=runs.load_network(gan, "generator_average"),
+        style_encoder=runs.load_style_encoder(run_dir),
+        content_encoder=runs.load_content_encoder(run_dir),
+        artist_means=runs.load_statistics(
+            runs.StageFolder(run_dir, "metric")
+        ).artist_means,
+        noise_dims=gan.read()["code_dims"][2],
+        fixed=fixed,
+        names=dataset.artist_names,
+        random=np.random.default_rng(seed),
+    )
+
+
+def _overview(numbers, dataset: records.Dataset) -> Section:
+    rows: list[list[object]] = [["stage", "steps trained"]]
+    rows += [[stage, steps] for stage, steps in numbers["steps"].items()]
+    return Section(
+        "The collection and the run",
+        f"{numbers['train_pictures']} training and {numbers['test_pictures']} test "
+        f"pictures of {numbers['artists']} artists, {dataset.image_size}x"
+        f"{dataset.image_size} pixels. Test pictures were never trained on, unless a "
+        "section says so.",
+        table=rows,
+    )
+
+
+def _style_section(style, folder, run_dir) -> Section:
+    labels = {"metric": "metric learning", "classifier": "classifier"}
+    measured = {stage: style[stage] for stage in labels if stage in style}
+    sheets.figure_1(
+        folder / "figure_1.png",
+        {labels[k]: (one["dims"], one["accuracy"]) for k, one in measured.items()},
+        {
+            labels[k]: (one["dims"], one["variance_ratio"])
+            for k, one in measured.items()
+        },
+        kept=style.get("kept_dims"),
+    )
+    rows: list[list[object]] = [["style dimensions"]]
+    for stage in measured:
+        rows[0] += [f"{labels[stage]}: accuracy", f"{labels[stage]}: variance ratio"]
+    dims = next(iter(measured.values()))["dims"]
+    for k, d in enumerate(dims):
+        row: list[object] = [d]
+        for one in measured.values():
+            row += [f"{one['accuracy'][k]:.1%}", f"{one['variance_ratio'][k]:.4f}"]
+        rows.append(row)
+    pictures = [
+        Picture(
+            "figures/figure_1.png",
+            "Figure 1. Left: test pictures whose artist is found from the first "
+            "dimensions alone. Right: spread within artists over distance between "
+            "artists (equation 10).",
+        )
+    ]
+    preview = _latest_preview(run_dir, "metric")
+    if preview:
+        pictures.append(
+            Picture(
+                preview,
+                "Each picture at the left with the test pictures nearest to it in the "
+                "style space.",
+            )
+        )
+    return Section(
+        "The style space",
+        "Works by one artist should lie close, works by different artists apart, and "
+        "the first dimensions should matter most. The classifier is the same network "
+        "trained to name the artist.",
+        table=rows,
+        pictures=pictures,
+    )
+
+
+def _content_section(numbers, folder, run_dir, fixed, dataset) -> Section:
+    content = numbers["content"]
+    vae = runs.StageFolder(run_dir, "vae")
+    style_encoder = runs.load_style_encoder(run_dir)
+    encoder = runs.load_network(vae, "content_encoder")
+    decoder = runs.load_network(vae, "content_decoder")
+    styles = encode_pictures(style_encoder, fixed.pictures)
+    means = encode_pictures(encoder, fixed.pictures)
+    kept = means * (np.arange(means.shape[1]) < content["kept_dims"])
+    sheets.write_picture(
+        sheets.picture_grid(
+            np.stack([fixed.pictures, decode_codes(decoder, styles, kept)]),
+            row_captions=["picture", "vae"],
+            column_captions=[dataset.artist_names[one] for one in fixed.artist_ids],
+        ),
+        folder / "vae_reconstructions.png",
+    )
+    sheets.curves(
+        folder / "content_error.png",
+        {
+            "vae": (content["dims"], content["errors"]),
+            "mean picture": (
+                content["dims"],
+                [content["mean_picture_error"]] * len(content["dims"]),
+            ),
+        },
+        xlabel="content dimensions used",
+        ylabel="squared error, scaled Lab",
+        title="Reconstruction error (less is better)",
+        kept=content["kept_dims"],
+    )
+    seen = "unseen" if content["unseen"] else "seen in training"
+    share = content["kept_error"] / content["mean_picture_error"]
+    return Section(
+        "The content code",
+        "A variational autoencoder is given the style for free, so that its own code "
+        f"holds the rest. Its error on test pictures ({seen}) with the kept "
+        f"{content['kept_dims']} dimensions is {share:.0%} of the mean picture's.",
+        pictures=[
+            Picture(
+                "figures/vae_reconstructions.png", "Test pictures and what is rebuilt."
+            ),
+            Picture("figures/content_error.png", "The error by content dimensions."),
+        ],
+    )
+
+
+def _generator_section(numbers) -> Section:
+    generator = numbers["generator"]
+    rows: list[list[object]] = [["measured", "value"]]
+    if "classifier_accuracy" in generator:
+        rows += [
+            [
+                "artist right, by the classifier (never seen by the generator)",
+                f"{generator['classifier_accuracy']:.1%}",
+            ],
+            [
+                "the same for real test pictures",
+                f"{generator['classifier_accuracy_real']:.1%}",
+            ],
+        ]
+    rows += [
+        [
+            "artist right, by the style encoder (trained against)",
+            f"{generator['style_encoder_accuracy']:.1%}",
+        ],
+        ["chance", f"{1 / numbers['artists']:.1%}"],
+        ["error of the style code given back", f"{generator['style_error']:.2f}"],
+        ["error of the content code given back", f"{generator['content_error']:.2f}"],
+        ["error of rebuilt test pictures", f"{generator['reconstruction_error']:.1f}"],
+    ]
+    return Section(
+        "The generator in numbers",
+        f"{generator['generated_pictures']} pictures were generated with the artists' "
+        "mean styles and random contents. A network that took part in the training can "
+        "be fooled; the classifier was trained apart.",
+        table=rows,
+    )
+
+
+def _separation_section(trained: _Trained, folder) -> Section:
+    artists = np.unique(trained.fixed.artist_ids)[:_STYLES]
+    rows = [int(np.argmax(trained.fixed.artist_ids == one)) for one in artists]
+    pictures = trained.fixed.pictures[rows]
+    contents = encode_pictures(trained.content_encoder, pictures)[:_CONTENTS]
+    sheets.write_picture(
+        style_by_content_sheet(
+            trained.generator,
+            (pictures, trained.artist_means[artists]),
+            (pictures[:_CONTENTS], contents),
+            trained.random.normal(size=[len(contents), trained.noise_dims]),
+            trained.captions(artists),
+            None,
+        ),
+        folder / "figure_2_artists.png",
+    )
+    styles = trained.random.normal(size=[_STYLES, trained.style_encoder.dims])
+    contents = trained.random.normal(size=[_CONTENTS, trained.content_encoder.dims])
+    made = trained.draw(
+        np.tile(styles, [_CONTENTS, 1]), np.repeat(contents, _STYLES, axis=0)
+    )
+    sheets.write_picture(
+        sheets.picture_grid(made.reshape(_CONTENTS, _STYLES, *made.shape[1:])),
+        folder / "figure_2_random.png",
+    )
+    return Section(
+        "Style and content, separated",
+        "Each column shares a style, each row a content.",
+        pictures=[
+            Picture(
+                "figures/figure_2_artists.png",
+                "Figure 2 with the artists' mean styles (an example above each) and "
+                "the contents of the test pictures at the left.",
+            ),
+            Picture(
+                "figures/figure_2_random.png",
+                "Figure 2 with random styles and random contents.",
+            ),
+        ],
+    )
+
+
+def _exploration_section(trained: _Trained, folder) -> Section:
+    content = encode_pictures(trained.content_encoder, trained.fixed.pictures[:1])
+    count = _RANDOM_STYLES**2
+    styles = trained.random.normal(size=[count, trained.style_encoder.dims])
+    made = trained.draw(styles, np.repeat(content, count, axis=0))
+    sheets.write_picture(
+        sheets.picture_grid(
+            made.reshape(_RANDOM_STYLES, _RANDOM_STYLES, *made.shape[1:])
+        ),
+        folder / "figure_3_random_styles.png",
+    )
+    count = len(trained.artist_means)
+    corners = np.linspace(0, count - 1, 4).round().astype(int)
+    styles = bilinear_codes(trained.artist_means[corners], _INTERPOLATION)
+    made = trained.draw(styles, np.repeat(content, len(styles), axis=0))
+    sheets.write_picture(
+        sheets.picture_grid(
+            made.reshape(_INTERPOLATION, _INTERPOLATION, *made.shape[1:]), gap=0
+        ),
+        folder / "figure_3_interpolation.png",
+    )
+    names = trained.captions(corners)
+    return Section(
+        "Exploring the style space",
+        "One content, the first test picture's, in many styles.",
+        pictures=[
+            Picture("figures/figure_3_random_styles.png", "Figure 3, random styles."),
+            Picture(
+                "figures/figure_3_interpolation.png",
+                f"Figure 3, between the mean styles of {names[0]} (top left), "
+                f"{names[1]} (top right), {names[2]} (bottom left) and {names[3]} "
+                "(bottom right).",
+            ),
+        ],
+    )
+
+
+def _transfer_section(trained: _Trained, folder) -> Section:
+    pictures = trained.fixed.pictures
+    styles = encode_pictures(trained.style_encoder, pictures)
+    contents = encode_pictures(trained.content_encoder, pictures)
+    rebuilt = trained.draw(styles, contents)
+    sheets.write_picture(
+        sheets.group_sheet(
+            np.stack([pictures, rebuilt], axis=1), ["picture", "rebuilt"], 4
+        ),
+        folder / "figure_6.png",
+    )
+    # Each picture takes the style of another artist's.
+    others = np.roll(np.arange(len(pictures)), len(pictures) // 2)
+    transferred = trained.draw(styles[others], contents)
+    sheets.write_picture(
+        sheets.group_sheet(
+            np.stack([pictures, transferred, pictures[others]], axis=1),
+            ["content", "result", "style"],
+            3,
+        ),
+        folder / "figure_7.png",
+    )
+    return Section(
+        "Reconstruction and style transfer",
+        "Pictures rebuilt by the generator from their style and content codes, and "
+        "pictures with the content of one and the style of another.",
+        pictures=[
+            Picture("figures/figure_6.png", "Figure 6. Test pictures, rebuilt."),
+            Picture("figures/figure_7.png", "Figure 7. Style transfer."),
+        ],
+    )
+
+
+def _latest_preview(run_dir, stage) -> str | None:
+    previews = sorted(runs.StageFolder(run_dir, stage).previews.glob("step-*.png"))
+    return str(previews[-1].relative_to(run_dir)) if previews else None

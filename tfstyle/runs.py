@@ -1,0 +1,342 @@
+"""The run folder: what a stage leaves behind, and how later commands load it.
+
+RUN_DIR/recommendation.json      {style_dims, content_dims}
+RUN_DIR/STAGE/run.json           networks, identity, dataset, device, steps
+RUN_DIR/STAGE/metrics.jsonl      one line per logged number
+RUN_DIR/STAGE/checkpoints/       step-*: to resume; best/; final: what goes on
+RUN_DIR/STAGE/FINISHED           written last
+"""
+
+import dataclasses
+import hashlib
+import json
+import os
+import pathlib
+import shutil
+from typing import Any
+
+import gin
+import numpy as np
+import tensorflow as tf
+
+from tfstyle.command import UserError
+from tfstyle.data import records
+from tfstyle.modeling import networks
+
+STAGES = ("metric", "classifier", "vae", "gan")
+FORMAT_VERSION = 1
+FINAL_NAME = "weights"
+
+
+@dataclasses.dataclass(frozen=True)
+class StageFolder:
+    """Paths and files of one stage of a run."""
+
+    run_dir: pathlib.Path
+    stage: str
+
+    @property
+    def path(self) -> pathlib.Path:
+        return self.run_dir / self.stage
+
+    @property
+    def checkpoints(self) -> pathlib.Path:
+        return self.path / "checkpoints"
+
+    @property
+    def previews(self) -> pathlib.Path:
+        return self.path / "previews"
+
+    @property
+    def metrics_file(self) -> pathlib.Path:
+        return self.path / "metrics.jsonl"
+
+    @property
+    def exists(self) -> bool:
+        return (self.path / "run.json").exists()
+
+    @property
+    def finished(self) -> bool:
+        return (self.path / "FINISHED").exists()
+
+    @property
+    def final_weights(self) -> str | None:
+        """Prefix of the checkpoint of the networks that go on, if there is one."""
+        prefix = self.checkpoints / "final" / FINAL_NAME
+        return str(prefix) if prefix.with_suffix(".index").exists() else None
+
+    def read(self) -> dict[str, Any]:
+        """Read run.json.
+
+        Raises:
+            UserError: if the stage was never started or the file is damaged.
+        """
+        if not self.exists:
+            raise UserError(
+                f"{self.run_dir} has no {self.stage} stage; make it with: "
+                f"{train_command(self.stage, self.run_dir)}"
+            )
+        return read_json(self.path / "run.json")
+
+    def write(self, run: dict[str, Any]) -> None:
+        """Write run.json."""
+        write_json(self.path / "run.json", run)
+
+    def mark_finished(self, step: int) -> None:
+        """Say that the stage is trained; to be called last."""
+        write_text(self.path / "FINISHED", f"step {step}\n")
+
+    def mark_unfinished(self) -> None:
+        """Say that training goes on."""
+        (self.path / "FINISHED").unlink(missing_ok=True)
+
+    def remove(self) -> None:
+        """Delete the stage and all it holds."""
+        shutil.rmtree(self.path, ignore_errors=True)
+
+
+def train_command(stage: str, run_dir: pathlib.Path | str) -> str:
+    """Give the command that trains a stage."""
+    return f"python -m tfstyle.train --gin_file=gin/{stage}.gin --run_dir={run_dir}"
+
+
+def write_text(path: pathlib.Path, text: str) -> None:
+    """Write a file under a temporary name, then rename it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.name + ".tmp")
+    temporary.write_text(text)
+    os.replace(temporary, path)
+
+
+def write_json(path: pathlib.Path, value: Any) -> None:
+    """Write indented JSON under a temporary name, then rename it."""
+    write_text(path, json.dumps(value, indent=2, default=_plain) + "\n")
+
+
+def read_json(path: pathlib.Path) -> Any:
+    """Read JSON.
+
+    Raises:
+        UserError: if the file is damaged.
+    """
+    try:
+        return json.loads(path.read_text())
+    except json.JSONDecodeError as error:
+        raise UserError(f"{path} is damaged: {error}") from None
+
+
+def write_npz(path: pathlib.Path, **arrays: np.ndarray) -> None:
+    """Write an .npz file under a temporary name, then rename it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(path.stem + ".tmp.npz")
+    np.savez(temporary, **arrays)
+    os.replace(temporary, path)
+
+
+def differences(old: Any, new: Any, name: str = "") -> list[str]:
+    """List where two JSON-able values differ, as lines `name: old -> new`."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        lines = []
+        for key in sorted(set(old) | set(new)):
+            inner = f"{name}.{key}" if name else key
+            lines += differences(old.get(key), new.get(key), inner)
+        return lines
+    same = json.dumps(old, default=_plain) == json.dumps(new, default=_plain)
+    return [] if same else [f"{name}: {json.dumps(old)} -> {json.dumps(new)}"]
+
+
+def read_recommendation(run_dir: pathlib.Path) -> dict[str, int]:
+    """Read recommendation.json; empty if there is none."""
+    path = run_dir / "recommendation.json"
+    return read_json(path) if path.exists() else {}
+
+
+def update_recommendation(run_dir: pathlib.Path, **dims: int) -> None:
+    """Set entries of recommendation.json."""
+    known = read_recommendation(run_dir)
+    write_json(run_dir / "recommendation.json", {**known, **dims})
+
+
+@gin.configurable
+def pruning(
+    style_dims: int | None = 32,
+    content_dims: int | None = 128,
+    tolerance: float = 0.01,
+) -> tuple[int | None, int | None, float]:
+    """How many dimensions go on to later stages (section 5.2: 32 and 128).
+
+    Args:
+        style_dims: of the style code; None takes the recommended number.
+        content_dims: of the content code; None takes the recommended number.
+        tolerance: loss of accuracy, or relative growth of the reconstruction error,
+            that the recommended number may cost against the full code.
+    """
+    return style_dims, content_dims, tolerance
+
+
+@dataclasses.dataclass(frozen=True)
+class CodeStatistics:
+    """Of the training pictures' pruned codes: what normalizes them.
+
+    Args:
+        mean, deviation: float32 [dims], of the encoder's own codes.
+        artist_means: float32 [N, dims], each artist's mean code, normalized.
+    """
+
+    mean: np.ndarray
+    deviation: np.ndarray
+    artist_means: np.ndarray
+
+    @property
+    def dims(self) -> int:
+        return len(self.mean)
+
+    @property
+    def digest(self) -> str:
+        """Tells whether a later stage was trained on these codes."""
+        parts = (self.mean, self.deviation, self.artist_means)
+        return hashlib.sha256(b"".join(one.tobytes() for one in parts)).hexdigest()
+
+    def write(self, path: pathlib.Path) -> None:
+        write_npz(path, **dataclasses.asdict(self))
+
+    @classmethod
+    def read(cls, path: pathlib.Path) -> "CodeStatistics":
+        with np.load(path) as arrays:
+            return cls(**{name: arrays[name] for name in arrays.files})
+
+
+STATISTICS_FILES = {
+    "metric": "style_statistics.npz",
+    "vae": "content_statistics.npz",
+}
+
+
+def load_network(folder: StageFolder, name: str) -> tf.keras.Model:
+    """Rebuild one network of a trained stage with the weights that go on.
+
+    Args:
+        folder: of the stage.
+        name: as in the stage's `networks`.
+
+    Raises:
+        UserError: if the stage has no final weights or lacks the network.
+    """
+    run = folder.read()
+    if folder.final_weights is None:
+        raise UserError(
+            f"the {folder.stage} stage in {folder.run_dir} is unfinished; finish it "
+            f"with: {train_command(folder.stage, folder.run_dir)}"
+        )
+    described = run["networks"][name]
+    network = getattr(networks, described["class"])(**described["config"], name=name)
+    network(_example_inputs(described, run))
+    checkpoint = tf.train.Checkpoint(**{name: network})
+    status = checkpoint.restore(folder.final_weights)
+    status.assert_existing_objects_matched().expect_partial()
+    return network
+
+
+def load_arrays(folder: StageFolder, *names: str) -> list[np.ndarray]:
+    """Read plain variables of the final weights, such as presumed styles.
+
+    Args:
+        folder: of the stage.
+        names: `object/attribute`, as in the checkpoint.
+    """
+    reader = tf.train.load_checkpoint(folder.final_weights)
+    return [reader.get_tensor(f"{one}/.ATTRIBUTES/VARIABLE_VALUE") for one in names]
+
+
+def load_statistics(folder: StageFolder) -> CodeStatistics:
+    """Read the code statistics of a metric or vae stage.
+
+    Raises:
+        UserError: if the stage is missing or unfinished.
+    """
+    folder.read()
+    path = folder.path / STATISTICS_FILES[folder.stage]
+    if not path.exists():
+        raise UserError(
+            f"the {folder.stage} stage in {folder.run_dir} is unfinished; finish it "
+            f"with: {train_command(folder.stage, folder.run_dir)} "
+            "(or pass --allow_unfinished to use it as it is)"
+        )
+    return CodeStatistics.read(path)
+
+
+def load_style_encoder(run_dir: pathlib.Path) -> networks.NormalizedEncoder:
+    """Load S of a run, pruned and normalized."""
+    folder = StageFolder(run_dir, "metric")
+    statistics = load_statistics(folder)
+    encoder = load_network(folder, "style_encoder")
+    return networks.NormalizedEncoder(encoder, statistics.mean, statistics.deviation)
+
+
+def load_content_encoder(run_dir: pathlib.Path) -> networks.NormalizedEncoder:
+    """Load Enc of a run, pruned: its mean, on the generator's scale (the paper's)."""
+    folder = StageFolder(run_dir, "vae")
+    statistics = load_statistics(folder)
+    encoder = load_network(folder, "content_encoder")
+    return networks.NormalizedEncoder(
+        encoder, np.zeros(statistics.dims), np.ones(statistics.dims)
+    )
+
+
+def load_dataset(run_dir: pathlib.Path) -> records.Dataset:
+    """Open the records that a run was trained on.
+
+    Raises:
+        UserError: if no stage was started, or the records are gone or have changed.
+    """
+    for stage in STAGES:
+        folder = StageFolder(run_dir, stage)
+        if not folder.exists:
+            continue
+        described = folder.read()["dataset"]
+        dataset = records.read_dataset(described["records_dir"])
+        if dataset.digest != described["digest"]:
+            raise UserError(
+                f"{described['records_dir']} holds other pictures than {folder.path} "
+                "was trained on"
+            )
+        return dataset
+    raise UserError(
+        f"{run_dir} holds no trained stage; begin with: "
+        f"{train_command('metric', run_dir)}"
+    )
+
+
+def describe_networks(stage_networks: dict[str, Any]) -> dict[str, Any]:
+    """Give what run.json records of networks, for `load_network`."""
+    return {
+        name: {
+            "class": type(network).__name__,
+            "config": network.get_config(),
+            "parameters": int(network.count_params()),
+        }
+        for name, network in stage_networks.items()
+        if isinstance(network, tf.keras.Model)
+    }
+
+
+def _example_inputs(described: dict[str, Any], run: dict[str, Any]):
+    """Zeros of the shapes that a network takes, to create its variables."""
+    size = run["dataset"]["image_size"]
+    images = tf.zeros([1, size, size, 3])
+    kind, config = described["class"], described["config"]
+    if kind == "Generator":
+        return [tf.zeros([1, dims]) for dims in run["code_dims"]]
+    if kind == "ContentDecoder":
+        return [tf.zeros([1, dims]) for dims in run["code_dims"]]
+    if kind == "DiscriminatorConsortium":
+        scales = (config["image_size"] // config["patch_size"]).bit_length()
+        return [images, tf.zeros([1, sum(4**k for k in range(scales)), 2])]
+    return images
+
+
+def _plain(value: Any) -> Any:
+    """Turn NumPy values and paths into JSON's types."""
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    return str(value)

@@ -1,0 +1,71 @@
+"""Train one stage of a run: the style space, its reference, the VAE or the GAN.
+
+    python -m tfstyle.train --gin_file=gin/metric.gin --records_dir=records
+    python -m tfstyle.train --gin_file=gin/classifier.gin
+    python -m tfstyle.train --gin_file=gin/vae.gin
+    python -m tfstyle.train --gin_file=gin/gan.gin
+
+The gin file names the stage, which writes to RUN_DIR/STAGE. vae needs a trained metric
+stage in the same run, gan needs both. The same command continues a stopped stage from
+its last checkpoint. Single settings: --gin_param=train.batch_size=8 (repeatable).
+"""
+
+import pathlib
+
+from absl import flags
+
+from tfstyle import command
+
+_GIN_FILE = flags.DEFINE_multi_string(
+    "gin_file", [], "Configuration of the stage, such as gin/metric.gin; repeatable."
+)
+_GIN_PARAM = flags.DEFINE_multi_string(
+    "gin_param", [], "A setting that wins over the files', such as train.steps=100."
+)
+_RECORDS_DIR = flags.DEFINE_string(
+    "records_dir", "records", "Records made by tools/make_tfrecords.py."
+)
+_RUN_DIR = flags.DEFINE_string(
+    "run_dir", "runs/default", "Where the run's stages are written."
+)
+_RESTART = flags.DEFINE_bool(
+    "restart", False, "Delete what the stage has trained so far and begin again."
+)
+_INIT_FROM = flags.DEFINE_string(
+    "init_from", None, "A run whose same stage gives the first weights (fine-tuning)."
+)
+_ALLOW_UNFINISHED = flags.DEFINE_bool(
+    "allow_unfinished", False, "Build on an earlier stage that is still unfinished."
+)
+_DRY_RUN = flags.DEFINE_bool(
+    "dry_run", False, "Build everything, say what would be done, write nothing."
+)
+
+
+def main() -> None:
+    """Parse the configuration and train."""
+    if not _GIN_FILE.value:
+        raise command.UserError(
+            "--gin_file is missing: gin/metric.gin, gin/classifier.gin, gin/vae.gin, "
+            "gin/gan.gin, or the same in gin/quickstart"
+        )
+    # TensorFlow takes seconds to import: --help and misuse need not wait for it.
+    from tfstyle import configuration, training
+
+    configuration.parse(_GIN_FILE.value, _GIN_PARAM.value, training.CONFIGURABLES)
+    training.train(
+        training.Paths(
+            records_dir=_RECORDS_DIR.value,
+            run_dir=pathlib.Path(_RUN_DIR.value),
+            gin_dir=pathlib.Path(_GIN_FILE.value[-1]).parent,
+            restart=_RESTART.value,
+            init_from=_INIT_FROM.value,
+            allow_unfinished=_ALLOW_UNFINISHED.value,
+            dry_run=_DRY_RUN.value,
+        ),
+        training.TrainSettings(),
+    )
+
+
+if __name__ == "__main__":
+    command.run(main)

@@ -1,0 +1,439 @@
+"""Training one stage: build, resume, fit, finish."""
+
+import contextlib
+import dataclasses
+import math
+import pathlib
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import gin
+import tensorflow as tf
+
+from tfstyle import callbacks, finishing, runs
+from tfstyle.analysis.monitoring import Monitor
+from tfstyle.command import UserError
+from tfstyle.data import input_pipeline, records
+from tfstyle.modeling import gan, metric, networks, optimizers, vae
+from tfstyle.modeling.stage import Stage
+
+
+@dataclasses.dataclass(frozen=True)
+class Paths:
+    """Where a stage reads and writes, and what to do with what is there."""
+
+    records_dir: str
+    run_dir: pathlib.Path
+    gin_dir: pathlib.Path
+    restart: bool = False
+    init_from: str | None = None
+    allow_unfinished: bool = False
+    dry_run: bool = False
+
+
+@gin.configurable(name_or_fn="train")
+@dataclasses.dataclass(frozen=True)
+class TrainSettings:
+    """How a stage is trained; bound in gin as `train.NAME`.
+
+    Args:
+        stage: "metric", "classifier", "vae" or "gan".
+        batch_size: pictures per step over all replicas.
+        steps: where training ends; or
+        epochs: passes over the training pictures.
+        image_size: side of the pictures; the records' must be the same.
+        splits: what is trained on.
+        seed: of weights, order and every random draw.
+        log_interval, eval_interval, preview_interval, checkpoint_interval: in steps.
+        checkpoints_kept: to resume from.
+        checkpoint: weights that go on: "best", "last", or None for the stage's own
+            rule (the best where test pictures are not trained on, the gan's last).
+        strategy: "mirrored" (all GPUs, or the CPU), "multi_worker" (TF_CONFIG) or
+            "one_device".
+        precision: "float32", "mixed_float16" or "mixed_bfloat16".
+        accumulation_steps: parts of each batch, one after the other, to save memory.
+        deterministic: bit-for-bit repeatable on GPUs too, slower.
+        jit_compile: compile the step with XLA; on one replica only.
+    """
+
+    stage: str = gin.REQUIRED
+    batch_size: int = gin.REQUIRED
+    steps: int | None = None
+    epochs: float | None = None
+    image_size: int = 256
+    splits: tuple[str, ...] = ("train",)
+    seed: int = 0
+    log_interval: int = 100
+    eval_interval: int = 2000
+    preview_interval: int = 2000
+    checkpoint_interval: int = 2000
+    checkpoints_kept: int = 2
+    checkpoint: str | None = None
+    strategy: str = "mirrored"
+    precision: str = "float32"
+    accumulation_steps: int = 1
+    deterministic: bool = False
+    jit_compile: bool = False
+
+    def last_step(self, examples: int) -> int:
+        """Give the step at which training ends, for so many training pictures."""
+        if self.steps is not None and self.epochs is None:
+            return self.steps
+        if self.epochs is not None and self.steps is None:
+            return math.ceil(self.epochs * (examples // self.batch_size))
+        raise UserError(
+            "set one of train.steps and train.epochs, got "
+            f"steps={self.steps}, epochs={self.epochs}"
+        )
+
+
+# Everything that a gin file may bind.
+CONFIGURABLES = (
+    TrainSettings,
+    runs.pruning,
+    metric.metric,
+    metric.classifier,
+    vae.vae,
+    gan.gan,
+    networks.style_encoder,
+    networks.content_encoder,
+    networks.content_decoder,
+    networks.generator,
+    networks.discriminators,
+    optimizers.adam,
+    optimizers.rmsprop,
+)
+
+
+def train(paths: Paths, settings: TrainSettings) -> None:
+    """Train a stage to its end, continuing what is there.
+
+    Raises:
+        UserError: if something about settings, records or folders is wrong, or a
+            loss stops being finite.
+        KeyboardInterrupt: if stopped by a signal, after a checkpoint.
+    """
+    if settings.stage not in runs.STAGES:
+        raise UserError(
+            f"train.stage must be one of {runs.STAGES}, got {settings.stage!r}"
+        )
+    folder = runs.StageFolder(paths.run_dir, settings.stage)
+    dataset = records.read_dataset(paths.records_dir)
+    input_pipeline.check_image_size(dataset, settings.image_size)
+    steps = settings.last_step(dataset.num_examples(*settings.splits))
+    _require_earlier_stages(settings.stage, paths, dataset)
+
+    model = build_stage(settings, paths.run_dir, dataset)
+    run = _describe_run(settings, steps, model, dataset, paths)
+    if paths.dry_run:
+        _print_plan(run, dataset, settings, folder)
+        return
+    if paths.restart:
+        folder.remove()
+    _check_identity(folder, run)
+    saved = tf.train.Checkpoint(**model.checkpoint_items())
+    manager = tf.train.CheckpointManager(
+        saved,
+        str(folder.checkpoints),
+        settings.checkpoints_kept,
+        checkpoint_name="step",
+    )
+    if manager.latest_checkpoint:
+        saved.restore(manager.latest_checkpoint).assert_existing_objects_matched()
+    elif paths.init_from:
+        _initialize_from(model, run, pathlib.Path(paths.init_from))
+    start = model.steps_done
+    if start >= steps and folder.finished:
+        print(f"{settings.stage}: already trained to step {start} in {folder.path}")
+        _finish_again_if_pruned_differently(folder, dataset, settings)
+        return
+
+    began = time.time()
+    _print_plan(run, dataset, settings, folder, start)
+    folder.mark_unfinished()
+    folder.write(run)
+    runs.write_text(folder.path / "operative_config.gin", gin.operative_config_str())
+    housekeeping = _housekeeping(folder, dataset, settings, steps, model, manager)
+    with _explained_failures(dataset, settings):
+        _fit(model, housekeeping, dataset, settings, steps)
+        finishing.finish(folder, dataset, settings.checkpoint)
+    folder.mark_finished(steps)
+    print(
+        f"{settings.stage}: trained to step {steps} "
+        f"({(time.time() - began) / 60:.1f} minutes now)\n"
+        f"  pictures: {folder.previews}\n"
+        f"  curves:   tensorboard --logdir={paths.run_dir}",
+        flush=True,
+    )
+
+
+def make_strategy(name: str) -> tf.distribute.Strategy:
+    """Make the distribution strategy that a configuration names.
+
+    Raises:
+        UserError: if there is no such strategy.
+    """
+    for gpu in tf.config.list_physical_devices("GPU"):
+        # Without growth the first process takes all the memory of every GPU.
+        with contextlib.suppress(RuntimeError):
+            tf.config.experimental.set_memory_growth(gpu, True)
+    if name == "mirrored":
+        return tf.distribute.MirroredStrategy()
+    if name == "multi_worker":
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    if name == "one_device":
+        gpus = tf.config.list_logical_devices("GPU")
+        return tf.distribute.OneDeviceStrategy(gpus[0].name if gpus else "/cpu:0")
+    raise UserError(
+        'train.strategy must be "mirrored", "multi_worker" or "one_device", '
+        f"got {name!r}"
+    )
+
+
+def build_stage(
+    settings: TrainSettings, run_dir: pathlib.Path, dataset: records.Dataset
+) -> Stage:
+    """Build and compile a stage under its strategy, with its optimizers' variables.
+
+    Args:
+        settings: of training.
+        run_dir: holds the earlier stages that vae and gan need.
+        dataset: the records.
+
+    Raises:
+        UserError: if the settings do not fit each other.
+    """
+    tf.keras.utils.set_random_seed(settings.seed)
+    if settings.deterministic:
+        tf.config.experimental.enable_op_determinism()
+    tf.keras.mixed_precision.set_global_policy(settings.precision)
+    strategy = make_strategy(settings.strategy)
+    parts = strategy.num_replicas_in_sync * settings.accumulation_steps
+    if settings.batch_size % parts:
+        raise UserError(
+            f"train.batch_size={settings.batch_size} must divide by "
+            f"{strategy.num_replicas_in_sync} replicas x "
+            f"train.accumulation_steps={settings.accumulation_steps}"
+        )
+    common = {
+        "image_size": settings.image_size,
+        "seed": settings.seed,
+        "accumulation_steps": settings.accumulation_steps,
+    }
+    with strategy.scope():
+        try:
+            if settings.stage == "metric":
+                built = metric.metric(
+                    artist_counts=dataset.artist_counts("train"), **common
+                )
+            elif settings.stage == "classifier":
+                built = metric.classifier(artists=len(dataset.artists), **common)
+            elif settings.stage == "vae":
+                built = vae.vae(runs.load_style_encoder(run_dir), **common)
+            else:
+                built = gan.gan(
+                    runs.load_style_encoder(run_dir),
+                    runs.load_content_encoder(run_dir),
+                    **common,
+                )
+        except UserError:
+            raise
+        except ValueError as error:
+            raise UserError(f"configuration: {error}") from error
+        model, optimizer_list = built
+        model.compile(optimizer=optimizer_list, jit_compile=settings.jit_compile)
+        for optimizer, variables in zip(
+            model.optimizer, model.parameter_groups, strict=True
+        ):
+            optimizer.build(list(variables))
+    return model
+
+
+def _require_earlier_stages(stage, paths, dataset):
+    for earlier in {"vae": ("metric",), "gan": ("metric", "vae")}.get(stage, ()):
+        folder = runs.StageFolder(paths.run_dir, earlier)
+        remedy = (
+            f"python -m tfstyle.train --gin_file={paths.gin_dir}/{earlier}.gin "
+            f"--records_dir={paths.records_dir} --run_dir={paths.run_dir}"
+        )
+        if not folder.exists:
+            raise UserError(
+                f"the {stage} stage needs a trained {earlier} stage in "
+                f"{paths.run_dir}; make it with: {remedy}"
+            )
+        if folder.finished:
+            continue
+        if not paths.allow_unfinished:
+            raise UserError(
+                f"the {earlier} stage in {paths.run_dir} is unfinished; finish it "
+                f"with: {remedy} (or pass --allow_unfinished to use it as it is)"
+            )
+        finishing.finish(folder, dataset)
+
+
+def _earlier_digests(stage: str, run_dir: pathlib.Path) -> dict[str, str]:
+    return {
+        earlier: runs.load_statistics(runs.StageFolder(run_dir, earlier)).digest
+        for earlier in {"vae": ("metric",), "gan": ("metric", "vae")}.get(stage, ())
+    }
+
+
+def _describe_run(settings, steps, model, dataset, paths) -> dict[str, Any]:
+    described = runs.describe_networks(model.networks)
+    return {
+        "format_version": runs.FORMAT_VERSION,
+        "stage": settings.stage,
+        "steps": steps,
+        "strategy": settings.strategy,
+        "replicas": model.distribute_strategy.num_replicas_in_sync,
+        "dataset": {
+            "records_dir": str(pathlib.Path(paths.records_dir).resolve()),
+            "digest": dataset.digest,
+            "image_size": dataset.image_size,
+            "artists": dataset.artist_names,
+        },
+        "networks": described,
+        "code_dims": model.code_dims,
+        # What a resumed run must have kept.
+        "identity": {
+            "image_size": settings.image_size,
+            "batch_size": settings.batch_size,
+            "splits": list(settings.splits),
+            "seed": settings.seed,
+            "precision": settings.precision,
+            "objective": model.settings,
+            "optimizers": [one.get_config() for one in model.optimizer],
+            "networks": {name: one["config"] for name, one in described.items()},
+            "earlier_stages": _earlier_digests(settings.stage, paths.run_dir),
+            "dataset": dataset.digest,
+        },
+    }
+
+
+def _check_identity(folder: runs.StageFolder, run: dict[str, Any]) -> None:
+    if not folder.exists:
+        return
+    changed = runs.differences(folder.read()["identity"], run["identity"])
+    if changed:
+        raise UserError(
+            f"{folder.path} was trained with other settings ("
+            + "; ".join(changed)
+            + "): restore them, choose another --run_dir, or pass --restart to begin "
+            "again"
+        )
+
+
+def _initialize_from(model: Stage, run: dict[str, Any], other_run: pathlib.Path):
+    """Take another run's final weights; what depends on its artists starts anew."""
+    other = runs.StageFolder(other_run, model.name)
+    described = other.read()["networks"]
+    if other.final_weights is None:
+        raise UserError(
+            f"--init_from={other_run}: its {model.name} stage is unfinished"
+        )
+    changed = runs.differences(
+        {name: one["config"] for name, one in described.items()},
+        run["identity"]["networks"],
+    )
+    if changed:
+        raise UserError(
+            f"--init_from={other_run} has other networks: {'; '.join(changed)}"
+        )
+    taken = {name: model.networks[name] for name in described}
+    status = tf.train.Checkpoint(**taken).restore(other.final_weights)
+    status.assert_existing_objects_matched()
+
+
+def _finish_again_if_pruned_differently(folder, dataset, settings):
+    if folder.stage not in runs.STATISTICS_FILES:
+        return
+    wanted = dict(zip(("metric", "vae"), runs.pruning(), strict=False))[folder.stage]
+    kind = {"metric": "style_dims", "vae": "content_dims"}[folder.stage]
+    wanted = wanted or runs.read_recommendation(folder.run_dir)[kind]
+    if runs.load_statistics(folder).dims != wanted:
+        finishing.finish(folder, dataset, settings.checkpoint)
+        print(f"{folder.stage}: pruned to {wanted} dimensions")
+
+
+def _housekeeping(folder, dataset, settings, steps, model, manager):
+    keeps_best = settings.stage != "gan" and "test" not in settings.splits
+    best_manager = None
+    if keeps_best and settings.checkpoint != "last":
+        best_manager = tf.train.CheckpointManager(
+            tf.train.Checkpoint(**model.networks),
+            str(folder.checkpoints / "best"),
+            max_to_keep=1,
+            checkpoint_name="step",
+        )
+    style_dims, _, tolerance = runs.pruning()
+    housekeeping = callbacks.Housekeeping(
+        folder,
+        steps=steps,
+        start=model.steps_done,
+        batch_size=settings.batch_size,
+        seed=settings.seed,
+        intervals=callbacks.Intervals(
+            settings.log_interval,
+            settings.eval_interval,
+            settings.preview_interval,
+            settings.checkpoint_interval,
+        ),
+        manager=manager,
+        best_manager=best_manager,
+        monitor=Monitor(
+            dataset, folder.previews, settings.batch_size, style_dims, tolerance
+        ),
+    )
+    housekeeping.listen_for_signals()
+    return housekeeping
+
+
+def _fit(model, housekeeping, dataset, settings, steps):
+    for end in [*model.phase_ends(), steps]:
+        end, here = min(end, steps), model.steps_done
+        if here >= end:
+            continue
+        model.set_phase(here)
+        batches = input_pipeline.train_batches(
+            dataset, settings.splits, settings.batch_size, settings.seed, here
+        )
+        model.fit(
+            batches, steps_per_epoch=end - here, verbose=0, callbacks=[housekeeping]
+        )
+
+
+@contextlib.contextmanager
+def _explained_failures(dataset, settings) -> Iterator[None]:
+    """Say which setting or file is behind TensorFlow's errors."""
+    try:
+        with input_pipeline.naming_bad_records(dataset, *settings.splits):
+            yield
+    except tf.errors.ResourceExhaustedError as error:
+        if "No space left" in str(error):
+            raise UserError(f"the disk is full: {error.message[:200]}") from error
+        raise UserError(
+            f"out of memory: lower train.batch_size={settings.batch_size}, or raise "
+            f"train.accumulation_steps={settings.accumulation_steps} (same result, "
+            "less memory)"
+        ) from error
+
+
+def _print_plan(run, dataset, settings, folder, start=0):
+    counts = "  ".join(
+        f"{name} {one['parameters'] / 1e6:.2f}M"
+        for name, one in run["networks"].items()
+    )
+    pictures = dataset.num_examples(*settings.splits)
+    until = "from the beginning" if not start else f"continuing from step {start}"
+    print(
+        f"{run['stage']}: {run['steps']} steps of {settings.batch_size} pictures, "
+        f"{until}\n"
+        f"  pictures: {pictures} of {len(dataset.artists)} artists, "
+        f"{settings.image_size}x{settings.image_size} ({dataset.records_dir})\n"
+        f"  networks: {counts}\n"
+        f"  strategy: {settings.strategy}, {run['replicas']} replica(s), "
+        f"{settings.precision}\n"
+        f"  folder:   {folder.path}",
+        flush=True,
+    )
