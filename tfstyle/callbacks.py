@@ -177,6 +177,7 @@ class Housekeeping(tf.keras.callbacks.Callback):
         self._logged_time = time.time()
         self._log = MetricsLog(folder, start, seed)
         self._progress = Progress(folder.stage, steps, start)
+        self._recorded: set[str] | None = None
         self._stop_requested = False
         self._best_file = folder.checkpoints / "best.json"
 
@@ -185,13 +186,23 @@ class Housekeeping(tf.keras.callbacks.Callback):
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._request_stop)
 
+    def on_train_begin(self, logs=None):
+        self._recorded = None
+
     def on_train_batch_end(self, batch, logs=None):
         self._step += 1
         step, intervals = self._step, self._intervals
+        if self._recorded is None:
+            # A phase may leave some means untouched; they would show as zeros.
+            self._recorded = {
+                mean.name
+                for mean in self.model.metrics
+                if tf.keras.backend.get_value(mean.count) > 0
+            }
         losses = {
             name: float(value)
             for name, value in (logs or {}).items()
-            if not name.startswith("test_")
+            if name in self._recorded
         }
         self._check_finite(losses)
         self._progress.show(step, losses)

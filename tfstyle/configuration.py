@@ -4,16 +4,29 @@ import difflib
 import inspect
 import pathlib
 import re
-from collections.abc import Callable, Sequence
+import tokenize
+from collections.abc import Callable, Mapping, Sequence
 
 import gin
 from absl import logging
 
 from tfstyle.command import UserError
 
+# A bracket that is never closed is a TokenError.
+_GIN_ERRORS = (
+    ValueError,
+    AttributeError,
+    OSError,
+    SyntaxError,
+    RuntimeError,
+    tokenize.TokenError,
+)
+
 
 def parse(
-    files: Sequence[str], bindings: Sequence[str], configurables: Sequence[Callable]
+    files: Sequence[str],
+    bindings: Sequence[str],
+    configurables: Mapping[str, Callable],
 ) -> None:
     """Parse gin files, then single bindings, which win.
 
@@ -22,7 +35,8 @@ def parse(
     Args:
         files: paths of gin files.
         bindings: such as `train.steps=100`.
-        configurables: every function that may be bound, for suggestions.
+        configurables: everything that may be bound, by its name in gin, for
+            suggestions.
 
     Raises:
         UserError: if a file is missing or has an error, or a name is unknown.
@@ -42,7 +56,7 @@ def parse(
         for binding in bindings:
             gin.parse_config(binding, skip_unknown=False)
         gin.finalize()
-    except (ValueError, AttributeError, OSError, SyntaxError, RuntimeError) as error:
+    except _GIN_ERRORS as error:
         where = ", ".join([*files, *bindings])
         # gin appends its whole configuration to some messages
         message = " ".join(str(error).split(" in config string:")[0].split())
@@ -53,15 +67,16 @@ def parse(
         logging.set_verbosity(verbosity)
 
 
-def _suggestion(message: str, configurables: Sequence[Callable]) -> str:
+def _suggestion(message: str, configurables: Mapping[str, Callable]) -> str:
     """Name what may have been meant by an unknown name in gin's message."""
     settings = {
-        one.__name__: [
+        configurable: [
+            # The others are given by the code.
             name
-            for name in inspect.signature(one).parameters
-            if not name.startswith("_")
+            for name, one in inspect.signature(function).parameters.items()
+            if one.default is not one.empty
         ]
-        for one in configurables
+        for configurable, function in configurables.items()
     }
     unknown_name = re.search(
         r"No configurable matching (?:reference )?'@?([\w.]+)", message

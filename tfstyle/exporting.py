@@ -10,13 +10,13 @@ import os
 import pathlib
 import shutil
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
 from tfstyle import runs
-from tfstyle.data import records
 from tfstyle.serving import signatures
 
 # Batches that a server may form; a warm-up request is stored for each.
@@ -37,20 +37,23 @@ def export_run(
 
     Returns:
         The version, and the names of the models. If the newest version holds these
-        weights already, nothing is written.
+        weights already, no model is written.
 
     Raises:
         UserError: if the metric stage is not trained.
     """
-    dataset = runs.load_dataset(run_dir)
-    builders = _builders(run_dir, dataset)
+    # What pictures are like is in the run: its records may be on another machine.
+    collection = runs.StageFolder(run_dir, "metric").read()["dataset"]
+    builders = _builders(run_dir, collection)
     digest = _digest(run_dir, list(builders))
     newest = max(
         (number for name in builders for number in _versions(export_dir / name)),
         default=0,
     )
-    if newest and _exported_digest(export_dir) == digest:
+    complete = all(newest in _versions(export_dir / name) for name in builders)
+    if newest and complete and _exported_digest(export_dir) == digest:
         print("these weights are exported already")
+        _write_server_files(export_dir, serving_dir)
         return newest, list(builders)
     version = newest + 1
     export_dir.mkdir(parents=True, exist_ok=True)
@@ -60,7 +63,7 @@ def export_run(
         for name, build in builders.items():
             print(f"exporting {name}", flush=True)
             build().save(str(making / name))
-            _write_warm_up(making / name, name, dataset)
+            _write_warm_up(making / name, name, collection["image_size"])
         for name in builders:
             (export_dir / name).mkdir(exist_ok=True)
             os.rename(making / name, export_dir / name / str(version))
@@ -75,19 +78,19 @@ def export_run(
 
 
 def _builders(
-    run_dir: pathlib.Path, dataset: records.Dataset
+    run_dir: pathlib.Path, collection: dict[str, Any]
 ) -> dict[str, Callable[[], signatures.Servable]]:
     """What can be exported, as functions, because networks are folded in place."""
     folders = {stage: runs.StageFolder(run_dir, stage) for stage in runs.STAGES}
     statistics = runs.load_statistics(folders["metric"])
     decode = signatures.make_decoder(
-        dataset.image_size, dataset.fit, dataset.background
+        collection["image_size"], collection["fit"], collection["background"]
     )
     builders: dict[str, Callable[[], signatures.Servable]] = {
         "style_encoder": lambda: signatures.style_encoder(
             runs.load_style_encoder(run_dir),
             decode,
-            dataset.artist_names,
+            collection["artists"],
             statistics.artist_means,
             statistics.deviation,
         )
@@ -148,9 +151,9 @@ def _versions(folder: pathlib.Path) -> list[int]:
     return sorted(int(one.name) for one in folder.iterdir() if one.name.isdecimal())
 
 
-def _write_warm_up(folder: pathlib.Path, name: str, dataset: records.Dataset) -> None:
+def _write_warm_up(folder: pathlib.Path, name: str, image_size: int) -> None:
     """Store a request of every signature and batch size, so that none starts cold."""
-    gray = np.full([dataset.image_size, dataset.image_size, 3], 128, np.uint8)
+    gray = np.full([image_size, image_size, 3], 128, np.uint8)
     picture = tf.io.encode_png(gray).numpy()
     loaded = tf.saved_model.load(str(folder))
     target = folder / "assets.extra" / "tf_serving_warmup_requests"

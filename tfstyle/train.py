@@ -63,7 +63,7 @@ def main() -> None:
             allow_unfinished=_ALLOW_UNFINISHED.value,
             dry_run=_DRY_RUN.value,
         ),
-        training.TrainSettings(),
+        training.read_settings(),
     )
 
 

@@ -88,22 +88,35 @@ class TrainSettings:
         )
 
 
-# Everything that a gin file may bind.
-CONFIGURABLES = (
-    TrainSettings,
-    runs.pruning,
-    metric.metric,
-    metric.classifier,
-    vae.vae,
-    gan.gan,
-    networks.style_encoder,
-    networks.content_encoder,
-    networks.content_decoder,
-    networks.generator,
-    networks.discriminators,
-    optimizers.adam,
-    optimizers.rmsprop,
-)
+def read_settings() -> TrainSettings:
+    """Take the settings from the parsed gin files.
+
+    Raises:
+        UserError: if one is missing that has no default.
+    """
+    try:
+        return TrainSettings()
+    except RuntimeError as error:
+        raise UserError(f"configuration: {str(error).splitlines()[0]}") from None
+
+
+# Everything that a gin file may bind, by name.
+CONFIGURABLES = {
+    "train": TrainSettings,
+    "train_batches": input_pipeline.endless_batches,
+    "pruning": runs.pruning,
+    "metric": metric.metric,
+    "classifier": metric.classifier,
+    "vae": vae.vae,
+    "gan": gan.gan,
+    "style_encoder": networks.style_encoder,
+    "content_encoder": networks.content_encoder,
+    "content_decoder": networks.content_decoder,
+    "generator": networks.generator,
+    "discriminators": networks.discriminators,
+    "adam": optimizers.adam,
+    "rmsprop": optimizers.rmsprop,
+}
 
 
 def train(paths: Paths, settings: TrainSettings) -> None:
@@ -291,6 +304,8 @@ def _describe_run(settings, steps, model, dataset, paths) -> dict[str, Any]:
             "records_dir": str(pathlib.Path(paths.records_dir).resolve()),
             "digest": dataset.digest,
             "image_size": dataset.image_size,
+            "fit": dataset.fit,
+            "background": dataset.background,
             "artists": dataset.artist_names,
         },
         "networks": described,
@@ -301,6 +316,7 @@ def _describe_run(settings, steps, model, dataset, paths) -> dict[str, Any]:
             "batch_size": settings.batch_size,
             "splits": list(settings.splits),
             "seed": settings.seed,
+            "shuffle_buffer": input_pipeline.shuffle_buffer(),
             "precision": settings.precision,
             "objective": model.settings,
             "optimizers": [one.get_config() for one in model.optimizer],

@@ -28,7 +28,7 @@ TEXT
 make_environment() {
   local extras=$1 python wanted stamp
   # What decides whether an existing environment is still right.
-  wanted=$(cat setup.cfg pyproject.toml constraints.txt | cksum)
+  wanted=$(cat setup.cfg pyproject.toml tools/constraints.txt | cksum)
   stamp=.venv/.tfstyle-installed
   if [ -x .venv/bin/python ] && grep -qxF "$extras $wanted" "$stamp" 2>/dev/null; then
     say "using the environment in .venv"
@@ -45,7 +45,7 @@ make_environment() {
     fi
     say "installing tfstyle and its pinned requirements (about 1.5 GB, once)"
     .venv/bin/python -m pip install --quiet --disable-pip-version-check \
-      --constraint constraints.txt --editable ".$extras"
+      --constraint tools/constraints.txt --editable ".$extras"
     echo "$extras $wanted" >>"$stamp"
   fi
   PATH=$PWD/.venv/bin:$PATH

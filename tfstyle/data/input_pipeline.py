@@ -24,6 +24,7 @@ _DATA_ERRORS = (
     tf.errors.NotFoundError,
     UnicodeDecodeError,
 )
+_SHUFFLE_BUFFER = 4096  # undecoded records
 _FILES_AT_ONCE = 8  # read in turn; part of the order of training, so not tuned
 
 
@@ -62,7 +63,15 @@ def train_batches(
             f"{dataset.records_dir} holds {num_examples} {' and '.join(splits)}"
             f" pictures, fewer than one batch: lower train.batch_size from {batch_size}"
         )
-    return _endless_batches(dataset, splits, batch_size, seed, start_step)
+    return endless_batches(dataset, splits, batch_size, seed, start_step)
+
+
+def shuffle_buffer() -> int:
+    """Return the size of the shuffle buffer, a part of the order of training."""
+    try:
+        return gin.query_parameter("train_batches.shuffle_buffer")
+    except ValueError:  # not bound
+        return _SHUFFLE_BUFFER
 
 
 def eval_batches(
@@ -173,15 +182,16 @@ def find_bad_record(dataset: Dataset, *splits: str) -> str | None:
 
 # Apart from `train_batches`, because gin lengthens the errors raised inside.
 @gin.configurable("train_batches", allowlist=["shuffle_buffer", "parallelism"])
-def _endless_batches(
+def endless_batches(
     dataset: Dataset,
     splits: Sequence[str],
     batch_size: int,
     seed: int,
     start_step: int,
-    shuffle_buffer: int = 4096,
+    shuffle_buffer: int = _SHUFFLE_BUFFER,
     parallelism: int = tf.data.AUTOTUNE,
 ) -> tf.data.Dataset:
+    """Do what `train_batches` says; bound in gin by that name."""
     paths = dataset.shard_paths(*splits)
     steps_per_epoch = dataset.num_examples(*splits) // batch_size
     first_epoch, first_step = divmod(start_step, steps_per_epoch)

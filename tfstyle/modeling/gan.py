@@ -189,6 +189,8 @@ class ConditionalGAN(Stage):
             for mean, value in zip(
                 self.average.variables, self.generator.variables, strict=True
             ):
+                if not value.dtype.is_floating:
+                    continue
                 strategy.extended.update(
                     mean,
                     lambda mean, value: mean.assign(

@@ -12,6 +12,8 @@ from collections.abc import Sequence
 import tensorflow as tf
 
 NORM_EPSILON = 1e-8
+NORMALIZATIONS = ("strict", "learned")
+UPSAMPLINGS = ("transposed", "nearest")
 
 
 class _WeightNormalized(tf.keras.layers.Layer):
@@ -186,7 +188,7 @@ class TPReLU(tf.keras.layers.Layer):
     def call(self, inputs):
         centred = inputs - self.threshold
         slope = tf.clip_by_value(self.slope, 0, 1)
-        return tf.where(centred > 0, centred, slope * centred) + self.threshold
+        return tf.nn.relu(centred) - slope * tf.nn.relu(-centred) + self.threshold
 
 
 class WNAdd(tf.keras.layers.Layer):
@@ -197,19 +199,27 @@ class WNAdd(tf.keras.layers.Layer):
 
     def build(self, input_shape):
         channels = input_shape[0][-1]
+        # Norms are taken in float32 under mixed precision, as the kernels' are.
         self.residual_weight = self.add_weight(
-            "residual_weight", [channels], initializer="zeros"
+            "residual_weight",
+            [channels],
+            initializer="zeros",
+            experimental_autocast=False,
         )
         self.shortcut_weight = self.add_weight(
-            "shortcut_weight", [channels], initializer="ones"
+            "shortcut_weight",
+            [channels],
+            initializer="ones",
+            experimental_autocast=False,
         )
         super().build(input_shape)
 
     def call(self, inputs):
         residual, shortcut = inputs
         r, s = self.residual_weight, self.shortcut_weight
-        norm = tf.sqrt(tf.square(r) + tf.square(s)) + tf.cast(NORM_EPSILON, r.dtype)
-        return residual * (r / norm) + shortcut * (s / norm)
+        norm = tf.sqrt(tf.square(r) + tf.square(s)) + NORM_EPSILON
+        r, s = (tf.cast(one / norm, residual.dtype) for one in (r, s))
+        return residual * r + shortcut * s
 
 
 class ChannelAffine(tf.keras.layers.Layer):
@@ -225,21 +235,59 @@ class ChannelAffine(tf.keras.layers.Layer):
         return inputs * self.gain + self.bias
 
 
-class EncoderBlock(tf.keras.layers.Layer):
-    """A residual block; [batch, h, w, in] -> [batch, h/stride, w/stride, filters]."""
+def make_conv(
+    normalization: str, filters: int, kernel_size: int, strides: int = 1
+) -> tf.keras.layers.Layer:
+    """Make a convolution without bias.
 
-    def __init__(self, filters: int, stride: int = 1, **kwargs):
+    Args:
+        normalization: "strict" as in [13], or "learned": tensorflow-addons' weight
+            normalization, whose gain is learned, for comparison.
+        filters, kernel_size, strides: as of `WNConv2D`.
+
+    Raises:
+        ValueError: for another normalization, or a learned one in mixed precision.
+    """
+    if normalization == "strict":
+        return WNConv2D(filters, kernel_size, strides)
+    if normalization != "learned":
+        raise ValueError(
+            f"normalization must be one of {NORMALIZATIONS}, got {normalization!r}"
+        )
+    # Only who asks for it pays for this import.
+    from tfstyle.modeling.addons import learned_normalization
+
+    return learned_normalization(
+        tf.keras.layers.Conv2D(
+            filters, kernel_size, strides, padding="same", use_bias=False
+        )
+    )
+
+
+class EncoderBlock(tf.keras.layers.Layer):
+    """A residual block; [batch, h, w, in] -> [batch, h/stride, w/stride, filters].
+
+    Args:
+        filters: output channels.
+        stride: 1 or 2 (average pooling in the shortcut).
+        normalization: see `make_conv`.
+    """
+
+    def __init__(self, filters: int, stride: int = 1, normalization="strict", **kwargs):
         super().__init__(**kwargs)
         self.filters = filters
         self.stride = stride
+        self.normalization = normalization
 
     def build(self, input_shape):
-        self.first = WNConv2D(self.filters, self.stride + 2, self.stride)
+        self.first = make_conv(
+            self.normalization, self.filters, self.stride + 2, self.stride
+        )
         self.inner = TPReLU()
-        self.second = WNConv2D(self.filters, 3)
+        self.second = make_conv(self.normalization, self.filters, 3)
         self.project = None
         if input_shape[-1] != self.filters:
-            self.project = WNConv2D(self.filters, 1)
+            self.project = make_conv(self.normalization, self.filters, 1)
         self.add = WNAdd()
         self.outer = TPReLU()
         super().build(input_shape)
@@ -254,8 +302,12 @@ class EncoderBlock(tf.keras.layers.Layer):
         return self.outer(self.add([residual, shortcut]))
 
     def get_config(self):
-        config = super().get_config()
-        return {**config, "filters": self.filters, "stride": self.stride}
+        return {
+            **super().get_config(),
+            "filters": self.filters,
+            "stride": self.stride,
+            "normalization": self.normalization,
+        }
 
 
 class DecoderBlock(tf.keras.layers.Layer):
@@ -263,10 +315,12 @@ class DecoderBlock(tf.keras.layers.Layer):
 
     Args:
         filters: output channels.
-        stride: 1 or 2 (nearest-neighbour upsampling in the shortcut).
+        stride: 1 or 2.
         last: end in a per-channel affine map instead of TPReLU: the picture itself.
-        upsampling: "transposed" convolutions as in [13], or "nearest" upsampling
-            followed by plain convolutions.
+        upsampling: "transposed" convolutions and a nearest-neighbour shortcut as in
+            [13]; or "nearest" upsampling of both branches, followed by plain
+            convolutions in the residual.
+        normalization: see `make_conv`; "learned" goes with plain convolutions only.
     """
 
     def __init__(
@@ -275,17 +329,24 @@ class DecoderBlock(tf.keras.layers.Layer):
         stride: int = 1,
         last: bool = False,
         upsampling: str = "transposed",
+        normalization: str = "strict",
         **kwargs,
     ):
         super().__init__(**kwargs)
-        if upsampling not in ("transposed", "nearest"):
+        if normalization == "learned" and upsampling == "transposed":
             raise ValueError(
-                f'upsampling must be "transposed" or "nearest", got {upsampling!r}'
+                'normalization="learned" needs upsampling="nearest", '
+                f"got {upsampling!r}"
+            )
+        if upsampling not in UPSAMPLINGS:
+            raise ValueError(
+                f"upsampling must be one of {UPSAMPLINGS}, got {upsampling!r}"
             )
         self.filters = filters
         self.stride = stride
         self.last = last
         self.upsampling = upsampling
+        self.normalization = normalization
 
     def build(self, input_shape):
         channels = input_shape[-1]
@@ -293,27 +354,29 @@ class DecoderBlock(tf.keras.layers.Layer):
             self.first = WNConv2DTranspose(channels, 3)
             self.second = WNConv2DTranspose(self.filters, self.stride + 2, self.stride)
         else:
-            self.first = WNConv2D(channels, 3)
-            self.second = WNConv2D(self.filters, 3)
+            self.first = make_conv(self.normalization, channels, 3)
+            self.second = make_conv(self.normalization, self.filters, 3)
         self.inner = TPReLU()
         self.project = None
         if channels != self.filters:
             # A 1x1 convolution, transposed or not, is the same map.
-            self.project = WNConv2D(self.filters, 1)
+            self.project = make_conv(self.normalization, self.filters, 1)
         self.add = WNAdd()
         self.outer = ChannelAffine() if self.last else TPReLU()
         super().build(input_shape)
 
     def call(self, inputs):
         residual = self.inner(self.first(inputs))
-        if self.upsampling == "nearest":
-            residual = upsample(residual, self.stride)
+        if self.upsampling != "transposed":
+            residual = self._upsample(residual)
         residual = self.second(residual)
         shortcut = inputs
         if self.project is not None:
             shortcut = self.project(shortcut)
-        shortcut = upsample(shortcut, self.stride)
-        return self.outer(self.add([residual, shortcut]))
+        return self.outer(self.add([residual, self._upsample(shortcut)]))
+
+    def _upsample(self, images):
+        return images if self.stride == 1 else repeat_pixels(images, self.stride)
 
     def get_config(self):
         return {
@@ -322,13 +385,12 @@ class DecoderBlock(tf.keras.layers.Layer):
             "stride": self.stride,
             "last": self.last,
             "upsampling": self.upsampling,
+            "normalization": self.normalization,
         }
 
 
-def upsample(images: tf.Tensor, factor: int) -> tf.Tensor:
+def repeat_pixels(images: tf.Tensor, factor: int) -> tf.Tensor:
     """Repeats each pixel: [batch, h, w, c] -> [batch, h*factor, w*factor, c]."""
-    if factor == 1:
-        return images
     batch, height, width, _ = tf.unstack(tf.shape(images))
     channels = images.shape[-1]
     tiled = tf.tile(images[:, :, None, :, None, :], [1, 1, factor, 1, factor, 1])

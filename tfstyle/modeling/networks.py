@@ -26,12 +26,19 @@ class _Network(tf.keras.Model):
     Args:
         features: channels of each level, from the picture inwards.
         blocks: residual blocks of each level.
+        normalization: of the blocks' convolutions, see `layers.make_conv`.
 
     Raises:
         ValueError: if features and blocks differ in length or are empty.
     """
 
-    def __init__(self, features: Sequence[int], blocks: Sequence[int], **kwargs):
+    def __init__(
+        self,
+        features: Sequence[int],
+        blocks: Sequence[int],
+        normalization: str = "strict",
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         if not features or len(features) != len(blocks):
             raise ValueError(
@@ -41,9 +48,14 @@ class _Network(tf.keras.Model):
         # Plain copies: Keras wraps list attributes, which get_config must not hand on.
         self._features = tuple(features)
         self._blocks = tuple(blocks)
+        self._normalization = normalization
 
     def get_config(self) -> dict:
-        return {"features": list(self._features), "blocks": list(self._blocks)}
+        return {
+            "features": list(self._features),
+            "blocks": list(self._blocks),
+            "normalization": self._normalization,
+        }
 
     def _start_size(self, image_size: int) -> int:
         levels = len(self._features)
@@ -58,7 +70,7 @@ class _Network(tf.keras.Model):
     def _encoder_blocks(self) -> list[EncoderBlock]:
         """Blocks in order; the first of each level halves the side."""
         return [
-            EncoderBlock(filters, stride=2 if block == 0 else 1)
+            EncoderBlock(filters, 2 if block == 0 else 1, self._normalization)
             for filters, count in zip(self._features, self._blocks, strict=True)
             for block in range(count)
         ]
@@ -71,7 +83,8 @@ class _Encoder(_Network):
         super().__init__(features, blocks, **kwargs)
         self._dims = dims
         self._levels = self._encoder_blocks()
-        self._flatten = tf.keras.layers.Flatten()
+        # not _flatten: that is a method of tf.Module
+        self._flat_map = tf.keras.layers.Flatten()
 
     def get_config(self):
         return {**super().get_config(), "dims": self._dims}
@@ -83,7 +96,7 @@ class _Encoder(_Network):
     def _flat_features(self, images: tf.Tensor) -> tf.Tensor:
         for block in self._levels:
             images = block(images)
-        return self._flatten(images)
+        return self._flat_map(images)
 
 
 # Heads are float32, so that codes and logits stay exact under mixed precision.
@@ -169,20 +182,17 @@ class _Decoder(_Network):
 
     def _decoder_blocks(self) -> list[DecoderBlock]:
         """Blocks in order, deepest level first; the last of each doubles the side."""
+        kinds = {
+            "upsampling": self._upsampling,
+            "normalization": self._normalization,
+        }
         blocks = []
         outer = (3, *self._features[:-1])
         for level in reversed(range(len(self._features))):
             for _ in range(self._blocks[level] - 1):
-                blocks.append(
-                    DecoderBlock(self._features[level], upsampling=self._upsampling)
-                )
+                blocks.append(DecoderBlock(self._features[level], **kinds))
             blocks.append(
-                DecoderBlock(
-                    outer[level],
-                    stride=2,
-                    last=level == 0,
-                    upsampling=self._upsampling,
-                )
+                DecoderBlock(outer[level], stride=2, last=level == 0, **kinds)
             )
         return blocks
 
@@ -255,10 +265,18 @@ class DiscriminatorConsortium(tf.keras.Model):
         ValueError: if the sizes do not fit.
     """
 
-    def __init__(self, features, blocks, image_size: int, patch_size: int, **kwargs):
+    def __init__(
+        self,
+        features,
+        blocks,
+        image_size: int,
+        patch_size: int,
+        normalization: str = "strict",
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         scales = (image_size // patch_size).bit_length()
-        if patch_size << (scales - 1) != image_size:
+        if not scales or patch_size << (scales - 1) != image_size:
             raise ValueError(
                 "image_size must be patch_size times a power of two, got "
                 f"image_size={image_size}, patch_size={patch_size}"
@@ -268,10 +286,16 @@ class DiscriminatorConsortium(tf.keras.Model):
             "blocks": list(blocks),
             "image_size": image_size,
             "patch_size": patch_size,
+            "normalization": normalization,
         }
         self._patch_size = patch_size
         self._networks = [
-            Discriminator(features, blocks, name=f"scale_{patch_size << k}")
+            Discriminator(
+                features,
+                blocks,
+                normalization=normalization,
+                name=f"scale_{patch_size << k}",
+            )
             for k in range(scales)
         ]
 
@@ -345,18 +369,28 @@ def extract_patches(
 
 @gin.configurable
 def style_encoder(
-    features=(64, 128, 256, 384, 512), blocks=(1, 1, 1, 1, 1), dims=512
+    features=(64, 128, 256, 384, 512),
+    blocks=(1, 1, 1, 1, 1),
+    dims=512,
+    normalization="strict",
 ) -> StyleEncoder:
     """Table 1's S."""
-    return StyleEncoder(features, blocks, dims, name="style_encoder")
+    return StyleEncoder(
+        features, blocks, dims, normalization=normalization, name="style_encoder"
+    )
 
 
 @gin.configurable
 def content_encoder(
-    features=(64, 128, 192, 256, 384, 512), blocks=(1, 1, 1, 1, 1, 1), dims=512
+    features=(64, 128, 192, 256, 384, 512),
+    blocks=(1, 1, 1, 1, 1, 1),
+    dims=512,
+    normalization="strict",
 ) -> ContentEncoder:
     """Table 1's Enc."""
-    return ContentEncoder(features, blocks, dims, name="content_encoder")
+    return ContentEncoder(
+        features, blocks, dims, normalization=normalization, name="content_encoder"
+    )
 
 
 @gin.configurable
@@ -365,10 +399,16 @@ def content_decoder(
     features=(64, 128, 192, 256, 384, 512),
     blocks=(1, 1, 1, 1, 1, 1),
     upsampling="transposed",
+    normalization="strict",
 ) -> ContentDecoder:
     """Table 1's Dec."""
     return ContentDecoder(
-        features, blocks, image_size, upsampling, name="content_decoder"
+        features,
+        blocks,
+        image_size,
+        upsampling,
+        normalization=normalization,
+        name="content_decoder",
     )
 
 
@@ -378,16 +418,28 @@ def generator(
     features=(64, 128, 192, 256, 384, 512),
     blocks=(2, 2, 2, 2, 2, 2),
     upsampling="transposed",
+    normalization="strict",
 ) -> Generator:
     """Table 1's G."""
-    return Generator(features, blocks, image_size, upsampling, name="generator")
+    return Generator(
+        features,
+        blocks,
+        image_size,
+        upsampling,
+        normalization=normalization,
+        name="generator",
+    )
 
 
 @gin.configurable
 def discriminators(
-    image_size, features=(64, 128, 256, 512), blocks=(1, 1, 1, 1), patch_size=64
+    image_size,
+    features=(64, 128, 256, 512),
+    blocks=(1, 1, 1, 1),
+    patch_size=64,
+    normalization="strict",
 ) -> DiscriminatorConsortium:
     """Table 1's D, three of them at 256x256 (section 5.2)."""
     return DiscriminatorConsortium(
-        features, blocks, image_size, patch_size, name="discriminators"
+        features, blocks, image_size, patch_size, normalization, name="discriminators"
     )

@@ -62,7 +62,9 @@ def presumed_style_loss(
     same_weight = images / same_pairs * tf.gather(counts, artist_ids)
 
     others = 1 - tf.one_hot(artist_ids, tf.shape(counts)[0], dtype=dtype)
-    other_weights = others * counts * (images / (tf.square(images) - same_pairs))
+    # An only artist has no pairs of different styles: that term counts 0.
+    other_weight = tf.math.divide_no_nan(images, tf.square(images) - same_pairs)
+    other_weights = others * counts * other_weight
     repulsion = _weighted_repulsion(
         codes, presumed_styles, prefix_scales, weights, other_weights
     )

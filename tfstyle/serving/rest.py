@@ -391,7 +391,7 @@ def _first_meaningful_line(message: str) -> str:
     """Pick what went wrong out of TensorFlow's report of where it went wrong."""
     # What went wrong ends the part before the first graph node; tracebacks, if
     # any, come ahead of it.
-    head = re.split(r"\s*\[\[\{\{node", message, maxsplit=1)[0]
+    head = re.split(r"\s*\[\[\{\{(?:function_)?node", message, maxsplit=1)[0]
     lines = [line.strip() for line in head.splitlines() if line.strip()]
     line = lines[-1] if lines else message.strip()
     return re.sub(r"^(\(\d+\) [A-Z_]+:\s*)?(\{\{.*?\}\}\s*)?|\s*\[Op:.*$", "", line)
