@@ -3,6 +3,7 @@
 import pathlib
 
 import pytest
+import tiny_run as tiny
 
 from tfstyle.data import records, splits
 from tfstyle.data.pictures import Conversion
@@ -37,3 +38,10 @@ def small_records(tmp_path_factory) -> records.Dataset:
     rule = splits.SplitRule(min_images_per_artist=20, min_test_images=4)
     folder = tmp_path_factory.mktemp("small") / "records"
     return records.write_dataset(str(folder), few, Conversion(32), rule, num_shards=2)
+
+
+@pytest.fixture(scope="session")
+def tiny_run(small_records, tmp_path_factory) -> pathlib.Path:
+    """A run with all four stages trained on small_records; copy it to write there."""
+    run_dir = tmp_path_factory.mktemp("tiny") / "run"
+    return tiny.train_in_own_process(small_records.records_dir, run_dir)

@@ -1,0 +1,158 @@
+"""Every command explains itself, and misuse is one line and exit code 1."""
+
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[1]
+TOOL = [sys.executable, str(ROOT / "tools" / "make_tfrecords.py")]
+
+
+def module(verb) -> list[str]:
+    return [sys.executable, "-m", f"tfstyle.{verb}"]
+
+
+COMMANDS = {
+    "train": (
+        module("train"),
+        "gin_file gin_param records_dir run_dir restart init_from allow_unfinished"
+        " dry_run",
+    ),
+    "evaluate": (module("evaluate"), "run_dir tolerance"),
+    "figures": (module("figures"), "run_dir seed"),
+    "export": (module("export"), "run_dir export_dir serving_dir"),
+    "serve": (module("serve"), "export_dir rest_api_port host"),
+    "make_tfrecords": (
+        TOOL,
+        "input_dir output_dir image_size fit min_size min_images_per_artist"
+        " test_fraction min_test_images holdout_artists exclude_artists num_shards"
+        " num_workers seed",
+    ),
+}
+
+
+def run(command, *arguments, cwd=None) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [*command, *arguments], capture_output=True, text=True, timeout=120, cwd=cwd
+    )
+
+
+def error_line(done) -> str:
+    """The one line on stderr of a command that failed as it should."""
+    assert done.returncode == 1, done.stderr
+    lines = done.stderr.splitlines()
+    assert len(lines) == 1, done.stderr
+    assert lines[0].startswith("error: ")
+    return lines[0]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_is_a_success_and_names_the_flags(name, tmp_path):
+    command, flags = COMMANDS[name]
+
+    done = run(command, "--help", cwd=tmp_path)
+
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    # A switch is shown as --[no]name.
+    text = done.stdout.replace("--[no]", "--")
+    for flag in flags.split():
+        assert f"--{flag}:" in text, flag
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_stray_argument_is_one_clear_line(name, tmp_path):
+    command, _ = COMMANDS[name]
+
+    line = error_line(run(command, "records", cwd=tmp_path))
+
+    assert "unexpected argument 'records'" in line
+    assert "--name=value" in line
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_misspelt_flag_is_named_without_a_traceback(name, tmp_path):
+    command, _ = COMMANDS[name]
+
+    done = run(command, "--no_such_flag=1", cwd=tmp_path)
+
+    assert done.returncode == 1
+    assert "Unknown command line flag 'no_such_flag'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("name", ["evaluate", "figures", "export"])
+@pytest.mark.parametrize("given", ["missing", "by default"])
+def test_a_missing_run_is_one_line_with_the_command_that_makes_it(
+    name, given, tmp_path
+):
+    command, _ = COMMANDS[name]
+    run_dir = tmp_path / "nowhere" if given == "missing" else "runs/default"
+    flags = [f"--run_dir={run_dir}"] if given == "missing" else []
+
+    line = error_line(run(command, *flags, cwd=tmp_path))
+
+    assert str(run_dir) in line
+    assert f"python -m tfstyle.train --gin_file=gin/metric.gin --run_dir={run_dir}" in (
+        line
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_train_without_a_configuration_lists_them(tmp_path):
+    line = error_line(run(module("train"), cwd=tmp_path))
+
+    for stage in ("metric", "classifier", "vae", "gan"):
+        assert f"gin/{stage}.gin" in line
+        assert (ROOT / "gin" / f"{stage}.gin").is_file()
+
+
+def test_train_without_records_is_one_line(tmp_path):
+    gin_file = ROOT / "gin" / "quickstart" / "metric.gin"
+
+    line = error_line(run(module("train"), f"--gin_file={gin_file}", cwd=tmp_path))
+
+    assert "records" in line and "make_tfrecords.py" in line
+
+
+def test_train_without_a_stage_in_its_configuration_is_one_line(tmp_path):
+    (tmp_path / "stage.gin").write_text("train.batch_size = 8\n")
+
+    line = error_line(run(module("train"), "--gin_file=stage.gin", cwd=tmp_path))
+
+    assert "['stage']" in line
+
+
+def test_vae_without_metric_gives_the_command_that_makes_it(small_records, tmp_path):
+    line = error_line(
+        run(
+            module("train"),
+            f"--gin_file={ROOT / 'gin' / 'quickstart' / 'vae.gin'}",
+            "--gin_param=train.image_size=32",
+            f"--records_dir={small_records.records_dir}",
+            cwd=tmp_path,
+        )
+    )
+
+    remedy = f"--gin_file={ROOT / 'gin' / 'quickstart' / 'metric.gin'}"
+    assert "needs a trained metric stage" in line and remedy in line
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_dry_run_writes_nothing(small_records, tmp_path):
+    done = run(
+        module("train"),
+        f"--gin_file={ROOT / 'gin' / 'quickstart' / 'metric.gin'}",
+        "--gin_param=train.image_size=32",
+        f"--records_dir={small_records.records_dir}",
+        "--dry_run",
+        cwd=tmp_path,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert "metric: " in done.stdout and "60 of 3 artists, 32x32" in done.stdout
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,209 @@
+"""`python -m tfstyle.figures` draws every figure and a report that shows them."""
+
+import html.parser
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import urllib.parse
+
+import numpy as np
+import pytest
+import tiny_run as tiny
+from PIL import Image
+
+from tfstyle import drawing, runs
+from tfstyle.analysis import sheets
+from tfstyle.analysis.synthesis import bilinear_codes
+from tfstyle.command import UserError
+
+# A 32x32 picture is enlarged three times, to tiles of 96 pixels.
+TILE = 96
+# Columns and rows of each sheet: 3 artists, 12 test pictures.
+SHEETS = {
+    "figure_2_artists.png": (1 + 3, 1 + 3),  # the sources at the edges
+    "figure_2_random.png": (8, 6),
+    "figure_3_random_styles.png": (6, 6),
+    "figure_3_interpolation.png": (7, 7),
+    "figure_6.png": (4 * 2, 3),  # four pairs to a row
+    "figure_7.png": (3 * 3, 4),  # three triples to a row
+    "vae_reconstructions.png": (12, 2),
+}
+CURVES = {"figure_1.png", "content_error.png"}
+GENERATOR_SECTIONS = [
+    "The generator in numbers",
+    "Style and content, separated",
+    "Exploring the style space",
+    "Reconstruction and style transfer",
+]
+
+
+class Page(html.parser.HTMLParser):
+    """Headings, and every file that the page refers to."""
+
+    def __init__(self, path: pathlib.Path):
+        super().__init__()
+        self.headings: list[str] = []
+        self.files: set[str] = set()
+        self._in_heading = False
+        self.feed(path.read_text())
+
+    def handle_starttag(self, tag, attributes):
+        self._in_heading = tag == "h2"
+        for name, value in attributes:
+            if name in ("src", "href") and not value.startswith("#"):
+                self.files.add(urllib.parse.unquote(value))
+
+    def handle_data(self, data):
+        if self._in_heading:
+            self.headings.append(data)
+            self._in_heading = False
+
+
+@pytest.fixture(scope="module")
+def drawn(tiny_run, tmp_path_factory) -> tuple[pathlib.Path, str]:
+    """The run with its figures, and what the command printed."""
+    run_dir = tmp_path_factory.mktemp("drawn") / "run"
+    shutil.copytree(tiny_run, run_dir)
+    done = subprocess.run(
+        [sys.executable, "-m", "tfstyle.figures", f"--run_dir={run_dir}"],
+        capture_output=True,
+        text=True,
+        timeout=400,
+    )
+    assert done.returncode == 0, done.stderr
+    return run_dir, done.stdout
+
+
+def test_the_command_says_where_to_look(drawn):
+    run_dir, said = drawn
+
+    assert f"figures: {run_dir / 'figures'}\n" in said
+    assert f"report:  {run_dir / 'report.html'}\n" in said
+
+
+def test_every_figure_is_drawn_and_no_other_file_is_left(drawn):
+    found = {path.name for path in (drawn[0] / "figures").iterdir()}
+
+    assert found == {*SHEETS, *CURVES}
+
+
+@pytest.mark.parametrize("name", SHEETS)
+def test_a_sheet_has_room_for_its_pictures(name, drawn):
+    columns, rows = SHEETS[name]
+    with Image.open(drawn[0] / "figures" / name) as image:
+        image.load()
+        assert (image.format, image.mode) == ("PNG", "RGB")
+        # At most half as much again for captions, gaps and breaks.
+        assert columns * TILE <= image.width <= 1.5 * columns * TILE
+        assert rows * TILE <= image.height <= 1.5 * rows * TILE
+
+
+@pytest.mark.parametrize("name", sorted(CURVES))
+def test_a_curve_can_be_read(name, drawn):
+    with Image.open(drawn[0] / "figures" / name) as image:
+        values = np.asarray(image.convert("RGB"))
+
+    assert image.width >= 600 and image.height >= 300
+    assert len(np.unique(values.reshape(-1, 3), axis=0)) > 20
+
+
+def test_interpolated_pictures_touch(drawn):
+    one = sheets.picture_grid(np.zeros([1, 1, 32, 32, 3], np.uint8))
+    margins = one.width - TILE
+    with Image.open(drawn[0] / "figures" / "figure_3_interpolation.png") as image:
+        assert image.size == (7 * TILE + margins, 7 * TILE + margins)
+
+
+def test_the_report_refers_to_every_figure_and_to_nothing_that_is_missing(drawn):
+    run_dir, _ = drawn
+    page = Page(run_dir / "report.html")
+
+    figures = {f"figures/{name}" for name in [*SHEETS, *CURVES]}
+    preview = f"metric/previews/step-{tiny.STEPS['metric']:07d}.png"
+    assert page.files == figures | {preview}
+    for file in page.files:
+        assert not os.path.isabs(file)
+        assert (run_dir / file).is_file()
+    assert page.headings[-4:] == GENERATOR_SECTIONS
+
+
+def test_the_run_was_measured_on_the_way(drawn):
+    assert (drawn[0] / "evaluation.json").is_file()
+
+
+def test_a_run_with_only_metric_gets_a_report_without_generator(tiny_run, tmp_path):
+    run_dir = tiny.keep_stages(tiny_run, tmp_path / "run", "metric")
+
+    report = drawing.draw_run(run_dir)
+
+    page = Page(report)
+    assert page.headings == ["The collection and the run", "The style space"]
+    assert [one.name for one in (run_dir / "figures").iterdir()] == ["figure_1.png"]
+    assert all((run_dir / file).is_file() for file in page.files)
+
+
+def test_numbers_are_measured_anew_only_when_a_stage_is_newer(
+    tiny_run, tmp_path, monkeypatch
+):
+    run_dir = tiny.keep_stages(tiny_run, tmp_path / "run", "metric")
+    drawing.draw_run(run_dir)
+    measured = []
+    real = drawing.measuring.measure_run
+    monkeypatch.setattr(
+        drawing.measuring,
+        "measure_run",
+        lambda *arguments: measured.append(arguments) or real(*arguments),
+    )
+
+    drawing.draw_run(run_dir)
+    assert not measured
+
+    runs.StageFolder(run_dir, "metric").mark_finished(tiny.STEPS["metric"])
+    drawing.draw_run(run_dir)
+    assert len(measured) == 1
+
+
+def test_equal_seeds_draw_equal_pictures(drawn, tmp_path):
+    copy = pathlib.Path(shutil.copytree(drawn[0], tmp_path / "run"))
+    before = {name: (copy / "figures" / name).read_bytes() for name in SHEETS}
+
+    drawing.draw_run(copy, seed=0)
+
+    for name, old in before.items():
+        assert (copy / "figures" / name).read_bytes() == old, name
+
+    drawing.draw_run(copy, seed=1)
+    assert (copy / "figures" / "figure_2_random.png").read_bytes() != before[
+        "figure_2_random.png"
+    ]
+
+
+def test_a_run_without_stages_is_refused_with_the_command_that_makes_one(tmp_path):
+    with pytest.raises(UserError, match=r"tfstyle\.train --gin_file=gin/metric\.gin"):
+        drawing.draw_run(tmp_path)
+
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_bilinear_codes_have_the_corners_and_their_mean_in_the_centre():
+    corners = np.array([[0.0, 1], [8, 1], [0, 5], [16, 9]])
+
+    grid = bilinear_codes(corners, 5).reshape(5, 5, 2)
+
+    np.testing.assert_allclose(grid[[0, 0, -1, -1], [0, -1, 0, -1]], corners)
+    np.testing.assert_allclose(grid[2, 2], corners.mean(axis=0))
+    # Along the top edge and down the left one, evenly from corner to corner.
+    np.testing.assert_allclose(grid[0, :, 0], [0, 2, 4, 6, 8])
+    np.testing.assert_allclose(grid[:, 0, 1], [1, 2, 3, 4, 5])
+    # A quarter across and three quarters down: .75 (.25 a + .75 c) + .25 (..).
+    np.testing.assert_allclose(
+        grid[3, 1], [0.25 * (0.25 * 8 + 0.75 * 16), 0.75 * 4 + 0.25 * 7]
+    )
+
+
+def test_bilinear_codes_of_two_rows_are_the_corners():
+    corners = np.random.default_rng(0).normal(size=[4, 3])
+
+    np.testing.assert_allclose(bilinear_codes(corners, 2), corners)

@@ -1,0 +1,297 @@
+"""An export is TF Serving's layout, whole or not there, and not written twice."""
+
+import json
+import pathlib
+import shutil
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tiny_run as tiny
+from google.protobuf import text_format
+from tensorflow_serving.apis import prediction_log_pb2
+from tensorflow_serving.config import model_server_config_pb2
+
+from tfstyle import exporting, runs
+from tfstyle.command import UserError
+from tfstyle.serving import signatures
+
+MODELS = ["content_encoder", "generator", "style_encoder", "style_transfer"]
+
+
+@pytest.fixture(scope="module")
+def export_dir(tiny_run) -> pathlib.Path:
+    return tiny.export(tiny_run)
+
+
+@pytest.fixture
+def metric_run(tiny_run, tmp_path) -> pathlib.Path:
+    """A run with only metric trained: its export takes a quarter of the time."""
+    return tiny.keep_stages(tiny_run, tmp_path / "run", "metric")
+
+
+def export(run_dir, export_dir):
+    return exporting.export_run(run_dir, export_dir, pathlib.PurePosixPath("/models"))
+
+
+def files_below(folder) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def change_weights(run_dir) -> None:
+    """Move the final metric weights by a little, as more training would."""
+    folder = runs.StageFolder(run_dir, "metric")
+    encoder = runs.load_network(folder, "style_encoder")
+    for variable in encoder.trainable_variables:
+        variable.assign_add(tf.fill(variable.shape, 0.01))
+    (styles,) = runs.load_arrays(folder, "presumed_styles/styles")
+    presumed = tf.train.Checkpoint(styles=tf.Variable(styles))
+    changed = tf.train.Checkpoint(style_encoder=encoder, presumed_styles=presumed)
+    prefix = pathlib.Path(changed.save(str(run_dir / "changed")))
+    for file in run_dir.glob(f"{prefix.name}.*"):
+        file.rename(pathlib.Path(folder.final_weights + file.suffix))
+
+
+def test_the_layout_is_tf_servings(export_dir):
+    folders = sorted(one.name for one in export_dir.iterdir() if one.is_dir())
+    files = sorted(one.name for one in export_dir.iterdir() if one.is_file())
+
+    assert folders == MODELS
+    assert files == ["batching.config", "export.json", "models.config"]
+    for model in MODELS:
+        (version,) = (export_dir / model).iterdir()
+        assert version.name == "1"
+        assert (version / "saved_model.pb").is_file()
+        assert (version / "variables" / "variables.index").is_file()
+        assert (version / "assets.extra" / "tf_serving_warmup_requests").is_file()
+
+
+def test_models_config_is_what_a_model_server_reads(export_dir):
+    config = text_format.Parse(
+        (export_dir / "models.config").read_text(),
+        model_server_config_pb2.ModelServerConfig(),
+    )
+
+    found = {
+        one.name: (one.base_path, one.model_platform)
+        for one in config.model_config_list.config
+    }
+    assert found == {name: (f"/models/{name}", "tensorflow") for name in MODELS}
+
+
+def batching_parameters():
+    """tensorflow_serving/servables/tensorflow/session_bundle_config.proto, in part.
+
+    The package does not hold it; numbers are the proto's.
+    """
+    from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+
+    file = descriptor_pb2.FileDescriptorProto(name="batching.proto", syntax="proto3")
+    file.dependency.append("google/protobuf/wrappers.proto")
+    message = file.message_type.add(name="BatchingParameters")
+    field = descriptor_pb2.FieldDescriptorProto
+    for name, number in [
+        ("max_batch_size", 1),
+        ("batch_timeout_micros", 2),
+        ("max_enqueued_batches", 3),
+        ("num_batch_threads", 4),
+    ]:
+        message.field.add(
+            name=name,
+            number=number,
+            type=field.TYPE_MESSAGE,
+            label=field.LABEL_OPTIONAL,
+            type_name=".google.protobuf.Int64Value",
+        )
+    message.field.add(
+        name="allowed_batch_sizes",
+        number=6,
+        type=field.TYPE_INT64,
+        label=field.LABEL_REPEATED,
+    )
+    pool = descriptor_pool.DescriptorPool()
+    from google.protobuf import wrappers_pb2
+
+    pool.AddSerializedFile(wrappers_pb2.DESCRIPTOR.serialized_pb)
+    pool.Add(file)
+    return message_factory.GetMessageClass(
+        pool.FindMessageTypeByName("BatchingParameters")
+    )()
+
+
+def test_batching_config_is_what_a_model_server_reads(export_dir):
+    config = text_format.Parse(
+        (export_dir / "batching.config").read_text(), batching_parameters()
+    )
+
+    # TF Serving refuses sizes that do not rise up to max_batch_size.
+    sizes = list(config.allowed_batch_sizes)
+    assert sizes == sorted(set(sizes))
+    assert sizes[-1] == config.max_batch_size.value == 8
+    assert config.num_batch_threads.value >= 1
+    assert config.max_enqueued_batches.value >= 1
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_each_warm_up_request_replays(model, export_dir):
+    folder = export_dir / model / "1"
+    loaded = tf.saved_model.load(str(folder))
+    file = folder / "assets.extra" / "tf_serving_warmup_requests"
+    seen = []
+    for record in tf.data.TFRecordDataset(str(file)):
+        log = prediction_log_pb2.PredictionLog.FromString(record.numpy())
+        request = log.predict_log.request
+        inputs = {
+            name: tf.constant(tf.make_ndarray(value))
+            for name, value in request.inputs.items()
+        }
+        signature = request.model_spec.signature_name
+        outputs = loaded.signatures[signature](**inputs)
+        (size,) = {len(value) for value in inputs.values()}
+
+        assert request.model_spec.name == model
+        assert {len(value) for value in outputs.values()} == {size}
+        seen.append((signature, size))
+
+    names = ["serving_default", "sample"] if model == "generator" else []
+    expected = [
+        (name, size)
+        for name in names or ["serving_default"]
+        for size in exporting.ALLOWED_BATCH_SIZES
+    ]
+    assert sorted(seen) == sorted(expected)
+
+
+def test_a_second_export_writes_nothing(export_dir, tiny_run, tmp_path, capsys):
+    copy = shutil.copytree(export_dir, tmp_path / "export")
+    before = files_below(copy)
+
+    version, names = export(tiny_run, copy)
+
+    assert (version, sorted(names)) == (1, MODELS)
+    assert files_below(copy) == before
+    assert capsys.readouterr().out == "these weights are exported already\n"
+
+
+def test_a_second_export_can_change_where_the_server_finds_it(
+    export_dir, tiny_run, tmp_path
+):
+    copy = shutil.copytree(export_dir, tmp_path / "export")
+
+    exporting.export_run(tiny_run, copy, pathlib.PurePosixPath("/elsewhere"))
+
+    text = (copy / "models.config").read_text()
+    assert '"/elsewhere/generator"' in text and "/models/" not in text
+    assert [one.name for one in (copy / "generator").iterdir()] == ["1"]
+
+
+def test_a_model_that_was_deleted_is_written_again(tiny_run, tmp_path):
+    run_dir = tiny.keep_stages(tiny_run, tmp_path / "run", "metric", "vae")
+    folder = tmp_path / "export"
+    export(run_dir, folder)
+    shutil.rmtree(folder / "content_encoder")
+
+    # A new version of both, so that those that serve together were made together.
+    assert export(run_dir, folder) == (2, ["style_encoder", "content_encoder"])
+
+    assert [one.name for one in (folder / "content_encoder").iterdir()] == ["2"]
+
+
+def test_changed_weights_become_version_2_beside_version_1(metric_run, tmp_path):
+    folder = tmp_path / "export"
+    assert export(metric_run, folder) == (1, ["style_encoder"])
+    before = files_below(folder / "style_encoder" / "1")
+    change_weights(metric_run)
+
+    assert export(metric_run, folder) == (2, ["style_encoder"])
+
+    assert files_below(folder / "style_encoder" / "1") == before
+    first, second = (
+        tf.saved_model.load(str(folder / "style_encoder" / version))
+        for version in ("1", "2")
+    )
+    assert any(
+        not np.allclose(old, new)
+        for old, new in zip(first._variables, second._variables, strict=True)
+    )
+    assert json.loads((folder / "export.json").read_text())["version"] == 2
+
+
+def test_a_stage_trained_since_becomes_a_version_of_all_models(tiny_run, tmp_path):
+    run_dir = tiny.keep_stages(tiny_run, tmp_path / "run", "metric")
+    folder = tmp_path / "export"
+    export(run_dir, folder)
+    shutil.copytree(tiny_run / "vae", run_dir / "vae")
+
+    assert export(run_dir, folder) == (2, ["style_encoder", "content_encoder"])
+
+    assert sorted(one.name for one in (folder / "style_encoder").iterdir()) == [
+        "1",
+        "2",
+    ]
+    assert [one.name for one in (folder / "content_encoder").iterdir()] == ["2"]
+
+
+@pytest.mark.parametrize("moment", ["saving", "warming up"])
+def test_an_interrupted_export_leaves_neither_version_nor_temporary_files(
+    moment, metric_run, tmp_path, monkeypatch
+):
+    folder = tmp_path / "export"
+    owner, name = {
+        "saving": (signatures.Servable, "save"),
+        "warming up": (exporting, "_write_warm_up"),
+    }[moment]
+    real = getattr(owner, name)
+
+    def interrupted(*arguments):
+        real(*arguments)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, name, interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            export(metric_run, folder)
+
+    assert list(folder.rglob("*")) == []
+    assert export(metric_run, folder) == (1, ["style_encoder"])
+
+
+def test_an_interrupted_second_export_leaves_the_first_as_it_was(
+    export_dir, metric_run, tmp_path, monkeypatch
+):
+    folder = pathlib.Path(shutil.copytree(export_dir, tmp_path / "export"))
+    before = files_below(folder)
+    monkeypatch.setattr(signatures.Servable, "save", lambda *_: 1 / 0)
+
+    with pytest.raises(ZeroDivisionError):
+        export(metric_run, folder)
+
+    assert files_below(folder) == before
+    assert not (folder / ".making").exists()
+
+
+def test_what_is_missing_is_said(metric_run, tmp_path, capsys):
+    folder = tmp_path / "export"
+
+    assert export(metric_run, folder) == (1, ["style_encoder"])
+
+    said = capsys.readouterr().out
+    assert "the vae stage is not finished: no content_encoder" in said
+    assert "the gan stage is not finished: no generator and no style_transfer" in said
+    assert [one.name for one in folder.iterdir() if one.is_dir()] == ["style_encoder"]
+    assert '"generator"' not in (folder / "models.config").read_text()
+
+
+@pytest.mark.parametrize("stages", [(), ("classifier",)], ids=["none", "classifier"])
+def test_without_a_metric_stage_nothing_is_written(stages, tiny_run, tmp_path):
+    (tmp_path / "run").mkdir()
+    run_dir = tiny.keep_stages(tiny_run, tmp_path / "run", *stages)
+
+    with pytest.raises(UserError, match=r"tfstyle\.train --gin_file=gin/metric\.gin"):
+        export(run_dir, tmp_path / "export")
+
+    assert not (tmp_path / "export").exists()

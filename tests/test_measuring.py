@@ -1,0 +1,372 @@
+"""The numbers of a run, computed a second time: with Pillow, scikit-image and loops."""
+
+import io
+import json
+import pathlib
+import shutil
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tiny_run as tiny
+from PIL import Image
+from skimage.color import rgb2lab
+
+from tfstyle import measuring, runs
+from tfstyle.command import UserError
+
+LOG_KEYS = {
+    "kind",
+    "stage",
+    "step",
+    "name",
+    "value",
+    "count",
+    "seed",
+    "seconds",
+    "time",
+}
+
+
+@pytest.fixture(scope="module")
+def run_dir(tiny_run, tmp_path_factory) -> pathlib.Path:
+    copy = tmp_path_factory.mktemp("measured") / "run"
+    return pathlib.Path(shutil.copytree(tiny_run, copy))
+
+
+@pytest.fixture(scope="module")
+def logged_before(tiny_run) -> dict[str, int]:
+    return {
+        stage: len((tiny_run / stage / "metrics.jsonl").read_text().splitlines())
+        for stage in runs.STAGES
+    }
+
+
+@pytest.fixture(scope="module")
+def numbers(run_dir, logged_before):
+    return measuring.measure_run(run_dir)
+
+
+def read_split(dataset, split) -> tuple[np.ndarray, np.ndarray]:
+    """Scaled Lab float64 [n, size, size, 3] and labels, without tfstyle's readers."""
+    images, labels = [], []
+    for path in dataset.shard_paths(split):
+        for record in tf.data.TFRecordDataset(path):
+            feature = tf.train.Example.FromString(record.numpy()).features.feature
+            (data,) = feature["image/encoded"].bytes_list.value
+            (label,) = feature["image/class/label"].int64_list.value
+            with Image.open(io.BytesIO(data)) as image:
+                lab = rgb2lab(np.asarray(image.convert("RGB")))
+            images.append(lab / [50, 110, 110] - [1, 0, 0])
+            labels.append(label)
+    return np.stack(images), np.array(labels)
+
+
+@pytest.fixture(scope="module")
+def unseen(small_records):
+    images, labels = read_split(small_records, "test")
+    assert np.bincount(labels).tolist() == [4, 4, 4]
+    return images.astype(np.float32), labels
+
+
+def network(run_dir, stage, name):
+    return runs.load_network(runs.StageFolder(run_dir, stage), name)
+
+
+def own_codes(run_dir, images, stage="metric") -> np.ndarray:
+    return network(run_dir, stage, "style_encoder")(images).numpy().astype(np.float64)
+
+
+def style_codes(run_dir, images) -> np.ndarray:
+    """Pruned and normalized as design section 8 says, by hand."""
+    with np.load(run_dir / "metric" / "style_statistics.npz") as statistics:
+        codes = own_codes(run_dir, images)[:, : tiny.STYLE_DIMS]
+        return (codes - statistics["mean"]) / statistics["deviation"]
+
+
+def test_the_run_is_described(numbers):
+    assert numbers["artists"] == 3
+    assert (numbers["train_pictures"], numbers["test_pictures"]) == (60, 12)
+    assert numbers["steps"] == tiny.STEPS
+
+
+def test_accuracy_is_that_of_the_nearest_presumed_style(numbers, run_dir, unseen):
+    images, labels = unseen
+    codes = own_codes(run_dir, images)
+    folder = runs.StageFolder(run_dir, "metric")
+    (styles,) = runs.load_arrays(folder, "presumed_styles/styles")
+    expected = []
+    for d in range(1, 17):
+        hits = 0
+        for code, label in zip(codes, labels, strict=True):
+            distances = [np.linalg.norm(code[:d] - style[:d]) for style in styles]
+            hits += np.argmin(distances) == label
+        expected.append(hits / 12)
+
+    measured = numbers["style"]["metric"]
+
+    assert len(set(expected)) > 2  # else this could not fail
+    np.testing.assert_allclose(measured["every_accuracy"], expected)
+    assert measured["dims"] == [1, 2, 4, 8, 16]
+    np.testing.assert_allclose(
+        measured["accuracy"], [expected[d - 1] for d in measured["dims"]]
+    )
+    allowed = expected[-1] - 0.01
+    first = next(d for d in range(1, 17) if expected[d - 1] >= allowed)
+    assert measured["recommended_dims"] == first
+
+
+def test_the_classifiers_accuracy_is_that_of_its_largest_logit(
+    numbers, run_dir, unseen
+):
+    images, labels = unseen
+    features = own_codes(run_dir, images, "classifier")
+    kernel, bias = runs.load_arrays(
+        runs.StageFolder(run_dir, "classifier"),
+        "artist_logits/kernel",
+        "artist_logits/bias",
+    )
+
+    measured = numbers["style"]["classifier"]["every_accuracy"]
+
+    for d in range(1, 17):
+        logits = features[:, :d] @ kernel[:d] + bias
+        assert measured[d - 1] == pytest.approx((logits.argmax(1) == labels).mean())
+
+
+def test_the_variance_ratio_is_equation_10(numbers, run_dir, unseen):
+    images, labels = unseen
+    for stage in ("metric", "classifier"):
+        codes = own_codes(run_dir, images, stage)
+        for d in (1, 4, 16):
+            part = codes[:, :d]
+            means = np.stack([part[labels == one].mean(axis=0) for one in range(3)])
+            within = np.square(part - means[labels]).sum(axis=1).mean()
+            between = np.mean(
+                [
+                    np.square(a - b).sum()
+                    for a, i in zip(part, labels, strict=True)
+                    for b, j in zip(part, labels, strict=True)
+                    if i != j
+                ]
+            )
+            measured = numbers["style"][stage]["every_variance_ratio"][d - 1]
+            assert measured == pytest.approx(within / between, rel=1e-4)
+
+
+def test_the_mean_pictures_error_is_scikit_images(numbers, small_records, unseen):
+    train, _ = read_split(small_records, "train")
+    assert len(train) == 60
+    mean = train.mean(axis=0)
+    errors = [np.square(one - mean).sum() for one in unseen[0].astype(float)]
+
+    assert numbers["content"]["mean_picture_error"] == pytest.approx(
+        np.mean(errors), rel=1e-4
+    )
+
+
+def test_the_reconstruction_error_is_that_of_a_loop(numbers, run_dir, unseen):
+    images, _ = unseen
+    styles = style_codes(run_dir, images).astype(np.float32)
+    means = network(run_dir, "vae", "content_encoder")(images)[0].numpy()
+    decoder = network(run_dir, "vae", "content_decoder")
+    content = numbers["content"]
+
+    assert content["dims"] == [1, 2, 4, 6, 8, 12]  # 6 are kept
+    for d, measured in zip(content["dims"], content["errors"], strict=True):
+        errors = []
+        for image, style, mean in zip(images, styles, means, strict=True):
+            code = np.where(np.arange(12) < d, mean, 0).astype(np.float32)
+            (made,) = decoder([style[None], code[None]]).numpy()
+            errors.append(np.square(made.astype(float) - image).sum())
+        assert measured == pytest.approx(np.mean(errors), rel=1e-4)
+    assert len({round(error, 3) for error in content["errors"]}) > 1
+    assert content["kept_dims"] == tiny.CONTENT_DIMS
+    assert content["kept_error"] == content["errors"][3]
+    assert content["unseen"] is True
+
+
+def test_the_generators_reconstruction_error_is_that_of_a_loop(
+    numbers, run_dir, unseen
+):
+    images, _ = unseen
+    styles = style_codes(run_dir, images).astype(np.float32)
+    contents = network(run_dir, "vae", "content_encoder")(images)[0].numpy()
+    # One draw for a batch of evaluation, which holds 32 rows.
+    noises = tf.random.stateless_normal([32, tiny.NOISE_DIMS], [0, 0]).numpy()
+    generator = network(run_dir, "gan", "generator_average")
+    errors = []
+    for k, image in enumerate(images):
+        codes = [styles[k], contents[k, : tiny.CONTENT_DIMS], noises[k]]
+        (made,) = generator([one[None] for one in codes]).numpy()
+        errors.append(np.square(made.astype(float) - image).sum())
+
+    measured = numbers["generator"]["reconstruction_error"]
+    assert measured == pytest.approx(np.mean(errors), rel=1e-4)
+
+
+def test_generated_pictures_are_judged_by_their_codes(numbers, run_dir):
+    count = 3 * measuring.GENERATED_PER_ARTIST
+    random = np.random.default_rng(measuring.SEED)
+    contents = random.normal(size=[count, tiny.CONTENT_DIMS])
+    noises = random.normal(size=[count, tiny.NOISE_DIMS])
+    with np.load(run_dir / "metric" / "style_statistics.npz") as statistics:
+        artist_means = statistics["artist_means"]
+    wanted = np.repeat(np.arange(3), measuring.GENERATED_PER_ARTIST)
+    styles = artist_means[wanted]
+    from tfstyle.data import color
+
+    codes = [np.float32(one) for one in (styles, contents, noises)]
+    pictures = color.lab_to_rgb(network(run_dir, "gan", "generator_average")(codes))
+    images = color.rgb_to_lab(pictures)
+    given = style_codes(run_dir, images)
+    found = [
+        np.argmin([np.linalg.norm(one - mean) for mean in artist_means])
+        for one in given
+    ]
+    given_contents = network(run_dir, "vae", "content_encoder")(images)[0].numpy()
+    given_contents = given_contents[:, : tiny.CONTENT_DIMS]
+    features = own_codes(run_dir, images, "classifier")
+    kernel, bias = runs.load_arrays(
+        runs.StageFolder(run_dir, "classifier"),
+        "artist_logits/kernel",
+        "artist_logits/bias",
+    )
+
+    measured = numbers["generator"]
+
+    assert measured["generated_pictures"] == count
+    # Rounding may move a picture that lies between two artists: one of 60.
+    assert measured["style_encoder_accuracy"] == pytest.approx(
+        np.mean(found == wanted), abs=1.5 / count
+    )
+    assert measured["classifier_accuracy"] == pytest.approx(
+        np.mean((features @ kernel + bias).argmax(axis=1) == wanted), abs=1.5 / count
+    )
+    assert measured["classifier_accuracy_real"] == pytest.approx(
+        numbers["style"]["classifier"]["every_accuracy"][-1]
+    )
+    assert measured["style_error"] == pytest.approx(
+        np.square(given - styles).sum(axis=1).mean(), rel=1e-2
+    )
+    assert measured["content_error"] == pytest.approx(
+        np.square(given_contents - contents).sum(axis=1).mean(), rel=1e-2
+    )
+
+
+def test_evaluation_json_holds_what_is_returned(numbers, run_dir):
+    written = json.loads((run_dir / "evaluation.json").read_text())
+
+    assert written == json.loads(json.dumps(numbers))
+    assert set(written) >= {"style", "content", "generator"}
+    assert measuring.read_numbers(run_dir) == written
+
+
+def test_each_number_is_a_line_of_its_stages_log(numbers, run_dir, logged_before):
+    added = {}
+    for stage in runs.STAGES:
+        lines = (run_dir / stage / "metrics.jsonl").read_text().splitlines()
+        added[stage] = [json.loads(one) for one in lines[logged_before[stage] :]]
+        for line in added[stage]:
+            assert set(line) == LOG_KEYS
+            assert (line["kind"], line["stage"]) == ("eval", stage)
+            assert (line["step"], line["seed"]) == (tiny.STEPS[stage], 0)
+    values = {
+        stage: {line["name"]: line["value"] for line in lines}
+        for stage, lines in added.items()
+    }
+
+    for stage in ("metric", "classifier"):
+        measured = numbers["style"][stage]
+        assert values[stage] == {
+            f"figure_1/{name}_{d}": pytest.approx(measured[name][k])
+            for name in ("accuracy", "variance_ratio")
+            for k, d in enumerate(measured["dims"])
+        }
+        assert {line["count"] for line in added[stage]} == {12}
+    assert values["vae"]["reconstruction_error_6"] == numbers["content"]["kept_error"]
+    assert {line["count"] for line in added["vae"]} == {12}
+    assert values["gan"] == {
+        f"generated/{name}": value for name, value in numbers["generator"].items()
+    }
+
+
+def test_training_never_loses_a_line_to_measuring(tiny_run, run_dir, numbers):
+    for stage in runs.STAGES:
+        before = (tiny_run / stage / "metrics.jsonl").read_text()
+        assert (run_dir / stage / "metrics.jsonl").read_text().startswith(before)
+
+
+def test_the_summary_has_the_numbers(numbers):
+    text = "\n".join(measuring.summary(numbers))
+
+    assert "12 test pictures of 3 artists; metric 40, classifier 20" in text
+    assert f"   4  {numbers['style']['metric']['accuracy'][2]:6.1%}" in text
+    assert f"vae: error {numbers['content']['kept_error']:.1f} at 6 content" in text
+    assert f"{numbers['generator']['classifier_accuracy']:.1%} (chance 33.3%" in text
+
+
+def test_older_numbers_than_a_stage_are_not_read(run_dir, numbers, tmp_path):
+    copy = pathlib.Path(shutil.copytree(run_dir, tmp_path / "run"))
+    assert measuring.read_numbers(copy)
+    runs.StageFolder(copy, "gan").mark_finished(9)
+
+    assert measuring.read_numbers(copy) is None
+
+
+@pytest.mark.parametrize(
+    ("stages", "parts", "said"),
+    [
+        (["metric"], {"style"}, "classifier, vae, gan"),
+        (["classifier"], {"style"}, "metric, vae, gan"),
+        (["metric", "vae"], {"style", "content"}, "classifier, gan"),
+    ],
+)
+def test_stages_that_are_not_trained_are_left_out_and_said(
+    stages, parts, said, tiny_run, tmp_path, capsys
+):
+    run_dir = tiny.keep_stages(tiny_run, tmp_path / "run", *stages)
+
+    numbers = measuring.measure_run(run_dir)
+
+    assert capsys.readouterr().out == f"not trained, so left out: {said}\n"
+    assert parts == {"style", "content", "generator"} & set(numbers)
+    assert list(numbers["steps"]) == stages
+    if "style" in parts:
+        assert set(numbers["style"]) - {"kept_dims"} == set(stages) & {
+            "metric",
+            "classifier",
+        }
+    assert measuring.summary(numbers)
+
+
+def test_without_the_classifier_the_generator_is_judged_by_the_encoder(
+    tiny_run, tmp_path
+):
+    run_dir = tiny.keep_stages(tiny_run, tmp_path / "run", "metric", "vae", "gan")
+
+    numbers = measuring.measure_run(run_dir)["generator"]
+
+    assert "style_encoder_accuracy" in numbers
+    assert "classifier_accuracy" not in numbers
+
+
+@pytest.mark.parametrize("state", ["nothing", "no folder", "unfinished"])
+def test_without_a_trained_stage_the_command_that_makes_one_is_named(
+    state, tiny_run, tmp_path
+):
+    run_dir = tmp_path / "run"
+    if state != "no folder":
+        run_dir.mkdir()
+    if state == "unfinished":
+        tiny.keep_stages(tiny_run, run_dir, "metric")
+        runs.StageFolder(run_dir, "metric").mark_unfinished()
+
+    with pytest.raises(UserError) as caught:
+        measuring.measure_run(run_dir)
+
+    assert "\n" not in str(caught.value)
+    assert f"tfstyle.train --gin_file=gin/metric.gin --run_dir={run_dir}" in str(
+        caught.value
+    )
+    assert not (run_dir / "evaluation.json").exists()
