@@ -6,16 +6,15 @@ import math
 import pathlib
 import time
 from collections.abc import Iterator
-from typing import Any
 
 import gin
 import tensorflow as tf
 
-from tfstyle import callbacks, finishing, runs
+from tfstyle import callbacks, finishing, lineage, runs
 from tfstyle.analysis.monitoring import Monitor
 from tfstyle.command import UserError
 from tfstyle.data import input_pipeline, records
-from tfstyle.modeling import gan, metric, networks, optimizers, vae
+from tfstyle.modeling import gan, metric, optimizers, table_1, vae
 from tfstyle.modeling.stage import Stage
 
 
@@ -76,16 +75,28 @@ class TrainSettings:
     deterministic: bool = False
     jit_compile: bool = False
 
+    def __post_init__(self):
+        if (self.steps is None) == (self.epochs is None):
+            raise UserError(
+                "set one of train.steps and train.epochs, got "
+                f"steps={self.steps}, epochs={self.epochs}"
+            )
+        counted = [name for name in ("steps", "epochs") if getattr(self, name)]
+        counted += ["batch_size", "image_size", "accumulation_steps"]
+        counted += ["checkpoints_kept", "checkpoint_interval"]
+        counted += ["log_interval", "eval_interval", "preview_interval"]
+        for name in counted:
+            value = getattr(self, name)
+            kinds = (int, float) if name == "epochs" else (int,)
+            if not isinstance(value, kinds) or value <= 0:
+                raise UserError(f"train.{name} must be a number above 0, got {value!r}")
+
     def last_step(self, examples: int) -> int:
         """Give the step at which training ends, for so many training pictures."""
-        if self.steps is not None and self.epochs is None:
+        if self.epochs is None:
+            assert self.steps is not None
             return self.steps
-        if self.epochs is not None and self.steps is None:
-            return math.ceil(self.epochs * (examples // self.batch_size))
-        raise UserError(
-            "set one of train.steps and train.epochs, got "
-            f"steps={self.steps}, epochs={self.epochs}"
-        )
+        return math.ceil(self.epochs * (examples // self.batch_size))
 
 
 def read_settings() -> TrainSettings:
@@ -109,11 +120,11 @@ CONFIGURABLES = {
     "classifier": metric.classifier,
     "vae": vae.vae,
     "gan": gan.gan,
-    "style_encoder": networks.style_encoder,
-    "content_encoder": networks.content_encoder,
-    "content_decoder": networks.content_decoder,
-    "generator": networks.generator,
-    "discriminators": networks.discriminators,
+    "style_encoder": table_1.style_encoder,
+    "content_encoder": table_1.content_encoder,
+    "content_decoder": table_1.content_decoder,
+    "generator": table_1.generator,
+    "discriminators": table_1.discriminators,
     "adam": optimizers.adam,
     "rmsprop": optimizers.rmsprop,
 }
@@ -135,16 +146,23 @@ def train(paths: Paths, settings: TrainSettings) -> None:
     dataset = records.read_dataset(paths.records_dir)
     input_pipeline.check_image_size(dataset, settings.image_size)
     steps = settings.last_step(dataset.num_examples(*settings.splits))
-    _require_earlier_stages(settings.stage, paths, dataset)
+    lineage.require_earlier_stages(
+        settings.stage,
+        paths.run_dir,
+        dataset,
+        paths.allow_unfinished,
+        f"python -m tfstyle.train --gin_file={paths.gin_dir}/{{}}.gin "
+        f"--records_dir={paths.records_dir} --run_dir={paths.run_dir}",
+    )
 
     model = build_stage(settings, paths.run_dir, dataset)
-    run = _describe_run(settings, steps, model, dataset, paths)
+    run = lineage.describe_run(settings, steps, model, dataset, paths.run_dir)
     if paths.dry_run:
         _print_plan(run, dataset, settings, folder)
         return
     if paths.restart:
         folder.remove()
-    _check_identity(folder, run)
+    lineage.check_identity(folder, run)
     saved = tf.train.Checkpoint(**model.checkpoint_items())
     manager = tf.train.CheckpointManager(
         saved,
@@ -155,7 +173,7 @@ def train(paths: Paths, settings: TrainSettings) -> None:
     if manager.latest_checkpoint:
         saved.restore(manager.latest_checkpoint).assert_existing_objects_matched()
     elif paths.init_from:
-        _initialize_from(model, run, pathlib.Path(paths.init_from))
+        lineage.initialize_from(model, run, pathlib.Path(paths.init_from))
     start = model.steps_done
     if start >= steps and folder.finished:
         print(f"{settings.stage}: already trained to step {start} in {folder.path}")
@@ -252,7 +270,7 @@ def build_stage(
                 )
         except UserError:
             raise
-        except ValueError as error:
+        except (ValueError, TypeError) as error:
             raise UserError(f"configuration: {error}") from error
         model, optimizer_list = built
         model.compile(optimizer=optimizer_list, jit_compile=settings.jit_compile)
@@ -261,104 +279,6 @@ def build_stage(
         ):
             optimizer.build(list(variables))
     return model
-
-
-def _require_earlier_stages(stage, paths, dataset):
-    for earlier in {"vae": ("metric",), "gan": ("metric", "vae")}.get(stage, ()):
-        folder = runs.StageFolder(paths.run_dir, earlier)
-        remedy = (
-            f"python -m tfstyle.train --gin_file={paths.gin_dir}/{earlier}.gin "
-            f"--records_dir={paths.records_dir} --run_dir={paths.run_dir}"
-        )
-        if not folder.exists:
-            raise UserError(
-                f"the {stage} stage needs a trained {earlier} stage in "
-                f"{paths.run_dir}; make it with: {remedy}"
-            )
-        if folder.finished:
-            continue
-        if not paths.allow_unfinished:
-            raise UserError(
-                f"the {earlier} stage in {paths.run_dir} is unfinished; finish it "
-                f"with: {remedy} (or pass --allow_unfinished to use it as it is)"
-            )
-        finishing.finish(folder, dataset)
-
-
-def _earlier_digests(stage: str, run_dir: pathlib.Path) -> dict[str, str]:
-    return {
-        earlier: runs.load_statistics(runs.StageFolder(run_dir, earlier)).digest
-        for earlier in {"vae": ("metric",), "gan": ("metric", "vae")}.get(stage, ())
-    }
-
-
-def _describe_run(settings, steps, model, dataset, paths) -> dict[str, Any]:
-    described = runs.describe_networks(model.networks)
-    return {
-        "format_version": runs.FORMAT_VERSION,
-        "stage": settings.stage,
-        "steps": steps,
-        "strategy": settings.strategy,
-        "replicas": model.distribute_strategy.num_replicas_in_sync,
-        "dataset": {
-            "records_dir": str(pathlib.Path(paths.records_dir).resolve()),
-            "digest": dataset.digest,
-            "image_size": dataset.image_size,
-            "fit": dataset.fit,
-            "background": dataset.background,
-            "artists": dataset.artist_names,
-        },
-        "networks": described,
-        "code_dims": model.code_dims,
-        # What a resumed run must have kept.
-        "identity": {
-            "image_size": settings.image_size,
-            "batch_size": settings.batch_size,
-            "splits": list(settings.splits),
-            "seed": settings.seed,
-            "shuffle_buffer": input_pipeline.shuffle_buffer(),
-            "precision": settings.precision,
-            "objective": model.settings,
-            "optimizers": [one.get_config() for one in model.optimizer],
-            "networks": {name: one["config"] for name, one in described.items()},
-            "earlier_stages": _earlier_digests(settings.stage, paths.run_dir),
-            "dataset": dataset.digest,
-        },
-    }
-
-
-def _check_identity(folder: runs.StageFolder, run: dict[str, Any]) -> None:
-    if not folder.exists:
-        return
-    changed = runs.differences(folder.read()["identity"], run["identity"])
-    if changed:
-        raise UserError(
-            f"{folder.path} was trained with other settings ("
-            + "; ".join(changed)
-            + "): restore them, choose another --run_dir, or pass --restart to begin "
-            "again"
-        )
-
-
-def _initialize_from(model: Stage, run: dict[str, Any], other_run: pathlib.Path):
-    """Take another run's final weights; what depends on its artists starts anew."""
-    other = runs.StageFolder(other_run, model.name)
-    described = other.read()["networks"]
-    if other.final_weights is None:
-        raise UserError(
-            f"--init_from={other_run}: its {model.name} stage is unfinished"
-        )
-    changed = runs.differences(
-        {name: one["config"] for name, one in described.items()},
-        run["identity"]["networks"],
-    )
-    if changed:
-        raise UserError(
-            f"--init_from={other_run} has other networks: {'; '.join(changed)}"
-        )
-    taken = {name: model.networks[name] for name in described}
-    status = tf.train.Checkpoint(**taken).restore(other.final_weights)
-    status.assert_existing_objects_matched()
 
 
 def _finish_again_if_pruned_differently(folder, dataset, settings):

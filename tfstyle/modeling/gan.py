@@ -3,7 +3,7 @@
 import gin
 import tensorflow as tf
 
-from tfstyle.modeling import networks, objectives
+from tfstyle.modeling import networks, objectives, table_1
 from tfstyle.modeling.optimizers import rmsprop
 from tfstyle.modeling.stage import Stage
 
@@ -238,10 +238,10 @@ def gan(
         tf.zeros([1, content_encoder.dims]),
         tf.zeros([1, noise_dims]),
     ]
-    generator, average = (networks.generator(image_size) for _ in range(2))
+    generator, average = (table_1.generator(image_size) for _ in range(2))
     generator(codes)
     average(codes)
-    discriminators = networks.discriminators(image_size)
+    discriminators = table_1.discriminators(image_size)
     patches = sum(discriminators.patch_counts)
     discriminators(
         [tf.zeros([1, image_size, image_size, 3]), tf.zeros([1, patches, 2])]

@@ -6,7 +6,7 @@ import gin
 import numpy as np
 import tensorflow as tf
 
-from tfstyle.modeling import networks, objectives
+from tfstyle.modeling import networks, objectives, table_1
 from tfstyle.modeling.optimizers import adam
 from tfstyle.modeling.stage import Stage
 
@@ -198,7 +198,7 @@ def metric(
     optimizer=adam,
 ) -> tuple[MetricModel, list]:
     """Build the metric stage and its optimizers (Table 2, first row)."""
-    encoder = networks.style_encoder()
+    encoder = table_1.style_encoder()
     encoder(tf.zeros([1, image_size, image_size, 3]))
     model = MetricModel(
         encoder,
@@ -228,7 +228,7 @@ def classifier(
     optimizer=adam,
 ) -> tuple[ClassifierModel, list]:
     """Build the classifier stage and its optimizers: as the metric's."""
-    encoder = networks.style_encoder()
+    encoder = table_1.style_encoder()
     encoder(tf.zeros([1, image_size, image_size, 3]))
     model = ClassifierModel(
         encoder,

@@ -3,7 +3,7 @@
 import gin
 import tensorflow as tf
 
-from tfstyle.modeling import networks, objectives
+from tfstyle.modeling import networks, objectives, table_1
 from tfstyle.modeling.optimizers import rmsprop
 from tfstyle.modeling.stage import Stage
 
@@ -97,8 +97,8 @@ def vae(
     optimizer=rmsprop,
 ) -> tuple[ContentVAE, list]:
     """Build the content stage and its optimizers (Table 2, second row)."""
-    encoder = networks.content_encoder()
-    decoder = networks.content_decoder(image_size)
+    encoder = table_1.content_encoder()
+    decoder = table_1.content_decoder(image_size)
     encoder(tf.zeros([1, image_size, image_size, 3]))
     dims = encoder.get_config()["dims"]
     decoder([tf.zeros([1, style_encoder.dims]), tf.zeros([1, dims])])

@@ -1,0 +1,145 @@
+"""What a stage is: what it builds on, its identity, its first weights."""
+
+import pathlib
+from typing import Any
+
+import tensorflow as tf
+
+from tfstyle import finishing, runs
+from tfstyle.command import UserError
+from tfstyle.data import input_pipeline, records
+from tfstyle.modeling.stage import Stage
+
+EARLIER_STAGES = {"vae": ("metric",), "gan": ("metric", "vae")}
+
+
+def require_earlier_stages(
+    stage: str,
+    run_dir: pathlib.Path,
+    dataset: records.Dataset,
+    allow_unfinished: bool,
+    train_command: str,
+) -> None:
+    """Refuse to train on stages that are missing or unfinished.
+
+    Args:
+        stage: that is to be trained.
+        run_dir: the run.
+        dataset: the records.
+        allow_unfinished: take an unfinished stage as it is.
+        train_command: the command that trains a stage, with {} for its name.
+
+    Raises:
+        UserError: with the command that makes the stage.
+    """
+    for earlier in EARLIER_STAGES.get(stage, ()):
+        folder = runs.StageFolder(run_dir, earlier)
+        remedy = train_command.format(earlier)
+        if not folder.exists:
+            raise UserError(
+                f"the {stage} stage needs a trained {earlier} stage in "
+                f"{run_dir}; make it with: {remedy}"
+            )
+        if folder.finished:
+            continue
+        if not allow_unfinished:
+            raise UserError(
+                f"the {earlier} stage in {run_dir} is unfinished; finish it "
+                f"with: {remedy} (or pass --allow_unfinished to use it as it is)"
+            )
+        finishing.finish(folder, dataset)
+
+
+def check_identity(folder: runs.StageFolder, run: dict[str, Any]) -> None:
+    """Refuse to resume a stage that was trained with other settings.
+
+    Raises:
+        UserError: with the settings that differ, old and new.
+    """
+    if not folder.exists:
+        return
+    changed = runs.differences(folder.read()["identity"], run["identity"])
+    if changed:
+        raise UserError(
+            f"{folder.path} was trained with other settings ("
+            + "; ".join(changed)
+            + "): restore them, choose another --run_dir, or pass --restart to begin "
+            "again"
+        )
+
+
+def initialize_from(model: Stage, run: dict[str, Any], other_run: pathlib.Path) -> None:
+    """Take another run's final weights; what depends on its artists starts anew.
+
+    Raises:
+        UserError: if the other run's stage is unfinished or has other networks.
+    """
+    other = runs.StageFolder(other_run, model.name)
+    described = other.read()["networks"]
+    if other.final_weights is None:
+        raise UserError(
+            f"--init_from={other_run}: its {model.name} stage is unfinished"
+        )
+    changed = runs.differences(
+        {name: one["config"] for name, one in described.items()},
+        run["identity"]["networks"],
+    )
+    if changed:
+        raise UserError(
+            f"--init_from={other_run} has other networks: {'; '.join(changed)}"
+        )
+    taken = {name: model.networks[name] for name in described}
+    status = tf.train.Checkpoint(**taken).restore(other.final_weights)
+    status.assert_existing_objects_matched()
+
+
+def describe_run(
+    settings, steps: int, model: Stage, dataset: records.Dataset, run_dir: pathlib.Path
+) -> dict[str, Any]:
+    """Give what run.json holds; its "identity" is what a resumed run must keep.
+
+    Args:
+        settings: `training.TrainSettings`.
+        steps: where training ends.
+        model: the stage, built and compiled.
+        dataset: the records.
+        run_dir: the run.
+    """
+    described = runs.describe_networks(model.networks)
+    return {
+        "format_version": runs.FORMAT_VERSION,
+        "stage": settings.stage,
+        "steps": steps,
+        "strategy": settings.strategy,
+        "replicas": model.distribute_strategy.num_replicas_in_sync,
+        "dataset": {
+            "records_dir": str(pathlib.Path(dataset.records_dir).resolve()),
+            "digest": dataset.digest,
+            "image_size": dataset.image_size,
+            "fit": dataset.fit,
+            "background": dataset.background,
+            "artists": dataset.artist_names,
+        },
+        "networks": described,
+        "code_dims": model.code_dims,
+        "identity": {
+            "image_size": settings.image_size,
+            "batch_size": settings.batch_size,
+            "splits": list(settings.splits),
+            "seed": settings.seed,
+            "shuffle_buffer": input_pipeline.shuffle_buffer(),
+            "precision": settings.precision,
+            "objective": model.settings,
+            "optimizers": [one.get_config() for one in model.optimizer],
+            "networks": {name: one["config"] for name, one in described.items()},
+            "earlier_stages": _earlier_digests(settings.stage, run_dir),
+            "dataset": dataset.digest,
+        },
+    }
+
+
+def _earlier_digests(stage: str, run_dir: pathlib.Path) -> dict[str, str]:
+    return {
+        earlier: runs.load_statistics(runs.StageFolder(run_dir, earlier)).digest
+        for earlier in EARLIER_STAGES.get(stage, ())
+    }
