@@ -141,6 +141,11 @@ def differences(old: Any, new: Any, name: str = "") -> list[str]:
             inner = f"{name}.{key}" if name else key
             lines += differences(old.get(key), new.get(key), inner)
         return lines
+    if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        lines = []
+        for index, (one, other) in enumerate(zip(old, new, strict=True)):
+            lines += differences(one, other, f"{name}[{index}]")
+        return lines
     same = json.dumps(old, default=_plain) == json.dumps(new, default=_plain)
     return [] if same else [f"{name}: {json.dumps(old)} -> {json.dumps(new)}"]
 

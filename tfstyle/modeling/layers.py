@@ -188,7 +188,9 @@ class TPReLU(tf.keras.layers.Layer):
     def call(self, inputs):
         centred = inputs - self.threshold
         slope = tf.clip_by_value(self.slope, 0, 1)
-        return tf.nn.relu(centred) - slope * tf.nn.relu(-centred) + self.threshold
+        # In this form the threshold of a unit that is always active gets a gradient of
+        # exactly zero, not of rounding noise, which RMSprop would turn into steps.
+        return tf.where(centred > 0, inputs, slope * centred + self.threshold)
 
 
 class WNAdd(tf.keras.layers.Layer):

@@ -1,0 +1,367 @@
+"""`python -m tfstyle.train` as it is typed: stopped, resumed, refused.
+
+All runs train tiny networks on `small_records`, each in a process of its own.
+"""
+
+import json
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+pytestmark = pytest.mark.slow
+
+ROOT = pathlib.Path(__file__).parent.parent
+STEPS = 40
+TINY = {
+    "train.image_size": 32,
+    "train.batch_size": 6,
+    "train.steps": STEPS,
+    "train.log_interval": 10,
+    "train.eval_interval": 20,
+    "train.preview_interval": 40,
+    "train.checkpoint_interval": 5,
+    "style_encoder.features": (4, 8),
+    "style_encoder.blocks": (1, 1),
+    "style_encoder.dims": 8,
+    "pruning.style_dims": 4,
+    "pruning.content_dims": 4,
+}
+OF_STAGE = {
+    "metric": {"metric.t": 0.97, "adam.learning_rate": 1e-3},
+    "vae": {
+        "train.steps": 10,
+        "content_encoder.features": (4, 8),
+        "content_encoder.blocks": (1, 1),
+        "content_encoder.dims": 8,
+        "content_decoder.features": (4, 8),
+        "content_decoder.blocks": (1, 1),
+    },
+    # stopped within the whole objective, after the warm start's six steps
+    "gan": {
+        "generator.features": (4, 8),
+        "generator.blocks": (1, 1),
+        "discriminators.features": (4, 8),
+        "discriminators.blocks": (1, 1),
+        "discriminators.patch_size": 16,
+        "gan.code_dims": 12,
+        "gan.reconstruction_steps": 6,
+        "train.checkpoint_interval": 10,
+    },
+}
+
+
+def command(stage, records, run_dir, *flags, **bindings):
+    """Give the command line; bindings as train__steps=3."""
+    given = {name.replace("__", "."): value for name, value in bindings.items()}
+    settings = {**TINY, **OF_STAGE[stage], **given}
+    return [
+        sys.executable,
+        "-m",
+        "tfstyle.train",
+        f"--gin_file=gin/quickstart/{stage}.gin",
+        f"--records_dir={records.records_dir}",
+        f"--run_dir={run_dir}",
+        *[f"--gin_param={name} = {value!r}" for name, value in settings.items()],
+        *flags,
+    ]
+
+
+def train(*args, **bindings):
+    """Run the command to its end."""
+    return subprocess.run(
+        command(*args, **bindings),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def succeed(*args, **bindings):
+    done = train(*args, **bindings)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done
+
+
+def refuse(*args, **bindings):
+    """Expect exit code 1 and a single line of error; return that line."""
+    done = train(*args, **bindings)
+    assert done.returncode == 1, (done.stdout, done.stderr[-3000:])
+    assert "Traceback" not in done.stderr
+    lines = done.stderr.strip().splitlines()
+    assert len(lines) == 1, done.stderr
+    assert lines[0].startswith("error: ")
+    return lines[0]
+
+
+def interrupt(stage, records, run_dir, after_step):
+    """Send SIGINT once a step's checkpoint is there; return the step it stopped at."""
+    saved = run_dir / stage / "checkpoints" / f"step-{after_step}.index"
+    with subprocess.Popen(
+        command(stage, records, run_dir),
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            end = time.time() + 200
+            while not saved.exists() and process.poll() is None and time.time() < end:
+                time.sleep(0.002)
+            process.send_signal(signal.SIGINT)
+            _, errors = process.communicate(timeout=100)
+        finally:
+            process.kill()
+    assert process.returncode == 130, errors[-3000:]
+    words = errors.strip().splitlines()[-1].split()
+    assert words[:3] == ["stopped", "after", "step"]
+    step = int(words[3])
+    assert after_step <= step < STEPS
+    assert not (run_dir / stage / "FINISHED").exists()
+    return step
+
+
+def arrays(prefix):
+    """Read all variables of a checkpoint."""
+    reader = tf.train.load_checkpoint(str(prefix))
+    return {
+        name: reader.get_tensor(name)
+        for name in reader.get_variable_to_shape_map()
+        # these count calls of save, and describe the others
+        if "save_counter" not in name and name != "_CHECKPOINTABLE_OBJECT_GRAPH"
+    }
+
+
+def assert_same_arrays(one, other):
+    one, other = arrays(one), arrays(other)
+    assert one.keys() == other.keys() and len(one) > 10
+    for name, values in one.items():
+        np.testing.assert_array_equal(values, other[name], err_msg=name)
+
+
+def assert_same_end(one, other):
+    """Compare all that a finished stage leaves: to the last bit."""
+    for checkpoint in (f"step-{STEPS}", "final/weights"):
+        assert_same_arrays(
+            one / "checkpoints" / checkpoint, other / "checkpoints" / checkpoint
+        )
+    for name in ("style_statistics.npz", "content_statistics.npz"):
+        assert (one / name).exists() == (other / name).exists()
+        if (one / name).exists():
+            left, right = np.load(one / name), np.load(other / name)
+            for key in left.files:
+                np.testing.assert_array_equal(left[key], right[key])
+
+
+def log_of(folder):
+    return [json.loads(one) for one in (folder / "metrics.jsonl").open()]
+
+
+def assert_ordered(log):
+    """Every number once, in the order of steps, at the steps that are due."""
+    places = [(line["kind"], line["step"], line["name"]) for line in log]
+    assert len(set(places)) == len(places)
+    steps = [line["step"] for line in log]
+    assert steps == sorted(steps)
+    due = {
+        "train": set(range(10, STEPS + 1, 10)),
+        "eval": {20, STEPS},
+    }
+    for kind, expected in due.items():
+        assert {line["step"] for line in log if line["kind"] == kind} == expected
+
+
+def assert_same_log(folder, other):
+    """Train numbers are means since the last line, which a stop cuts; eval are not."""
+    log, other_log = log_of(folder), log_of(other)
+    assert_ordered(log)
+    assert_ordered(other_log)
+    places, other_places = (
+        [(line["kind"], line["step"], line["name"]) for line in one]
+        for one in (log, other_log)
+    )
+    assert places == other_places
+    values, other_values = (
+        [line["value"] for line in one if line["kind"] == "eval"]
+        for one in (log, other_log)
+    )
+    assert values == other_values and values
+
+
+@pytest.fixture(scope="module")
+def run(small_records, tmp_path_factory):
+    """A run whose metric stage was trained without a break."""
+    folder = tmp_path_factory.mktemp("resume") / "run"
+    done = succeed("metric", small_records, folder)
+    assert "from the beginning" in done.stdout
+    assert f"trained to step {STEPS}" in done.stdout
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run_with_vae(run, small_records):
+    """The same with a vae stage."""
+    succeed("vae", small_records, run)
+    return run
+
+
+@pytest.fixture
+def copy_of_run(run, tmp_path):
+    """A copy of the metric stage, to be changed."""
+    shutil.copytree(run / "metric", tmp_path / "copy" / "metric")
+    return tmp_path / "copy"
+
+
+def files_of(folder):
+    return {
+        str(path.relative_to(folder)): path.stat().st_mtime_ns
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
+
+
+def test_an_interrupted_metric_stage_resumes_bit_for_bit(run, small_records, tmp_path):
+    broken = tmp_path / "run"
+    step = interrupt("metric", small_records, broken, after_step=5)
+    # as if a killed attempt had gone further, half a line included
+    log = broken / "metric" / "metrics.jsonl"
+    late = {"kind": "train", "stage": "metric", "step": STEPS, "name": "loss"}
+    with log.open("a") as file:
+        file.write(json.dumps({**late, "value": 1.0}) + "\n" + '{"kind": "tr')
+    done = succeed("metric", small_records, broken)
+    assert f"continuing from step {step}" in done.stdout
+    assert_same_end(run / "metric", broken / "metric")
+    assert_same_log(run / "metric", broken / "metric")
+    assert (broken / "metric" / "FINISHED").read_text() == f"step {STEPS}\n"
+
+
+def test_an_interrupted_gan_stage_resumes_bit_for_bit(
+    run_with_vae, small_records, tmp_path
+):
+    """With both optimizers, the moving average and the warm start behind it."""
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    for folder in (whole, broken):
+        for stage in ("metric", "vae"):
+            shutil.copytree(run_with_vae / stage, folder / stage)
+    succeed("gan", small_records, whole)
+    step = interrupt("gan", small_records, broken, after_step=10)
+    done = succeed("gan", small_records, broken)
+    assert f"continuing from step {step}" in done.stdout
+    assert_same_end(whole / "gan", broken / "gan")
+    assert_same_log(whole / "gan", broken / "gan")
+
+
+def test_a_finished_stage_is_left_alone(copy_of_run, small_records):
+    before = files_of(copy_of_run)
+    began = time.time()
+    done = succeed("metric", small_records, copy_of_run)
+    assert f"already trained to step {STEPS}" in done.stdout
+    assert files_of(copy_of_run) == before
+    assert time.time() - began < 60
+
+
+def test_more_steps_continue_a_finished_stage(copy_of_run, small_records):
+    done = succeed("metric", small_records, copy_of_run, train__steps=STEPS + 10)
+    assert f"continuing from step {STEPS}" in done.stdout
+    assert (copy_of_run / "metric" / "FINISHED").read_text() == f"step {STEPS + 10}\n"
+    assert max(line["step"] for line in log_of(copy_of_run / "metric")) == STEPS + 10
+
+
+def test_restart_begins_again(run, copy_of_run, small_records):
+    """From the same seed: the same weights, in a folder without old leftovers."""
+    leftover = copy_of_run / "metric" / "leftover"
+    leftover.write_text("")
+    done = succeed("metric", small_records, copy_of_run, "--restart")
+    assert "from the beginning" in done.stdout
+    assert not leftover.exists()
+    assert_same_end(run / "metric", copy_of_run / "metric")
+    assert_ordered(log_of(copy_of_run / "metric"))
+
+
+def test_another_batch_size_is_refused_on_resume(copy_of_run, small_records):
+    before = files_of(copy_of_run)
+    line = refuse("metric", small_records, copy_of_run, train__batch_size=4)
+    assert "batch_size: 6 -> 4" in line
+    assert "--restart" in line and "--run_dir" in line
+    assert files_of(copy_of_run) == before
+
+
+def test_other_networks_and_rates_are_refused_on_resume(copy_of_run, small_records):
+    line = refuse(
+        "metric",
+        small_records,
+        copy_of_run,
+        style_encoder__dims=10,
+        adam__learning_rate=0.5,
+        metric__t=0.9,
+    )
+    assert "dims: 8 -> 10" in line
+    assert '"learning_rate": 0.001' in line and '"learning_rate": 0.5' in line
+    assert "objective.t: 0.97 -> 0.9" in line
+
+
+def test_vae_before_metric_is_refused_with_the_command_that_makes_it(
+    small_records, tmp_path
+):
+    line = refuse("vae", small_records, tmp_path / "empty")
+    assert (
+        "python -m tfstyle.train --gin_file=gin/quickstart/metric.gin "
+        f"--records_dir={small_records.records_dir} --run_dir={tmp_path / 'empty'}"
+    ) in line
+    assert not (tmp_path / "empty").exists()
+
+
+@pytest.mark.parametrize(
+    "binding, wrong, nearest",
+    [
+        ("train.stepz = 3", "'stepz'", "steps"),
+        ("trian.steps = 3", "'trian'", "train"),
+    ],
+)
+def test_a_misspelt_binding_is_refused_with_the_nearest_name(
+    small_records, tmp_path, binding, wrong, nearest
+):
+    line = refuse("metric", small_records, tmp_path / "no", f"--gin_param={binding}")
+    assert wrong in line
+    assert f"Did you mean {nearest}" in line
+    assert not (tmp_path / "no").exists()
+
+
+def test_records_of_another_image_size_are_refused(small_records, tmp_path):
+    line = refuse("metric", small_records, tmp_path / "no", train__image_size=64)
+    assert "32" in line and "64" in line and small_records.records_dir in line
+    assert not (tmp_path / "no").exists()
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(small_records, tmp_path):
+    """The first loss is the untrained networks'; the second, after an update of 1e30
+
+    (squared, beyond float32's 3.4e38), is the first that is not finite.
+    """
+    line = refuse(
+        "metric",
+        small_records,
+        tmp_path / "run",
+        adam__learning_rate=1e30,
+        adam__ramp_steps=1,
+    )
+    assert "loss became" in line and "at step 2;" in line
+    assert "learning rate" in line
+    assert not (tmp_path / "run" / "metric" / "FINISHED").exists()
+    assert not list((tmp_path / "run" / "metric" / "checkpoints").glob("step-*"))
+
+
+def test_a_dry_run_writes_nothing(small_records, tmp_path):
+    before = files_of(pathlib.Path(small_records.records_dir))
+    done = succeed("metric", small_records, tmp_path / "run", "--dry_run")
+    assert f"{STEPS} steps of 6 pictures" in done.stdout
+    assert os.listdir(tmp_path) == []
+    assert files_of(pathlib.Path(small_records.records_dir)) == before
