@@ -104,7 +104,7 @@ def test_a_quickstart_stage_builds_and_takes_a_step(
     for start in [0, *model.phase_ends()]:
         before = weights_of(model)
         model.reset_metrics()
-        model.set_phase(start)
+        model.set_phase(start, None)
         history = model.fit(batches, steps_per_epoch=1, verbose=0).history
         after = weights_of(model)
 

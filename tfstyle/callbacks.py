@@ -238,7 +238,8 @@ class Housekeeping(tf.keras.callbacks.Callback):
 
     def _run_evaluation(self):
         began = time.time()
-        numbers, score = self._monitor.evaluate(self.model)
+        evaluation = self._monitor.evaluate(self.model)
+        numbers, score = evaluation.numbers, evaluation.score
         self.model.reset_metrics()
         seconds = time.time() - began
         count = self._monitor.test_count
@@ -246,6 +247,8 @@ class Housekeeping(tf.keras.callbacks.Callback):
         first = list(numbers.items())[:_SHOWN_NUMBERS]
         shown = "  ".join(f"{name} {value:.4g}" for name, value in first)
         self._progress.note(f"{self._folder.stage} step {self._step}: {shown}")
+        if evaluation.warning:
+            self._progress.note(f"warning: {evaluation.warning}")
         if self._best_manager and score is not None and score >= self._best_score():
             self._best_manager.save(checkpoint_number=self._step)
             runs.write_json(self._best_file, {"step": self._step, "score": score})

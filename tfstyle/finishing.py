@@ -34,6 +34,16 @@ def finish(
         _write_content_statistics(folder, dataset)
 
 
+def mean_by_artist(
+    codes: np.ndarray, artist_ids: np.ndarray, artists: int
+) -> np.ndarray:
+    """Average codes [n, D] over each artist's pictures, float64 [artists, D]."""
+    sums = np.zeros([artists, codes.shape[1]])
+    np.add.at(sums, artist_ids, codes.astype(np.float64))
+    counts = np.bincount(artist_ids, minlength=artists)
+    return sums / np.maximum(counts, 1)[:, None]
+
+
 def _choose_weights(folder: runs.StageFolder, checkpoint: str | None) -> None:
     best = tf.train.latest_checkpoint(str(folder.checkpoints / "best"))
     last = tf.train.latest_checkpoint(str(folder.checkpoints))
@@ -103,11 +113,8 @@ def _statistics(codes, dims: int, artists: int) -> runs.CodeStatistics:
     # A dimension that never varies carries nothing; leave it at zero.
     deviation = np.where(deviation > 0, deviation, 1)
     normalized = (kept - mean) / deviation
-    sums = np.zeros([artists, dims])
-    np.add.at(sums, codes.artist_ids, normalized)
-    counts = np.bincount(codes.artist_ids, minlength=artists)
     return runs.CodeStatistics(
         mean.astype(np.float32),
         deviation.astype(np.float32),
-        (sums / np.maximum(counts, 1)[:, None]).astype(np.float32),
+        mean_by_artist(normalized, codes.artist_ids, artists).astype(np.float32),
     )

@@ -11,6 +11,8 @@ import gin
 import tensorflow as tf
 
 from tfstyle import callbacks, finishing, lineage, runs
+from tfstyle.analysis import evaluation
+from tfstyle.analysis.codes import collect_codes
 from tfstyle.analysis.monitoring import Monitor
 from tfstyle.command import UserError
 from tfstyle.data import input_pipeline, records
@@ -330,13 +332,20 @@ def _fit(model, housekeeping, dataset, settings, steps):
         end, here = min(end, steps), model.steps_done
         if here >= end:
             continue
-        model.set_phase(here)
+        model.set_phase(here, lambda: _artist_means(model, dataset))
         batches = input_pipeline.train_batches(
             dataset, settings.splits, settings.batch_size, settings.seed, here
         )
         model.fit(
             batches, steps_per_epoch=end - here, verbose=0, callbacks=[housekeeping]
         )
+
+
+def _artist_means(model, dataset):
+    codes = collect_codes(
+        model.style_encoder, evaluation.split_batches(dataset, "train")
+    )
+    return finishing.mean_by_artist(codes.codes, codes.artist_ids, len(dataset.artists))
 
 
 @contextlib.contextmanager

@@ -185,3 +185,35 @@ def test_recommended_dims_by_error_refuses_unequal_lengths():
 )
 def test_curve_dims_doubles_and_ends_at_all(dims, expected):
     assert metrics.curve_dims(dims) == expected
+
+
+def test_style_distances_are_means_over_own_and_other_presumed_styles():
+    random = np.random.default_rng(3)
+    codes, styles = random.normal(size=[7, 5]), random.normal(size=[3, 5])
+    scales = random.uniform(0.5, 2, 5)
+    artist_ids = random.integers(0, 3, 7)
+    same, different = metrics.style_distances(
+        codes, artist_ids, styles, scales, [1, 3, 5]
+    )
+    for k, d in enumerate([1, 3, 5]):
+        own, other = [], []
+        for x, i in zip(codes, artist_ids, strict=True):
+            for j, s in enumerate(styles):
+                distance = scales[d - 1] * np.linalg.norm(x[:d] - s[:d])
+                (own if i == j else other).append(distance)
+        assert same[k] == pytest.approx(np.mean(own))
+        assert different[k] == pytest.approx(np.mean(other))
+
+
+def test_style_distances_do_not_depend_on_the_chunk(monkeypatch):
+    random = np.random.default_rng(3)
+    arguments = (
+        random.normal(size=[7, 5]),
+        random.integers(0, 3, 7),
+        random.normal(size=[3, 5]),
+        np.ones(5),
+        [2, 5],
+    )
+    whole = metrics.style_distances(*arguments)
+    monkeypatch.setattr(metrics, "_DISTANCE_CHUNK", 2)
+    np.testing.assert_allclose(metrics.style_distances(*arguments), whole)

@@ -115,7 +115,7 @@ def fit(model, steps: int, batch=None) -> dict[str, float]:
     )
     phase = sum(end <= model.steps_done for end in model.phase_ends())
     if getattr(model, "tiny_phase", None) != phase:  # tracing again is slow
-        model.set_phase(model.steps_done)
+        model.set_phase(model.steps_done, None)
         model.tiny_phase = phase
     history = model.fit(
         batches.with_options(options), steps_per_epoch=steps, verbose=0

@@ -22,6 +22,10 @@ from tfstyle.modeling.vae import ContentVAE
 # Pictures in a preview, and works beside each in the style stages' previews.
 PREVIEW_PICTURES = 8
 _NEIGHBOURS = 6
+# Mean scaled distances between artists, and of works from their own artist, at which
+# exp(-t^2) is flat: about 1, or about 0.
+COLLAPSED_DISTANCE = 0.1
+SATURATED_DISTANCE = 3.0
 # Test works that a preview searches, in batches: enough to see, quick at any size.
 _PREVIEW_BATCHES = 32
 
@@ -71,6 +75,15 @@ class FixedPictures:
         )
 
 
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """Test numbers by name, the score of the best weights, and what looks wrong."""
+
+    numbers: dict[str, float]
+    score: float | None = None
+    warning: str | None = None
+
+
 class Monitor:
     """Evaluates and previews a stage.
 
@@ -105,7 +118,7 @@ class Monitor:
         """Pictures that test numbers average."""
         return self._dataset.num_examples(test_split(self._dataset))
 
-    def evaluate(self, model: Stage) -> tuple[dict[str, float], float | None]:
+    def evaluate(self, model: Stage) -> "Evaluation":
         """Compute test numbers and the score by which the best weights are kept."""
         results = model.evaluate(self._batches, verbose=0, return_dict=True)
         numbers = {
@@ -114,8 +127,8 @@ class Monitor:
         if isinstance(model, MetricModel | ClassifierModel):
             return self._evaluate_style(model, numbers)
         if isinstance(model, ContentVAE):
-            return numbers, -numbers["test_reconstruction"]
-        return numbers, None
+            return Evaluation(numbers, -numbers["test_reconstruction"])
+        return Evaluation(numbers)
 
     def preview(self, model: Stage, step: int) -> None:
         """Write preview pictures named by the step."""
@@ -140,7 +153,11 @@ class Monitor:
         }
         for d in metrics.curve_dims(len(accuracy)):
             numbers[f"accuracy_{d}"] = float(accuracy[d - 1])
-        return numbers, float(accuracy[dims - 1])
+        warning = None
+        if isinstance(model, MetricModel):
+            distances, warning = _style_health(model, found.codes, found.artist_ids)
+            numbers.update(distances)
+        return Evaluation(numbers, float(accuracy[dims - 1]), warning)
 
     def _fixed_pictures(self) -> FixedPictures:
         if self._fixed is None:
@@ -212,6 +229,35 @@ class Monitor:
             self._captions(fixed.artist_ids),
             "columns: style of the picture above; rows: content of the one at the left",
         )
+
+
+def _style_health(
+    model: MetricModel, codes: np.ndarray, artist_ids: np.ndarray
+) -> tuple[dict[str, float], str | None]:
+    """Distances by prefix, and a warning if they show a space that cannot learn."""
+    scales = model.presumed_styles.prefix_scales.numpy()
+    styles = model.presumed_styles.styles.numpy()
+    dims = metrics.curve_dims(len(scales))
+    same, different = metrics.style_distances(codes, artist_ids, styles, scales, dims)
+    numbers: dict[str, float] = {}
+    for k, d in enumerate(dims):
+        numbers[f"same_distance_{d}"] = float(same[k])
+        numbers[f"different_distance_{d}"] = float(different[k])
+        numbers[f"prefix_scale_{d}"] = float(scales[d - 1])
+    warning = None
+    if different[-1] < COLLAPSED_DISTANCE:
+        warning = (
+            f"the style space has collapsed: artists are {different[-1]:.2g} apart, "
+            "where the attraction wins. Begin again with metric.warm_start_steps, or "
+            "a lower adam.learning_rate"
+        )
+    elif same[-1] > SATURATED_DISTANCE and same[-1] > different[-1] / 2:
+        warning = (
+            f"works are {same[-1]:.2g} from their own artist's presumed style, where "
+            "the repulsion has no slope any more. If this stays so, begin again with "
+            "metric.warm_start_steps, or a lower metric.initial_deviation"
+        )
+    return numbers, warning
 
 
 def style_accuracy(model, codes: np.ndarray, artist_ids: np.ndarray) -> np.ndarray:

@@ -94,8 +94,7 @@ class ConditionalGAN(Stage):
     def phase_ends(self):
         return [self._reconstruction_steps] if self._reconstruction_steps else []
 
-    def set_phase(self, step: int) -> None:
-        """Choose between the warm start and the whole objective; then trace again."""
+    def set_phase(self, step, artist_means):
         self._warm_start = step < self._reconstruction_steps
         self.make_train_function(force=True)
 

@@ -10,6 +10,10 @@ from tfstyle.modeling import networks, objectives, table_1
 from tfstyle.modeling.optimizers import adam
 from tfstyle.modeling.stage import Stage
 
+# Mean scaled distance between artists that a warm start sets: there the attraction
+# t^2 and the repulsion exp(-t^2) both have a slope.
+WARM_START_DISTANCE = 1.2
+
 
 class PresumedStyles(tf.keras.layers.Layer):
     """The learned s_i of every artist and the scales h_d of every prefix.
@@ -38,6 +42,35 @@ class PresumedStyles(tf.keras.layers.Layer):
         return tf.exp(self.log_prefix_scales)
 
 
+class ArtistLogits(tf.keras.layers.Layer):
+    """The classifier's last layer; its first d rows classify from d features."""
+
+    def __init__(self, artists: int, dims: int, **kwargs):
+        super().__init__(**kwargs)
+        self.kernel = self.add_weight(
+            "kernel", [dims, artists], initializer="glorot_uniform"
+        )
+        self.bias = self.add_weight("bias", [artists], initializer="zeros")
+
+
+def mean_prefix_distances(points: np.ndarray) -> np.ndarray:
+    """Average the distance between different points by each prefix.
+
+    Args:
+        points: float [N, D].
+
+    Returns:
+        float64 [D], mean over i != j of ||x_i[d] - x_j[d]||.
+    """
+    points = np.asarray(points, np.float64)
+    total = np.zeros(points.shape[1])
+    # One point against all at a time: [N, N, D] would not fit for many artists.
+    for point in points:
+        squares = np.cumsum(np.square(points - point), axis=1)
+        total += np.sqrt(squares).sum(axis=0)
+    return total / max(1, len(points) * (len(points) - 1))
+
+
 class MetricModel(Stage):
     """The style encoder with presumed styles: equations 2 and 3.
 
@@ -47,6 +80,9 @@ class MetricModel(Stage):
         t: nested dropout's parameter.
         prefix: "exact" (all D prefixes) or "sampled" (one per picture, equal in mean).
         initial_deviation: of the presumed styles.
+        warm_start_steps: how many steps at first train S to classify, under the same
+            nested dropout; presumed styles and scales start from its codes then. The
+            paper does not say where its start lies.
     """
 
     def __init__(
@@ -56,6 +92,7 @@ class MetricModel(Stage):
         t: float = 0.995,
         prefix: str = "exact",
         initial_deviation: float = 1.0,
+        warm_start_steps: int = 0,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -69,7 +106,12 @@ class MetricModel(Stage):
         self._artist_counts = tf.constant(artist_counts, tf.float32)
         self._t = t
         self._prefix = prefix
-        self.declare_means("loss", "own_distance", "test_loss")
+        self._warm_start_steps = warm_start_steps
+        self._in_warm_start = False
+        self.artist_logits = None
+        if warm_start_steps:
+            self.artist_logits = ArtistLogits(len(artist_counts), self.dims)
+        self.declare_means("loss", "own_distance", "classification_loss", "test_loss")
 
     @property
     def networks(self):
@@ -80,22 +122,63 @@ class MetricModel(Stage):
 
     @property
     def parameter_groups(self):
-        return [
+        group = (
             self.style_encoder.trainable_variables
             + self.presumed_styles.trainable_variables
-        ]
+        )
+        if self.artist_logits is not None:
+            group = group + self.artist_logits.trainable_variables
+        return [group]
+
+    def checkpoint_items(self):
+        items = super().checkpoint_items()
+        if self.artist_logits is not None:
+            items["artist_logits"] = self.artist_logits
+        return items
+
+    def phase_ends(self):
+        return [self._warm_start_steps] if self._warm_start_steps else []
+
+    def set_phase(self, step, artist_means):
+        self._in_warm_start = step < self._warm_start_steps
+        if self._warm_start_steps and step == self._warm_start_steps:
+            self.start_from(artist_means())
+        self.make_train_function(force=True)
+
+    def start_from(self, artist_means: np.ndarray) -> None:
+        """Start presumed styles at mean codes, and scales where both losses pull.
+
+        Args:
+            artist_means: float [N, D], each artist's mean code.
+        """
+        distances = mean_prefix_distances(artist_means)
+        scales = WARM_START_DISTANCE / np.maximum(distances, 1e-6)
+        self.presumed_styles.styles.assign(artist_means)
+        self.presumed_styles.log_prefix_scales.assign(np.log(scales))
 
     def compute_gradients(self, images, artist_ids, draws):
         lengths = None
-        if self._prefix == "sampled":
+        if self._prefix == "sampled" or self._in_warm_start:
             lengths = draws.prefix_lengths("prefix", self.dims, self._t)
         with tf.GradientTape() as tape:
             codes = self.style_encoder(images, training=True)
-            losses = self._example_losses(codes, artist_ids, lengths)
+            if self._in_warm_start:
+                losses = objectives.prefix_classification_loss(
+                    codes,
+                    artist_ids,
+                    self.artist_logits.kernel,
+                    self.artist_logits.bias,
+                    lengths,
+                )
+            else:
+                losses = self._example_losses(codes, artist_ids, lengths)
             loss = tf.reduce_sum(losses) / draws.total
-        own_styles = tf.gather(self.presumed_styles.styles, artist_ids)
-        self.record("loss", losses)
-        self.record("own_distance", tf.norm(codes - own_styles, axis=-1))
+        if self._in_warm_start:
+            self.record("classification_loss", losses)
+        else:
+            own_styles = tf.gather(self.presumed_styles.styles, artist_ids)
+            self.record("loss", losses)
+            self.record("own_distance", tf.norm(codes - own_styles, axis=-1))
         return [self.group_gradients(tape, loss, 0)]
 
     def evaluation_terms(self, images, artist_ids):
@@ -112,17 +195,6 @@ class MetricModel(Stage):
             self._t,
             lengths,
         )
-
-
-class ArtistLogits(tf.keras.layers.Layer):
-    """The classifier's last layer; its first d rows classify from d features."""
-
-    def __init__(self, artists: int, dims: int, **kwargs):
-        super().__init__(**kwargs)
-        self.kernel = self.add_weight(
-            "kernel", [dims, artists], initializer="glorot_uniform"
-        )
-        self.bias = self.add_weight("bias", [artists], initializer="zeros")
 
 
 class ClassifierModel(Stage):
@@ -195,6 +267,7 @@ def metric(
     t: float = 0.995,
     prefix: str = "exact",
     initial_deviation: float = 1.0,
+    warm_start_steps: int = 0,
     optimizer=adam,
 ) -> tuple[MetricModel, list]:
     """Build the metric stage and its optimizers (Table 2, first row)."""
@@ -206,12 +279,14 @@ def metric(
         t=t,
         prefix=prefix,
         initial_deviation=initial_deviation,
+        warm_start_steps=warm_start_steps,
         seed=seed,
         accumulation_steps=accumulation_steps,
         settings={
             "t": t,
             "prefix": prefix,
             "initial_deviation": initial_deviation,
+            "warm_start_steps": warm_start_steps,
         },
         name="metric",
     )

@@ -1,8 +1,9 @@
 """What the four training stages share: one train_step for all of them."""
 
 import abc
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
+import numpy as np
 import tensorflow as tf
 
 from tfstyle.data import color
@@ -86,8 +87,14 @@ class Stage(tf.keras.Model, abc.ABC):
         """Give the steps after which `set_phase` must be called again."""
         return []
 
-    def set_phase(self, step: int) -> None:
-        """Prepare for training from `step` to the end of its phase."""
+    def set_phase(self, step: int, artist_means: Callable[[], np.ndarray]) -> None:
+        """Prepare for training from `step` to the end of its phase.
+
+        Args:
+            step: steps done.
+            artist_means: computes the mean codes, float [N, D], of each artist's
+                training pictures with a stage's style encoder as it is.
+        """
 
     def checkpoint_items(self) -> dict:
         """Give everything that a resumed run needs, by name."""

@@ -1,0 +1,52 @@
+"""What the metric stage says of a space that cannot learn."""
+
+import types
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfstyle.analysis import monitoring
+
+
+def _model(styles, scale=1.0):
+    styles = tf.constant(styles, tf.float32)
+    presumed = types.SimpleNamespace(
+        styles=styles, prefix_scales=tf.fill([styles.shape[1]], scale)
+    )
+    return types.SimpleNamespace(presumed_styles=presumed)
+
+
+ARTIST_IDS = np.array([0, 0, 1, 1])
+
+
+def test_a_healthy_space_gives_numbers_and_no_warning():
+    styles = np.array([[0.0, 0.0], [2.0, 0.0]])
+    codes = styles[ARTIST_IDS] + 0.1
+    numbers, warning = monitoring._style_health(_model(styles), codes, ARTIST_IDS)
+    assert warning is None
+    assert numbers["same_distance_1"] == pytest.approx(0.1, rel=1e-5)
+    assert numbers["same_distance_2"] == pytest.approx(0.1 * np.sqrt(2), rel=1e-5)
+    assert numbers["prefix_scale_2"] == 1
+
+
+def test_artists_at_one_point_are_said_to_have_collapsed():
+    styles = np.full([2, 4], 0.5)
+    codes = styles[ARTIST_IDS] + 0.001
+    _, warning = monitoring._style_health(_model(styles), codes, ARTIST_IDS)
+    assert "collapsed" in warning
+    assert "metric.warm_start_steps" in warning
+
+
+def test_works_far_from_their_own_style_are_said_to_be_saturated():
+    styles = np.array([[5.0, 0.0], [0.0, 5.0]])
+    codes = np.full([4, 2], -5.0)
+    _, warning = monitoring._style_health(_model(styles), codes, ARTIST_IDS)
+    assert "no slope" in warning
+
+
+def test_far_apart_artists_with_near_works_are_healthy():
+    styles = np.array([[50.0, 0.0], [0.0, 50.0]])
+    codes = styles[ARTIST_IDS] + 0.1
+    _, warning = monitoring._style_health(_model(styles), codes, ARTIST_IDS)
+    assert warning is None

@@ -1,0 +1,80 @@
+"""The metric stage's start from classification."""
+
+import numpy as np
+import pytest
+
+from tfstyle.modeling.metric import WARM_START_DISTANCE, mean_prefix_distances
+
+
+@pytest.fixture
+def warm_model(tiny_stage):
+    return tiny_stage("metric", "metric.warm_start_steps = 2")
+
+
+def test_mean_prefix_distances_are_the_double_mean():
+    points = np.random.default_rng(0).normal(size=[5, 4])
+    expected = np.zeros(4)
+    for d in range(4):
+        pairs = [
+            np.linalg.norm(points[i, : d + 1] - points[j, : d + 1])
+            for i in range(5)
+            for j in range(5)
+            if i != j
+        ]
+        expected[d] = np.mean(pairs)
+    np.testing.assert_allclose(mean_prefix_distances(points), expected)
+
+
+def test_presumed_styles_start_at_the_artists_mean_codes(warm_model):
+    dims = warm_model.dims
+    means = np.random.default_rng(1).normal(size=[3, dims])
+    warm_model.start_from(means)
+    np.testing.assert_allclose(
+        warm_model.presumed_styles.styles.numpy(), means, rtol=1e-6
+    )
+
+
+def test_scales_put_artists_at_the_warm_start_distance_by_every_prefix(warm_model):
+    means = np.random.default_rng(1).normal(size=[3, warm_model.dims])
+    warm_model.start_from(means)
+    scaled = warm_model.presumed_styles.prefix_scales.numpy()
+    np.testing.assert_allclose(
+        scaled * mean_prefix_distances(means), WARM_START_DISTANCE, rtol=1e-5
+    )
+
+
+def test_warm_start_trains_the_encoder_to_classify_and_nothing_presumed(
+    warm_model, train_tiny
+):
+    before = warm_model.presumed_styles.get_weights()
+    kernel = warm_model.artist_logits.kernel.numpy()
+    means = train_tiny(warm_model, 2)
+    assert means["classification_loss"] > 0
+    assert means["loss"] == 0
+    for old, new in zip(before, warm_model.presumed_styles.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+    assert np.abs(warm_model.artist_logits.kernel.numpy() - kernel).max() > 0
+
+
+def test_the_objective_takes_over_after_the_warm_start(warm_model, train_tiny):
+    train_tiny(warm_model, 2)
+    means = np.random.default_rng(1).normal(size=[3, warm_model.dims])
+    warm_model.set_phase(2, lambda: means)
+    np.testing.assert_allclose(
+        warm_model.presumed_styles.styles.numpy(), means, rtol=1e-6
+    )
+    warm_model.tiny_phase = 1  # that phase is prepared
+    losses = train_tiny(warm_model, 1)
+    assert losses["loss"] > 0
+    assert np.abs(warm_model.presumed_styles.styles.numpy() - means).max() > 0
+
+
+def test_resuming_later_keeps_what_the_start_became(warm_model):
+    before = warm_model.presumed_styles.get_weights()
+    warm_model.set_phase(3, lambda: pytest.fail("must not start again"))
+    for old, new in zip(before, warm_model.presumed_styles.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+def test_without_a_warm_start_there_is_one_phase(tiny_stage):
+    assert tiny_stage("metric").phase_ends() == []
