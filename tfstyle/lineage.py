@@ -10,8 +10,6 @@ from tfstyle.command import UserError
 from tfstyle.data import input_pipeline, records
 from tfstyle.modeling.stage import Stage
 
-EARLIER_STAGES = {"vae": ("metric",), "gan": ("metric", "vae")}
-
 
 def require_earlier_stages(
     stage: str,
@@ -32,7 +30,7 @@ def require_earlier_stages(
     Raises:
         UserError: with the command that makes the stage.
     """
-    for earlier in EARLIER_STAGES.get(stage, ()):
+    for earlier in runs.EARLIER_STAGES.get(stage, ()):
         folder = runs.StageFolder(run_dir, earlier)
         remedy = train_command.format(earlier)
         if not folder.exists:
@@ -41,7 +39,13 @@ def require_earlier_stages(
                 f"{run_dir}; make it with: {remedy}"
             )
         if folder.finished:
-            continue
+            recorded = folder.read()["identity"]["earlier_stages"]
+            if recorded == runs.earlier_digests(earlier, run_dir):
+                continue
+            raise UserError(
+                f"the {earlier} stage in {run_dir} was trained on codes that are gone; "
+                f"train it again with: {remedy} --restart"
+            )
         if not allow_unfinished:
             raise UserError(
                 f"the {earlier} stage in {run_dir} is unfinished; finish it "
@@ -132,14 +136,7 @@ def describe_run(
             "objective": model.settings,
             "optimizers": [one.get_config() for one in model.optimizer],
             "networks": {name: one["config"] for name, one in described.items()},
-            "earlier_stages": _earlier_digests(settings.stage, run_dir),
+            "earlier_stages": runs.earlier_digests(settings.stage, run_dir),
             "dataset": dataset.digest,
         },
-    }
-
-
-def _earlier_digests(stage: str, run_dir: pathlib.Path) -> dict[str, str]:
-    return {
-        earlier: runs.load_statistics(runs.StageFolder(run_dir, earlier)).digest
-        for earlier in EARLIER_STAGES.get(stage, ())
     }

@@ -24,6 +24,8 @@ from tfstyle.data import records
 from tfstyle.modeling import networks
 
 STAGES = ("metric", "classifier", "vae", "gan")
+# Stages whose code statistics a stage is trained on.
+EARLIER_STAGES = {"vae": ("metric",), "gan": ("metric", "vae")}
 FORMAT_VERSION = 1
 FINAL_NAME = "weights"
 
@@ -268,6 +270,37 @@ def load_statistics(folder: StageFolder) -> CodeStatistics:
             "(or pass --allow_unfinished to use it as it is)"
         )
     return CodeStatistics.read(path)
+
+
+def earlier_digests(stage: str, run_dir: pathlib.Path) -> dict[str, str | None]:
+    """Identify the codes that a stage is trained on; None for a missing stage."""
+    digests: dict[str, str | None] = {}
+    for earlier in EARLIER_STAGES.get(stage, ()):
+        path = run_dir / earlier / STATISTICS_FILES[earlier]
+        digests[earlier] = CodeStatistics.read(path).digest if path.exists() else None
+    return digests
+
+
+def finished_stages(run_dir: pathlib.Path) -> dict[str, StageFolder]:
+    """Find the finished stages of a run, by name.
+
+    A stage whose earlier stages were trained again since is left out and said: its
+    networks do not understand their codes.
+    """
+    found = {}
+    for stage in STAGES:
+        folder = StageFolder(run_dir, stage)
+        if not folder.finished:
+            continue
+        recorded = folder.read()["identity"]["earlier_stages"]
+        if recorded == earlier_digests(stage, run_dir):
+            found[stage] = folder
+        else:
+            print(
+                f"the {stage} stage in {run_dir} was trained on codes that are gone, "
+                f"so it is left out; train it again with --restart"
+            )
+    return found
 
 
 def load_style_encoder(run_dir: pathlib.Path) -> networks.NormalizedEncoder:
