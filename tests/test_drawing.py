@@ -13,9 +13,9 @@ import pytest
 import tiny_run as tiny
 from PIL import Image
 
-from tfstyle import drawing, runs
+from tfstyle import drawing, drawing_dimensions, runs
 from tfstyle.analysis import sheets
-from tfstyle.analysis.synthesis import bilinear_codes
+from tfstyle.analysis.synthesis import bilinear_codes, dimension_sweep
 from tfstyle.command import UserError
 
 # A 32x32 picture is enlarged three times, to tiles of 96 pixels.
@@ -30,7 +30,14 @@ SHEETS = {
     "figure_7.png": (3 * 3, 4),  # three triples to a row
     "vae_reconstructions.png": (12, 2),
 }
+# 20 training pictures of each artist: 6 are 10 %. A row of each of 4 dimensions.
+TWO_ENDS = {"style_dimensions.png": (6 + 6, 4)}
+# Two rows of three groups, and real pictures below.
+TWO_ENDS |= {f"figure_4_dimension_{n}.png": (3 * 3, 2 + 1) for n in range(1, 5)}
+MAP = "artist_map.png"
 CURVES = {"figure_1.png", "content_error.png"}
+FIGURES = {*SHEETS, *TWO_ENDS, *CURVES, MAP}
+DIMENSIONS = "What the style dimensions mean"
 GENERATOR_SECTIONS = [
     "The generator in numbers",
     "Style and content, separated",
@@ -86,7 +93,7 @@ def test_the_command_says_where_to_look(drawn):
 def test_every_figure_is_drawn_and_no_other_file_is_left(drawn):
     found = {path.name for path in (drawn[0] / "figures").iterdir()}
 
-    assert found == {*SHEETS, *CURVES}
+    assert found == FIGURES
 
 
 @pytest.mark.parametrize("name", SHEETS)
@@ -98,6 +105,14 @@ def test_a_sheet_has_room_for_its_pictures(name, drawn):
         # At most half as much again for captions, gaps and breaks.
         assert columns * TILE <= image.width <= 1.5 * columns * TILE
         assert rows * TILE <= image.height <= 1.5 * rows * TILE
+
+
+@pytest.mark.parametrize("name", TWO_ENDS)
+def test_a_sheet_of_dimensions_has_a_line_for_every_row(name, drawn):
+    columns, rows = TWO_ENDS[name]
+    with Image.open(drawn[0] / "figures" / name) as image:
+        assert columns * TILE <= image.width <= 1.5 * columns * TILE
+        assert rows * TILE <= image.height <= 2.2 * rows * TILE
 
 
 @pytest.mark.parametrize("name", sorted(CURVES))
@@ -120,13 +135,14 @@ def test_the_report_refers_to_every_figure_and_to_nothing_that_is_missing(drawn)
     run_dir, _ = drawn
     page = Page(run_dir / "report.html")
 
-    figures = {f"figures/{name}" for name in [*SHEETS, *CURVES]}
+    figures = {f"figures/{name}" for name in FIGURES}
     preview = f"metric/previews/step-{tiny.STEPS['metric']:07d}.png"
     assert page.files == figures | {preview}
     for file in page.files:
         assert not os.path.isabs(file)
         assert (run_dir / file).is_file()
     assert page.headings[-4:] == GENERATOR_SECTIONS
+    assert page.headings[2] == DIMENSIONS
 
 
 def test_the_run_was_measured_on_the_way(drawn):
@@ -139,9 +155,89 @@ def test_a_run_with_only_metric_gets_a_report_without_generator(tiny_run, tmp_pa
     report = drawing.draw_run(run_dir)
 
     page = Page(report)
+    assert page.headings == [
+        "The collection and the run",
+        "The style space",
+        DIMENSIONS,
+    ]
+    found = {one.name for one in (run_dir / "figures").iterdir()}
+    assert found == {"figure_1.png", "style_dimensions.png", MAP}
+    assert all((run_dir / file).is_file() for file in page.files)
+
+
+def test_a_run_with_only_a_classifier_has_no_style_dimensions(tiny_run, tmp_path):
+    run_dir = tiny.keep_stages(tiny_run, tmp_path / "run", "classifier")
+
+    page = Page(drawing.draw_run(run_dir))
+
     assert page.headings == ["The collection and the run", "The style space"]
     assert [one.name for one in (run_dir / "figures").iterdir()] == ["figure_1.png"]
-    assert all((run_dir / file).is_file() for file in page.files)
+
+
+def test_the_table_has_every_dimension_with_its_name_and_artists(
+    tiny_run, small_records, tmp_path
+):
+    run_dir = tiny.keep_stages(tiny_run, tmp_path / "run", "metric")
+    (run_dir / "dimension_names.tsv").write_text("2\tfiner <locks>\n")
+
+    section = drawing_dimensions.dimensions_section(run_dir, small_records)
+
+    head, *rows = section.table
+    assert [row[0] for row in rows] == [1, 2, 3, 4]
+    assert sum(float(row[1].rstrip("%")) for row in rows) == pytest.approx(100, abs=0.3)
+    means = runs.load_statistics(runs.StageFolder(run_dir, "metric")).artist_means
+    for k, row in enumerate(rows):
+        assert row[2] == small_records.artist_names[means[:, k].argmin()]
+        assert row[3] == small_records.artist_names[means[:, k].argmax()]
+    assert rows[1][4].startswith("finer <locks>: ")
+
+
+def test_malformed_names_stop_the_command_before_it_measures(tiny_run, tmp_path):
+    run_dir = tiny.keep_stages(tiny_run, tmp_path / "run", "metric")
+    (run_dir / "dimension_names.tsv").write_text("5\tthere are four\n")
+
+    with pytest.raises(UserError, match=r"names\.tsv, line 1: .* 1 to 4, got '5'"):
+        drawing.draw_run(run_dir)
+
+    assert not (run_dir / "evaluation.json").exists()
+
+
+def test_a_sweep_changes_one_dimension_of_each_group():
+    codes = []
+
+    def generator(inputs):
+        codes.append(inputs)
+        return np.zeros([len(inputs[0]), 16, 16, 3], np.float32)
+
+    pictures = dimension_sweep(
+        generator, (4, 3, 2), 1, (-5, 0, 5), 2, np.random.default_rng(0)
+    )
+
+    assert (pictures.shape, pictures.dtype) == ((2, 3, 16, 16, 3), np.uint8)
+    ((styles, contents, noises),) = codes
+    np.testing.assert_array_equal(styles[:, 1], [-5, 0, 5, -5, 0, 5])
+    rest = np.concatenate([np.delete(styles, 1, axis=1), contents, noises], axis=1)
+    np.testing.assert_array_equal(rest[[1, 2, 4, 5]], rest[[0, 0, 3, 3]])
+    assert (rest[0] != rest[3]).all()
+
+
+def test_search_numbers_are_shown_as_far_as_they_are_there():
+    """With chance for each number of works, with one for all, and without any."""
+    found = {"queries": 12, "recall@1": 0.95, "map@r": 0.5}
+    one = {"accuracy": 0.8, "deviation": 0.02}
+    per_number = {"unseen_artists": {"5": {**one, "chance": 0.25}}}
+    for_all = {"unseen_artists": {"5": one, "chance": 0.25}}
+
+    assert drawing._search_rows({}) == []
+    assert drawing._search_rows({"retrieval": None, "unseen_artists": {}}) == []
+    head, *rows = drawing._search_rows({"retrieval": found})
+    assert [row[1] for row in rows] == ["95.0%", "50.0%"]
+    assert rows[0][0].endswith("recall@1") and rows[1][0].endswith("map@r")
+    for style in (per_number, for_all):
+        assert drawing._search_rows(style)[1][1] == "80.0% +- 2.0% (chance 25.0%)"
+    assert drawing._search_rows({"unseen_artists": {"5": one}})[1][1] == (
+        "80.0% +- 2.0%"
+    )
 
 
 def test_numbers_are_measured_anew_only_when_a_stage_is_newer(
@@ -167,7 +263,7 @@ def test_numbers_are_measured_anew_only_when_a_stage_is_newer(
 
 def test_equal_seeds_draw_equal_pictures(drawn, tmp_path):
     copy = pathlib.Path(shutil.copytree(drawn[0], tmp_path / "run"))
-    before = {name: (copy / "figures" / name).read_bytes() for name in SHEETS}
+    before = {name: (copy / "figures" / name).read_bytes() for name in FIGURES - CURVES}
 
     drawing.draw_run(copy, seed=0)
 

@@ -12,6 +12,7 @@ from tfstyle.analysis.monitoring import FixedPictures
 from tfstyle.analysis.report import Picture, Section, write_report
 from tfstyle.analysis.synthesis import bilinear_codes, style_by_content_sheet
 from tfstyle.data import records
+from tfstyle.drawing_dimensions import dimensions_section, read_dimension_names
 from tfstyle.modeling.networks import Generator, NormalizedEncoder
 
 # Rows and columns of the sheets.
@@ -56,19 +57,24 @@ def draw_run(run_dir: pathlib.Path, seed: int = 0) -> pathlib.Path:
         Path of the report.
 
     Raises:
-        UserError: if no stage is trained.
+        UserError: if no stage is trained, or dimension_names.tsv is malformed.
     """
+    # A mistake in the names is better said before minutes of measuring.
+    read_dimension_names(run_dir)
     numbers = measuring.read_numbers(run_dir) or measuring.measure_run(run_dir)
     dataset = runs.load_dataset(run_dir)
     fixed = FixedPictures.choose(dataset, _EXAMPLES)
     folder = run_dir / "figures"
+    trained = _load(run_dir, dataset, fixed, seed) if "generator" in numbers else None
     sections = [_overview(numbers, dataset)]
     if "style" in numbers:
         sections.append(_style_section(numbers["style"], folder, run_dir))
+    if "metric" in numbers.get("style", {}):
+        generator = trained.generator if trained else None
+        sections.append(dimensions_section(run_dir, dataset, seed, generator))
     if "content" in numbers:
         sections.append(_content_section(numbers, folder, run_dir, fixed, dataset))
-    if "generator" in numbers:
-        trained = _load(run_dir, dataset, fixed, seed)
+    if trained:
         sections += [
             _generator_section(numbers),
             _separation_section(trained, folder),
@@ -153,8 +159,33 @@ def _style_section(style, folder, run_dir) -> Section:
         "the first dimensions should matter most. The classifier is the same network "
         "trained to name the artist.",
         table=rows,
+        more=_search_rows(style),
         pictures=pictures,
     )
+
+
+def _search_rows(style) -> list[list[object]]:
+    """Table of how well codes find works and artists, as far as it was measured."""
+    rows: list[list[object]] = []
+    found = style.get("retrieval") or {}
+    rows += [
+        [f"search among test pictures for the same artist: {name}", f"{value:.1%}"]
+        for name, value in found.items()
+        if name != "queries"
+    ]
+    unseen = style.get("unseen_artists") or {}
+    for known, one in unseen.items():
+        if known == "chance":
+            continue
+        chance = one.get("chance", unseen.get("chance"))
+        said = f"{one['accuracy']:.1%} +- {one['deviation']:.1%}"
+        rows.append(
+            [
+                f"artist never trained on, known by {known} of the works",
+                said if chance is None else f"{said} (chance {chance:.1%})",
+            ]
+        )
+    return [["style codes as search keys", "value"], *rows] if rows else []
 
 
 def _content_section(numbers, folder, run_dir, fixed, dataset) -> Section:

@@ -3,7 +3,8 @@
     python -m tfstyle.figures --run_dir=runs/default
 
 Writes RUN_DIR/figures/*.png and RUN_DIR/report.html, evaluating the run first if
-that was not done. A stage that is not trained is left out and said.
+that was not done. A stage that is not trained is left out and said. Lines
+`dimension<TAB>name` in RUN_DIR/dimension_names.tsv name style dimensions in both.
 """
 
 import pathlib

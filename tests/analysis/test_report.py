@@ -77,6 +77,16 @@ def test_truth_values_are_words_not_numbers(tmp_path):
     assert page.texts["td"] == ["True"]
 
 
+def test_a_second_table_has_columns_of_its_own(tmp_path):
+    page = page_of(
+        tmp_path,
+        Section("Two", table=[["a", "b"], [1, 2]], more=[["c"], [3]]),
+    )
+    assert page.texts["th"] == ["a", "b", "c"]
+    assert page.texts["td"] == ["1", "2", "3"]
+    assert len(page.attributes("table")) == 2
+
+
 def test_a_table_of_unequal_rows_is_refused_by_name(tmp_path):
     with pytest.raises(ValueError, match=r"'Odd'.*\[1, 2\]"):
         page_of(tmp_path, Section("Odd", table=[["a", "b"], [1]]))

@@ -218,3 +218,15 @@ def test_figure_1_has_accuracy_left_and_ratio_right(tmp_path):
             width = image.width
             left, _, right, _ = boxes_of(image.convert("RGB"), BLUE)
         assert (right < width / 2) if name == "left" else (left > width / 2)
+
+
+def test_stacked_sheets_keep_their_pixels_and_start_at_the_left():
+    red, blue = np.array([255, 0, 0]), np.array([0, 0, 255])
+    wide = Image.fromarray(np.full((2, 5, 3), red, np.uint8))
+    narrow = Image.fromarray(np.full((3, 4, 3), blue, np.uint8))
+    whole = sheets.stacked([wide, narrow])
+
+    assert whole.size == (5, 5)
+    assert boxes_of(whole, red) == (0, 0, 5, 2)
+    assert boxes_of(whole, blue) == (0, 2, 4, 5)
+    assert whole.getpixel((4, 4)) == WHITE

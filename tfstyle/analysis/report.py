@@ -34,12 +34,14 @@ class Section:
         heading: one line.
         text: paragraphs of plain text, divided by empty lines.
         table: rows of cells, the first row its column headings; None is an empty cell.
+        more: a second table below the first, of other columns.
         pictures: figures, each with its caption.
     """
 
     heading: str
     text: str = ""
     table: Sequence[Sequence[object]] = ()
+    more: Sequence[Sequence[object]] = ()
     pictures: Sequence[Picture] = ()
 
 
@@ -76,7 +78,8 @@ def write_report(
             for paragraph in section.text.split("\n\n")
             if paragraph.strip()
         ]
-        parts += _table(section)
+        parts += _table(section.table, section.heading)
+        parts += _table(section.more, section.heading)
         parts += [_figure(picture, folder) for picture in section.pictures]
         parts += ["</section>"]
     parts += ["</main>", "</body>", "</html>", ""]
@@ -87,16 +90,15 @@ def write_report(
         file.write("\n".join(parts))
 
 
-def _table(section: Section) -> list[str]:
-    if not section.table:
+def _table(table: Sequence[Sequence[object]], heading: str) -> list[str]:
+    if not table:
         return []
-    lengths = {len(row) for row in section.table}
+    lengths = {len(row) for row in table}
     if len(lengths) > 1:
         raise ValueError(
-            f"table of {section.heading!r}: rows must be of one length, got"
-            f" {sorted(lengths)}"
+            f"table of {heading!r}: rows must be of one length, got {sorted(lengths)}"
         )
-    head, *body = section.table
+    head, *body = table
     # A column of numbers, some of which may be missing, is set flush right.
     kinds = [
         ' class="number"' if all(c is None or _is_number(c) for c in column) else ""

@@ -67,12 +67,12 @@ def picture_grid(
 
     # Text grows with the tiles: wide sheets are looked at scaled down.
     size = max(14, min(height, width) // 10)
-    font, title_font = _font(size), _font(round(1.3 * size))
+    font, title_font = caption_font(size), caption_font(round(1.3 * size))
     margin, line = size, round(1.5 * size)
     row_captions = [
-        _shortened(text, font, _WIDEST_ROW_CAPTION * width) for text in row_captions
+        shortened(text, font, _WIDEST_ROW_CAPTION * width) for text in row_captions
     ]
-    column_captions = [_shortened(text, font, width) for text in column_captions]
+    column_captions = [shortened(text, font, width) for text in column_captions]
 
     left = margin
     if any(row_captions):
@@ -88,7 +88,7 @@ def picture_grid(
     sheet_height = tops[-1] + height + margin
     if title:
         room = max(sheet_width - 2 * margin, _NARROWEST_TITLE)
-        title = _shortened(title, title_font, room)
+        title = shortened(title, title_font, room)
         sheet_width = max(sheet_width, round(title_font.getlength(title)) + 2 * margin)
 
     sheet = Image.new("RGB", (sheet_width, sheet_height), _PAPER)
@@ -151,6 +151,24 @@ def group_sheet(
         title=title,
         column_breaks=range(size, across * size, size),
     )
+
+
+def stacked(sheets: Sequence[Image.Image]) -> Image.Image:
+    """Put sheets one below the other, flush left on white.
+
+    Args:
+        sheets: at least one.
+
+    Returns:
+        An RGB picture.
+    """
+    width = max(sheet.width for sheet in sheets)
+    whole = Image.new("RGB", (width, sum(sheet.height for sheet in sheets)), _PAPER)
+    top = 0
+    for sheet in sheets:
+        whole.paste(sheet, (0, top))
+        top += sheet.height
+    return whole
 
 
 def write_picture(image: Image.Image, path: Path) -> None:
@@ -274,13 +292,15 @@ def _offsets(
     ]
 
 
-def _font(size: int) -> ImageFont.FreeTypeFont:
+def caption_font(size: int) -> ImageFont.FreeTypeFont:
+    """Load the font of captions, `size` pixels high."""
     font = ImageFont.load_default(size)
     assert isinstance(font, ImageFont.FreeTypeFont), "Pillow was built without FreeType"
     return font
 
 
-def _shortened(text: str, font: ImageFont.FreeTypeFont, room: float) -> str:
+def shortened(text: str, font: ImageFont.FreeTypeFont, room: float) -> str:
+    """Cut a text to `room` pixels, in characters that the font has."""
     decomposed = unicodedata.normalize("NFKD", " ".join(text.translate(_PLAIN).split()))
     text = "".join(c for c in decomposed if not unicodedata.combining(c))
     if font.getlength(text) <= room:

@@ -1,5 +1,7 @@
 """Sheets of generated pictures that previews and figures share."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import tensorflow as tf
 from PIL import Image
@@ -65,3 +67,34 @@ def bilinear_codes(corners: np.ndarray, count: int) -> np.ndarray:
     ]
     rows = across[0] + weights[:, None, None] * (across[1] - across[0])
     return rows.reshape(count * count, -1)
+
+
+def dimension_sweep(
+    generator: tf.keras.Model,
+    code_dims: tuple[int, int, int],
+    dimension: int,
+    values: Sequence[float],
+    groups: int,
+    random: np.random.Generator,
+) -> np.ndarray:
+    """Vary one style dimension of random codes (figures 4 and 5).
+
+    Args:
+        generator: G.
+        code_dims: of style, content and noise.
+        dimension: of the style, from 0.
+        values: what it is set to in turn.
+        groups: random codes; all but the dimension stays within a group.
+        random: draws them.
+
+    Returns:
+        uint8 [groups, len(values), size, size, 3], RGB.
+    """
+    count = len(values)
+    styles, contents, noises = (
+        np.repeat(random.normal(size=[groups, dims]), count, axis=0)
+        for dims in code_dims
+    )
+    styles[:, dimension] = np.tile(values, groups)
+    made = decode_codes(generator, styles, contents, noises)
+    return made.reshape(groups, count, *made.shape[1:])
