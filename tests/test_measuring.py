@@ -13,7 +13,10 @@ from PIL import Image
 from skimage.color import rgb2lab
 
 from tfstyle import measuring, runs
+from tfstyle.analysis import retrieval
 from tfstyle.command import UserError
+from tfstyle.data import records, splits
+from tfstyle.data.pictures import Conversion
 
 LOG_KEYS = {
     "kind",
@@ -154,6 +157,75 @@ def test_the_variance_ratio_is_equation_10(numbers, run_dir, unseen):
             assert measured == pytest.approx(within / between, rel=1e-4)
 
 
+def test_retrieval_is_that_of_the_pruned_codes_by_loops(numbers, run_dir, unseen):
+    images, labels = unseen
+    codes = own_codes(run_dir, images)[:, : tiny.STYLE_DIMS]
+    first, precisions = [], []
+    for q in range(12):
+        others = [i for i in range(12) if i != q]
+        others.sort(key=lambda i: np.linalg.norm(codes[i] - codes[q]))
+        right = [labels[i] == labels[q] for i in others]
+        first.append(right[0])
+        # Each artist has three other test pictures.
+        hits = [right[i] * sum(right[: i + 1]) / (i + 1) for i in range(3)]
+        precisions.append(sum(hits) / 3)
+
+    measured = numbers["style"]["retrieval"]
+
+    assert set(measured) == {"queries", "recall@1", "recall@5", "recall@10", "map@r"}
+    assert measured["queries"] == 12
+    assert measured["recall@1"] == pytest.approx(np.mean(first))
+    assert measured["map@r"] == pytest.approx(np.mean(precisions))
+    assert "unseen_artists" not in numbers["style"]  # none are held out
+
+
+def test_unseen_artists_are_those_held_out(tiny_run, portraits_dir, tmp_path):
+    """Four artists of ten pictures held out: known by 1 and by 5, not by all ten."""
+    sources, _ = splits.scan_artist_folders(portraits_dir)
+    artists = sorted({source.artist for source in sources})[3:9]
+    few = [
+        source
+        for artist in artists
+        for source in [one for one in sources if one.artist == artist][:10]
+    ]
+    rule = splits.SplitRule(
+        min_images_per_artist=10, min_test_images=2, holdout_artists=4
+    )
+    dataset = records.write_dataset(
+        str(tmp_path / "records"), few, Conversion(tiny.IMAGE_SIZE), rule
+    )
+    # The networks of the run, as if trained on these records.
+    run_dir = tiny.keep_stages(tiny_run, tmp_path / "run", "metric")
+    folder = runs.StageFolder(run_dir, "metric")
+    description = folder.read()
+    description["dataset"] |= {
+        "records_dir": dataset.records_dir,
+        "digest": dataset.digest,
+    }
+    folder.write(description)
+    images, labels = read_split(dataset, "holdout")
+    codes = own_codes(run_dir, images.astype(np.float32))[:, : tiny.STYLE_DIMS]
+
+    numbers = measuring.measure_run(run_dir)
+
+    measured = numbers["style"]["unseen_artists"]
+    assert list(measured) == ["1", "5"]
+    for k, one in measured.items():
+        accuracy, deviation = retrieval.enrolled_accuracy(
+            codes, labels, int(k), measuring.SEED, measuring.ENROLMENTS
+        )
+        # Rounding may move a picture that lies between two artists.
+        assert one["accuracy"] == pytest.approx(accuracy, abs=0.01)
+        assert one["deviation"] == pytest.approx(deviation, abs=0.01)
+        assert (one["artists"], one["chance"]) == (4, 0.25)
+    text = "\n".join(measuring.summary(numbers))
+    assert f"known by 5 pictures: {measured['5']['accuracy']:.1%}" in text
+    assert "chance 25.0%" in text
+    logged = [json.loads(line) for line in folder.metrics_file.read_text().splitlines()]
+    values = {line["name"]: line for line in logged}
+    assert values["unseen_artists/accuracy_1"]["count"] == 40
+
+
 def test_the_mean_pictures_error_is_scikit_images(numbers, small_records, unseen):
     train, _ = read_split(small_records, "train")
     assert len(train) == 60
@@ -278,11 +350,18 @@ def test_each_number_is_a_line_of_its_stages_log(numbers, run_dir, logged_before
 
     for stage in ("metric", "classifier"):
         measured = numbers["style"][stage]
-        assert values[stage] == {
+        expected = {
             f"figure_1/{name}_{d}": pytest.approx(measured[name][k])
             for name in ("accuracy", "variance_ratio")
             for k, d in enumerate(measured["dims"])
         }
+        if stage == "metric":
+            expected |= {
+                f"retrieval/{name}": value
+                for name, value in numbers["style"]["retrieval"].items()
+                if name != "queries"
+            }
+        assert values[stage] == expected
         assert {line["count"] for line in added[stage]} == {12}
     assert values["vae"]["reconstruction_error_6"] == numbers["content"]["kept_error"]
     assert {line["count"] for line in added["vae"]} == {12}
@@ -302,6 +381,7 @@ def test_the_summary_has_the_numbers(numbers):
 
     assert "12 test pictures of 3 artists; metric 40, classifier 20" in text
     assert f"   4  {numbers['style']['metric']['accuracy'][2]:6.1%}" in text
+    assert f"map@r {numbers['style']['retrieval']['map@r']:.1%}" in text
     assert f"vae: error {numbers['content']['kept_error']:.1f} at 6 content" in text
     assert f"{numbers['generator']['classifier_accuracy']:.1%} (chance 33.3%" in text
 
@@ -333,10 +413,10 @@ def test_stages_that_are_not_trained_are_left_out_and_said(
     assert parts == {"style", "content", "generator"} & set(numbers)
     assert list(numbers["steps"]) == stages
     if "style" in parts:
-        assert set(numbers["style"]) - {"kept_dims"} == set(stages) & {
-            "metric",
-            "classifier",
-        }
+        expected = set(stages) & {"metric", "classifier"}
+        # What is measured of the space that goes on needs the metric stage.
+        expected |= {"kept_dims", "retrieval"} if "metric" in stages else set()
+        assert set(numbers["style"]) == expected
     assert measuring.summary(numbers)
 
 

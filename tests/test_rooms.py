@@ -168,7 +168,11 @@ def test_a_module_says_what_it_is(path):
     assert ast.get_docstring(ast.parse(path.read_text()))
 
 
-@pytest.mark.parametrize("module", ["tfstyle", "tfstyle.train", "tfstyle.command"])
+@pytest.mark.parametrize(
+    "module",
+    ["tfstyle", "tfstyle.command"]
+    + [f"tfstyle.{verb}" for verb in ("train", "encode", "search", "enrol")],
+)
 def test_importing_the_door_does_not_import_tensorflow(module):
     """--help and misuse need not wait for it."""
     code = (

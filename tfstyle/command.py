@@ -3,7 +3,7 @@
 A command module defines its flags with absl and ends in::
 
     if __name__ == "__main__":
-        command.run(main)
+        command.run(main)  # or command.run(main, positional=True)
 """
 
 import errno
@@ -18,18 +18,20 @@ class UserError(ValueError):
     """A mistake that the user can mend; the message says what it is and how."""
 
 
-def run(main: Callable[[], None]) -> None:
+def run(main: Callable[..., None], positional: bool = False) -> None:
     """Parse flags, run `main`, and turn expected failures into one clear line.
 
     Args:
-        main: the command, called without arguments once flags are parsed.
+        main: the command, called once flags are parsed: without arguments, or with the
+            list of the positional ones.
+        positional: the command takes positional arguments; otherwise they are refused.
 
     Raises:
         SystemExit: always; 0 on success and for `--help`, 1 for a `UserError` or
             a full disk, 130 when interrupted.
     """
     try:
-        app.run(lambda argv: _guarded(main, argv))
+        app.run(lambda argv: _guarded(main, argv, positional))
     except SystemExit as exit_:
         # absl ends --help with 1; asking for help is no failure.
         asked_for_help = any(
@@ -39,9 +41,33 @@ def run(main: Callable[[], None]) -> None:
         raise SystemExit(0 if asked_for_help else exit_.code) from None
 
 
-def _guarded(main: Callable[[], None], argv: list[str]) -> None:
+def check_output(path: str, *suffixes: str) -> None:
+    """Refuse, before any work, an --output that could not be written in the end.
+
+    Args:
+        path: the file; missing folders above it will be made.
+        suffixes: of which it must have one.
+
+    Raises:
+        UserError: with what is wrong.
+    """
+    if not path.endswith(suffixes) or os.path.isdir(path):
+        raise UserError(
+            f"--output must be a {' or '.join(suffixes)} file, got {path or 'nothing'}"
+        )
+    folder = os.path.dirname(os.path.abspath(path))
+    while not os.path.lexists(folder):
+        folder = os.path.dirname(folder)
+    if not os.path.isdir(folder) or not os.access(folder, os.W_OK):
+        raise UserError(f"--output={path} cannot be written: check {folder}")
+
+
+def _guarded(main: Callable[..., None], argv: list[str], positional: bool) -> None:
     logging.set_verbosity(logging.WARNING)
     try:
+        if positional:
+            main(argv[1:])
+            return
         if len(argv) > 1:
             raise UserError(
                 f"unexpected argument {argv[1]!r}: settings are given as --name=value"

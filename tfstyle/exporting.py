@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
-from tfstyle import runs
+from tfstyle import runs, style_space
 from tfstyle.serving import signatures
 
 # Batches that a server may form; a warm-up request is stored for each.
@@ -82,7 +82,9 @@ def _builders(
 ) -> dict[str, Callable[[], signatures.Servable]]:
     """What can be exported, as functions, because networks are folded in place."""
     folders = {stage: runs.StageFolder(run_dir, stage) for stage in runs.STAGES}
+    trained = runs.finished_stages(run_dir)
     statistics = runs.load_statistics(folders["metric"])
+    names, means = style_space.artist_styles(run_dir)
     decode = signatures.make_decoder(
         collection["image_size"], collection["fit"], collection["background"]
     )
@@ -90,18 +92,18 @@ def _builders(
         "style_encoder": lambda: signatures.style_encoder(
             runs.load_style_encoder(run_dir),
             decode,
-            collection["artists"],
-            statistics.artist_means,
+            names,
+            means,
             statistics.deviation,
         )
     }
-    if folders["vae"].finished:
+    if "vae" in trained:
         builders["content_encoder"] = lambda: signatures.content_encoder(
             runs.load_content_encoder(run_dir), decode
         )
     else:
         print("the vae stage is not finished: no content_encoder")
-    if not folders["gan"].finished:
+    if "gan" not in trained:
         print("the gan stage is not finished: no generator and no style_transfer")
         return builders
     code_dims = folders["gan"].read()["code_dims"]
@@ -125,7 +127,7 @@ def transfer_noise(dims: int) -> np.ndarray:
 
 
 def _digest(run_dir: pathlib.Path, names: list[str]) -> str:
-    """Tell whether the weights behind an export are those of an earlier one."""
+    """Tell whether the weights and artists of an export are those of an earlier one."""
     digest = hashlib.sha256(json.dumps(names).encode())
     for stage in ("metric", "vae", "gan"):
         folder = runs.StageFolder(run_dir, stage)
@@ -135,6 +137,9 @@ def _digest(run_dir: pathlib.Path, names: list[str]) -> str:
             digest.update(file.read_bytes())
         if stage in runs.STATISTICS_FILES:
             digest.update(runs.load_statistics(folder).digest.encode())
+    enrolled = style_space.read_enrolled(run_dir)
+    if enrolled.names:
+        digest.update(enrolled.digest.encode())
     return digest.hexdigest()
 
 

@@ -7,13 +7,16 @@ from typing import Any
 import numpy as np
 
 from tfstyle import callbacks, runs
-from tfstyle.analysis import evaluation, metrics
+from tfstyle.analysis import evaluation, metrics, retrieval
 from tfstyle.analysis.codes import collect_codes, decode_codes, encode_pictures
 from tfstyle.command import UserError
 
 EVALUATION_FILE = "evaluation.json"
 # Generated pictures per artist that the classifier judges.
 GENERATED_PER_ARTIST = 20
+# Pictures that make an artist of the holdout split known, and random draws of them.
+ENROLLED_PICTURES = (1, 5, 10)
+ENROLMENTS = 10
 SEED = 0
 
 Numbers = dict[str, Any]
@@ -34,11 +37,7 @@ def measure_run(run_dir: pathlib.Path, tolerance: float = 0.01) -> Numbers:
         UserError: if no stage is trained.
     """
     dataset = runs.load_dataset(run_dir)
-    trained = {
-        stage: runs.StageFolder(run_dir, stage)
-        for stage in runs.STAGES
-        if runs.StageFolder(run_dir, stage).finished
-    }
+    trained = runs.finished_stages(run_dir)
     if not trained:
         raise UserError(
             f"{run_dir} holds no finished stage; begin with: "
@@ -102,6 +101,20 @@ def summary(numbers: Numbers) -> list[str]:
             f"style dimensions: {style['kept_dims']} kept, "
             f"{style['metric']['recommended_dims']} recommended"
         )
+    if "retrieval" in style:
+        lines.append(
+            "search among test pictures, same artist: "
+            + ", ".join(
+                f"{name} {value:.1%}"
+                for name, value in style["retrieval"].items()
+                if name != "queries"
+            )
+        )
+    lines += [
+        f"artists never trained on, known by {k} pictures: {one['accuracy']:.1%} +- "
+        f"{one['deviation']:.1%} of the others right (chance {one['chance']:.1%})"
+        for k, one in style.get("unseen_artists", {}).items()
+    ]
     if "content" in numbers:
         content = numbers["content"]
         share = content["kept_error"] / content["mean_picture_error"]
@@ -157,9 +170,62 @@ def _measure_style(trained, dataset, tolerance):
             len(found.codes),
             began,
         )
+        if stage == "metric":
+            style.update(_measure_search(folder, dataset, encoder, found))
     if "metric" in trained:
         style["kept_dims"] = runs.load_statistics(trained["metric"]).dims
     return style
+
+
+def _measure_search(folder, dataset, encoder, test) -> Numbers:
+    """Measure search in the learned metric by the dimensions that go on.
+
+    Args:
+        folder: of the metric stage.
+        dataset: the records.
+        encoder: S, whole.
+        test: codes of the test pictures by it.
+
+    Returns:
+        {"retrieval", "unseen_artists"}, each only where there are pictures for it.
+    """
+    began = time.time()
+    kept = runs.load_statistics(folder).dims
+    measured: Numbers = {}
+    queries = len(retrieval.retrieval_queries(test.artist_ids))
+    if queries:
+        found = retrieval.retrieval(test.codes[:, :kept], test.artist_ids)
+        measured["retrieval"] = {"queries": queries, **found}
+        values = {f"retrieval/{name}": value for name, value in found.items()}
+        _log(folder, values, queries, began)
+    if not dataset.num_examples("holdout"):
+        return measured
+    began = time.time()
+    unseen = collect_codes(encoder, evaluation.split_batches(dataset, "holdout"))
+    measured["unseen_artists"] = {}
+    for k in ENROLLED_PICTURES:
+        artists = len(retrieval.enrollable(unseen.artist_ids, k))
+        if artists < 2:
+            continue
+        accuracy, deviation = retrieval.enrolled_accuracy(
+            unseen.codes[:, :kept], unseen.artist_ids, k, SEED, ENROLMENTS
+        )
+        measured["unseen_artists"][str(k)] = {
+            "accuracy": accuracy,
+            "deviation": deviation,
+            "artists": artists,
+            "chance": 1 / artists,
+        }
+    _log(
+        folder,
+        {
+            f"unseen_artists/accuracy_{k}": one["accuracy"]
+            for k, one in measured["unseen_artists"].items()
+        },
+        len(unseen.codes),
+        began,
+    )
+    return measured
 
 
 def _measure_content(folder, dataset, tolerance):

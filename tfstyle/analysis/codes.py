@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import os
 from collections.abc import Iterable, Mapping
 
 import numpy as np
@@ -45,7 +46,7 @@ def collect_codes(
         outputs = encode(batch["image"])
         codes.append(outputs.numpy()[kept])
         artist_ids.append(batch["artist"].numpy()[kept])
-        filenames += [name.decode() for name in batch["filename"].numpy()[kept]]
+        filenames += [os.fsdecode(name) for name in batch["filename"].numpy()[kept]]
     return Codes(np.concatenate(codes), np.concatenate(artist_ids), filenames)
 
 

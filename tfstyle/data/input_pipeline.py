@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 import gin
+import numpy as np
 import tensorflow as tf
 
 from tfstyle.command import UserError
@@ -113,6 +114,34 @@ def eval_batches(
     ).repeat(-num_examples % batch_size)
     batches = examples.concatenate(filling).batch(batch_size, drop_remainder=True)
     return batches.prefetch(tf.data.AUTOTUNE).with_options(_options())
+
+
+def read_pictures(
+    dataset: Dataset, splits: Sequence[str], positions: Sequence[int]
+) -> np.ndarray:
+    """Read a few pictures by their place among those of `eval_batches`.
+
+    Args:
+        dataset: the records.
+        splits: as given to `eval_batches`.
+        positions: places, from 0 on, in any order.
+
+    Returns:
+        uint8 [len(positions), size, size, 3], RGB.
+    """
+    shards = [shard for split in splits for shard in dataset.shards[split]]
+    ends = np.cumsum([shard.examples for shard in shards])
+    paths = dataset.shard_paths(*splits)
+    pictures = np.empty(
+        [len(positions), dataset.image_size, dataset.image_size, 3], np.uint8
+    )
+    for row, position in enumerate(positions):
+        number = int(np.searchsorted(ends, position, side="right"))
+        offset = position - (ends[number] - shards[number].examples)
+        examples = tf.data.TFRecordDataset(paths[number]).skip(offset).take(1)
+        (serialized,) = examples
+        pictures[row] = _decode(serialized, dataset.image_size)["image"]
+    return pictures
 
 
 def check_image_size(dataset: Dataset, image_size: int) -> None:

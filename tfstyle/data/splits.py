@@ -105,7 +105,7 @@ def scan_artist_folders(
     visible = [e for e in os.scandir(input_dir) if not e.name.startswith(".")]
     artists = sorted(e.name for e in visible if e.is_dir())
     if not artists:
-        loose = sum(_is_picture(e.name) for e in visible)
+        loose = sum(is_picture(e.name) for e in visible)
         found = f"{loose} pictures but no folders" if loose else "no folders"
         raise UserError(
             f"{input_dir} holds {found}: give each artist a folder of their own,"
@@ -113,11 +113,11 @@ def scan_artist_folders(
         )
     sources, skipped = [], []
     for artist in artists:
-        for path in _walk(os.path.join(input_dir, artist)):
+        for path in walk(os.path.join(input_dir, artist)):
             name = os.path.relpath(path, input_dir).replace(os.sep, "/")
             if artist in exclude:
                 skipped.append((name, "excluded_artist"))
-            elif not _is_picture(path):
+            elif not is_picture(path):
                 skipped.append((name, "not_a_picture"))
             else:
                 sources.append(Source(path, artist, name))
@@ -231,7 +231,8 @@ def require_enough_pictures(sources: Iterable[Source], rule: SplitRule) -> None:
         )
 
 
-def _walk(folder: str) -> list[str]:
+def walk(folder: str) -> list[str]:
+    """Return the paths of all files below a folder, sorted, without hidden ones."""
     found = []
     for parent, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
@@ -243,7 +244,8 @@ def _walk(folder: str) -> list[str]:
     return found
 
 
-def _is_picture(path: str) -> bool:
+def is_picture(path: str) -> bool:
+    """Tell by its name whether a file may be a picture."""
     return os.path.splitext(path)[1].lower() in pictures.SUFFIXES
 
 
