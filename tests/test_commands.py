@@ -162,3 +162,15 @@ def test_a_dry_run_writes_nothing(small_records, tmp_path):
     assert done.returncode == 0, done.stderr
     assert "metric: " in done.stdout and "60 of 3 artists, 32x32" in done.stdout
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_reader_that_stops_reading_is_no_failure():
+    program = "from tfstyle import command; command.run(lambda: print('x' * 1_000_000))"
+    process = subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert process.stdout is not None and process.stderr is not None
+    process.stdout.read(1)
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    assert process.wait(timeout=60) == 0

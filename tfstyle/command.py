@@ -80,6 +80,9 @@ def _guarded(main: Callable[..., None], argv: list[str], positional: bool) -> No
         _fail(f"error: {message}", 1)
     except KeyboardInterrupt as interrupt:
         _fail(str(interrupt) or "interrupted", 130)
+    except BrokenPipeError:
+        # Whoever read the output has seen enough, as `head` does.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise
