@@ -56,7 +56,7 @@ def test_the_shipped_portraits_become_records(portraits_dir, tmp_path):
     assert "test      120 pictures" in result.stdout
     assert (
         "python -m tfstyle.train --gin_file=gin/metric.gin"
-        f" --records_dir={out}" in result.stdout
+        f" --records_dir={out} --gin_param=train.image_size=64" in result.stdout
     )
     dataset = records.read_dataset(str(out))
     assert dataset.settings["format"] == "png" and dataset.image_size == 64
@@ -77,6 +77,23 @@ def test_other_records_are_replaced_only_when_asked(few, small_records, tmp_path
     result = run(few, out, *SMALL, "--overwrite")
     assert result.returncode == 0, result.stderr
     assert records.read_dataset(str(out)).num_examples("train", "test") == 12
+
+
+@pytest.mark.parametrize("written", ["D", "d ", "d\u3000", "\uff44"])
+def test_an_excluded_name_that_nearly_matches_a_folder_is_refused(
+    few, tmp_path, written
+):
+    make_pictures(few, ["c", "d"])
+    (tmp_path / "leave_out").write_text(f"{written}\n", encoding="utf-8")
+    result = run(
+        few, tmp_path / "out", *SMALL, f"--exclude_artists={tmp_path / 'leave_out'}"
+    )
+    if written.strip() == "d":  # spaces at the ends are no part of a line
+        assert "excluded_artist" in result.stdout
+    else:
+        assert result.returncode == 1
+        assert "but the folder is 'd'" in result.stderr
+        assert not (tmp_path / "out").exists()
 
 
 def test_flags_reach_the_records(few, tmp_path):

@@ -304,7 +304,7 @@ def test_other_networks_and_rates_are_refused_on_resume(copy_of_run, small_recor
         metric__t=0.9,
     )
     assert "dims: 8 -> 10" in line
-    assert '"learning_rate": 0.001' in line and '"learning_rate": 0.5' in line
+    assert "learning_rate: 0.001 -> 0.5" in line
     assert "objective.t: 0.97 -> 0.9" in line
 
 

@@ -84,10 +84,17 @@ def _guarded(main: Callable[..., None], argv: list[str], positional: bool) -> No
         # Whoever read the output has seen enough, as `head` does.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
-        if error.errno != errno.ENOSPC:
+        if error.errno == errno.ENOSPC:
+            where = f" while writing {error.filename}" if error.filename else ""
+            _fail(f"error: no space left on the disk{where}", 1)
+        if error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
             raise
-        where = error.filename or os.getcwd()
-        _fail(f"error: no space left on the disk while writing {where}", 1)
+        _fail(f"error: {error.filename}: {error.strerror}", 1)
+    except Exception as error:
+        # TensorFlow's own error for a full disk; this module does not import it.
+        if "No space left on device" not in str(error):
+            raise
+        _fail(f"error: no space left on the disk: {str(error)[:200]}", 1)
 
 
 def _fail(line: str, code: int) -> None:

@@ -12,6 +12,7 @@ left out with what needs it. Then either of
 """
 
 import pathlib
+import shlex
 
 from absl import flags
 
@@ -40,7 +41,9 @@ def main() -> None:
         pathlib.PurePosixPath(_SERVING_DIR.value or export_dir.resolve()),
     )
     print(f"version {version} of {', '.join(names)} in {export_dir}")
-    print(f"serve it: python -m tfstyle.serve --export_dir={export_dir}")
+    print(
+        f"serve it: python -m tfstyle.serve --export_dir={shlex.quote(str(export_dir))}"
+    )
 
 
 if __name__ == "__main__":

@@ -34,6 +34,20 @@ def finish(
         _write_content_statistics(folder, dataset)
 
 
+def renew_pruning(
+    folder: runs.StageFolder, dataset: records.Dataset, checkpoint: str | None
+) -> None:
+    """Finish a trained stage again if other dimensions are to be kept by now."""
+    if folder.stage not in runs.STATISTICS_FILES:
+        return
+    wanted = dict(zip(("metric", "vae"), runs.pruning(), strict=False))[folder.stage]
+    kind = {"metric": "style_dims", "vae": "content_dims"}[folder.stage]
+    wanted = wanted or runs.read_recommendation(folder.run_dir)[kind]
+    if runs.load_statistics(folder).dims != wanted:
+        finish(folder, dataset, checkpoint)
+        print(f"{folder.stage}: pruned to {wanted} dimensions")
+
+
 def mean_by_artist(
     codes: np.ndarray, artist_ids: np.ndarray, artists: int
 ) -> np.ndarray:

@@ -54,6 +54,39 @@ def require_earlier_stages(
         finishing.finish(folder, dataset)
 
 
+def check_pruning(model: Stage) -> None:
+    """Refuse to keep more dimensions than a stage's encoder has, before training it.
+
+    Raises:
+        UserError: with the setting.
+    """
+    style_dims, content_dims, _ = runs.pruning()
+    wanted = {"metric": style_dims, "vae": content_dims}.get(model.name)
+    kind = {"metric": "style", "vae": "content"}.get(model.name)
+    if wanted is None:
+        return
+    if not isinstance(wanted, int) or not 1 <= wanted <= model.dims:
+        raise UserError(
+            f"pruning.{kind}_dims={wanted!r}, but the encoder has {model.dims} "
+            "dimensions"
+        )
+
+
+def restore(saved: tf.train.Checkpoint, prefix: str) -> None:
+    """Restore a checkpoint whole.
+
+    Raises:
+        UserError: if the file is damaged.
+    """
+    try:
+        saved.restore(prefix).assert_existing_objects_matched()
+    except (tf.errors.OpError, IndexError) as error:
+        raise UserError(
+            f"the checkpoint {prefix} is damaged ({str(error)[:100]}): pass --restart "
+            "to begin again"
+        ) from error
+
+
 def check_identity(folder: runs.StageFolder, run: dict[str, Any]) -> None:
     """Refuse to resume a stage that was trained with other settings.
 

@@ -78,7 +78,10 @@ class StageFolder:
                 f"{self.run_dir} has no {self.stage} stage; make it with: "
                 f"{train_command(self.stage, self.run_dir)}"
             )
-        return read_json(self.path / "run.json")
+        run = read_json(self.path / "run.json")
+        if not isinstance(run, dict) or not run.keys() >= {"identity", "dataset"}:
+            raise UserError(f"{self.path / 'run.json'} is damaged: it lacks entries")
+        return run
 
     def write(self, run: dict[str, Any]) -> None:
         """Write run.json."""
@@ -239,7 +242,12 @@ def load_network(folder: StageFolder, name: str) -> tf.keras.Model:
     network = getattr(networks, described["class"])(**described["config"], name=name)
     network(_example_inputs(described, run))
     checkpoint = tf.train.Checkpoint(**{name: network})
-    status = checkpoint.restore(folder.final_weights)
+    try:
+        status = checkpoint.restore(folder.final_weights)
+    except (tf.errors.OpError, IndexError) as error:
+        raise UserError(
+            f"the weights {folder.final_weights} are damaged: {str(error)[:100]}"
+        ) from error
     status.assert_existing_objects_matched().expect_partial()
     return network
 

@@ -5,12 +5,11 @@ import dataclasses
 import math
 import pathlib
 import time
-from collections.abc import Iterator
 
 import gin
 import tensorflow as tf
 
-from tfstyle import callbacks, finishing, lineage, runs
+from tfstyle import callbacks, finishing, guards, lineage, runs
 from tfstyle.analysis import evaluation
 from tfstyle.analysis.codes import collect_codes
 from tfstyle.analysis.monitoring import Monitor
@@ -18,6 +17,8 @@ from tfstyle.command import UserError
 from tfstyle.data import input_pipeline, records
 from tfstyle.modeling import gan, metric, optimizers, table_1, vae
 from tfstyle.modeling.stage import Stage
+
+PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,15 +84,30 @@ class TrainSettings:
                 "set one of train.steps and train.epochs, got "
                 f"steps={self.steps}, epochs={self.epochs}"
             )
-        counted = [name for name in ("steps", "epochs") if getattr(self, name)]
-        counted += ["batch_size", "image_size", "accumulation_steps"]
-        counted += ["checkpoints_kept", "checkpoint_interval"]
-        counted += ["log_interval", "eval_interval", "preview_interval"]
-        for name in counted:
+        for name in (
+            *("epochs" if self.steps is None else "steps", "batch_size", "image_size"),
+            *("accumulation_steps", "checkpoints_kept", "checkpoint_interval"),
+            *("log_interval", "eval_interval", "preview_interval"),
+        ):
             value = getattr(self, name)
             kinds = (int, float) if name == "epochs" else (int,)
             if not isinstance(value, kinds) or value <= 0:
                 raise UserError(f"train.{name} must be a number above 0, got {value!r}")
+        if not isinstance(self.seed, int) or self.seed < 0:
+            raise UserError(f"train.seed must be a number from 0 on, got {self.seed!r}")
+        if isinstance(self.splits, str) or not {"train", "test"}.issuperset(
+            self.splits
+        ):
+            raise UserError(
+                'train.splits must be ("train",) or ("train", "test"), got '
+                f"{self.splits!r}"
+            )
+        allowed = (None, "last") if self.stage == "gan" else (None, "last", "best")
+        if self.checkpoint not in allowed:
+            raise UserError(
+                f"train.checkpoint must be one of {allowed} for the {self.stage} "
+                f"stage, got {self.checkpoint!r}"
+            )
 
     def last_step(self, examples: int) -> int:
         """Give the step at which training ends, for so many training pictures."""
@@ -158,10 +174,18 @@ def train(paths: Paths, settings: TrainSettings) -> None:
     )
 
     model = build_stage(settings, paths.run_dir, dataset)
+    lineage.check_pruning(model)
     run = lineage.describe_run(settings, steps, model, dataset, paths.run_dir)
     if paths.dry_run:
         _print_plan(run, dataset, settings, folder)
         return
+    with guards.only_one(folder):
+        _train_built(paths, settings, folder, dataset, model, run)
+
+
+def _train_built(paths, settings, folder, dataset, model, run) -> None:
+    """Train a built stage from where it is."""
+    steps = run["steps"]
     if paths.restart:
         folder.remove()
     lineage.check_identity(folder, run)
@@ -173,13 +197,18 @@ def train(paths: Paths, settings: TrainSettings) -> None:
         checkpoint_name="step",
     )
     if manager.latest_checkpoint:
-        saved.restore(manager.latest_checkpoint).assert_existing_objects_matched()
+        lineage.restore(saved, manager.latest_checkpoint)
+    elif list(folder.checkpoints.glob("step-*.index")):
+        raise UserError(
+            f"{folder.checkpoints} holds checkpoints, but the file `checkpoint` that "
+            "names the newest is gone: put it back, or pass --restart to begin again"
+        )
     elif paths.init_from:
         lineage.initialize_from(model, run, pathlib.Path(paths.init_from))
     start = model.steps_done
     if start >= steps and folder.finished:
         print(f"{settings.stage}: already trained to step {start} in {folder.path}")
-        _finish_again_if_pruned_differently(folder, dataset, settings)
+        finishing.renew_pruning(folder, dataset, settings.checkpoint)
         return
 
     began = time.time()
@@ -188,7 +217,9 @@ def train(paths: Paths, settings: TrainSettings) -> None:
     folder.write(run)
     runs.write_text(folder.path / "operative_config.gin", gin.operative_config_str())
     housekeeping = _housekeeping(folder, dataset, settings, steps, model, manager)
-    with _explained_failures(dataset, settings):
+    with guards.explained_failures(
+        dataset, settings.splits, settings.batch_size, settings.accumulation_steps
+    ):
         _fit(model, housekeeping, dataset, settings, steps)
         finishing.finish(folder, dataset, settings.checkpoint)
     folder.mark_finished(steps)
@@ -209,6 +240,7 @@ def make_strategy(name: str) -> tf.distribute.Strategy:
     """
     for gpu in tf.config.list_physical_devices("GPU"):
         # Without growth the first process takes all the memory of every GPU.
+        # Once a device is in use it is too late, and so it stays as it was set first.
         with contextlib.suppress(RuntimeError):
             tf.config.experimental.set_memory_growth(gpu, True)
     if name == "mirrored":
@@ -240,6 +272,10 @@ def build_stage(
     tf.keras.utils.set_random_seed(settings.seed)
     if settings.deterministic:
         tf.config.experimental.enable_op_determinism()
+    if settings.precision not in PRECISIONS:
+        raise UserError(
+            f"train.precision must be one of {PRECISIONS}, got {settings.precision!r}"
+        )
     tf.keras.mixed_precision.set_global_policy(settings.precision)
     strategy = make_strategy(settings.strategy)
     parts = strategy.num_replicas_in_sync * settings.accumulation_steps
@@ -281,17 +317,6 @@ def build_stage(
         ):
             optimizer.build(list(variables))
     return model
-
-
-def _finish_again_if_pruned_differently(folder, dataset, settings):
-    if folder.stage not in runs.STATISTICS_FILES:
-        return
-    wanted = dict(zip(("metric", "vae"), runs.pruning(), strict=False))[folder.stage]
-    kind = {"metric": "style_dims", "vae": "content_dims"}[folder.stage]
-    wanted = wanted or runs.read_recommendation(folder.run_dir)[kind]
-    if runs.load_statistics(folder).dims != wanted:
-        finishing.finish(folder, dataset, settings.checkpoint)
-        print(f"{folder.stage}: pruned to {wanted} dimensions")
 
 
 def _housekeeping(folder, dataset, settings, steps, model, manager):
@@ -346,22 +371,6 @@ def _artist_means(model, dataset):
         model.style_encoder, evaluation.split_batches(dataset, "train")
     )
     return finishing.mean_by_artist(codes.codes, codes.artist_ids, len(dataset.artists))
-
-
-@contextlib.contextmanager
-def _explained_failures(dataset, settings) -> Iterator[None]:
-    """Say which setting or file is behind TensorFlow's errors."""
-    try:
-        with input_pipeline.naming_bad_records(dataset, *settings.splits):
-            yield
-    except tf.errors.ResourceExhaustedError as error:
-        if "No space left" in str(error):
-            raise UserError(f"the disk is full: {error.message[:200]}") from error
-        raise UserError(
-            f"out of memory: lower train.batch_size={settings.batch_size}, or raise "
-            f"train.accumulation_steps={settings.accumulation_steps} (same result, "
-            "less memory)"
-        ) from error
 
 
 def _print_plan(run, dataset, settings, folder, start=0):

@@ -9,8 +9,10 @@ records.
 """
 
 import os
+import shlex
 import sys
 import time
+import unicodedata
 
 from absl import flags
 
@@ -210,10 +212,24 @@ def _read_names(path: str | None) -> set[str]:
 
 
 def _check_names(excluded: set[str]) -> None:
-    """Say which names match nothing: someone may have asked to be left out."""
+    """Refuse names that nearly match a folder: someone asked to be left out."""
+    if not os.path.isdir(FLAGS.input_dir):
+        return  # said by the scan
+    folders = {_plain(name): name for name in os.listdir(FLAGS.input_dir)}
     for name in sorted(excluded):
-        if not os.path.isdir(os.path.join(FLAGS.input_dir, name)):
-            print(f"note: --exclude_artists names {name!r}, which has no folder")
+        if os.path.isdir(os.path.join(FLAGS.input_dir, name)):
+            continue
+        if _plain(name) in folders:
+            raise UserError(
+                f"--exclude_artists={FLAGS.exclude_artists} names {name!r}, but the "
+                f"folder is {folders[_plain(name)]!r}: write it exactly so"
+            )
+        print(f"note: --exclude_artists names {name!r}, which has no folder")
+
+
+def _plain(name: str) -> str:
+    """Fold what the eye does not see: case, spaces at the ends, kinds of accents."""
+    return unicodedata.normalize("NFKC", name).strip().casefold()
 
 
 def _print_summary(dataset) -> None:
@@ -231,7 +247,12 @@ def _print_summary(dataset) -> None:
     print(
         f"records   {dataset.records_dir}\n"
         "next      python -m tfstyle.train --gin_file=gin/metric.gin"
-        f" --records_dir={dataset.records_dir}"
+        f" --records_dir={shlex.quote(dataset.records_dir)}"
+        + (
+            f" --gin_param=train.image_size={dataset.image_size}"
+            if dataset.image_size != 256
+            else ""
+        )
     )
 
 

@@ -45,6 +45,10 @@ class ConditionalGAN(Stage):
         **kwargs,
     ):
         super().__init__(**kwargs)
+        if not 0 <= reconstruction_share <= 1:
+            raise ValueError(
+                f"reconstruction_share must be in 0 .. 1, got {reconstruction_share}"
+            )
         for frozen in (style_encoder, content_encoder, average):
             frozen.trainable = False
         self.style_encoder = style_encoder
@@ -53,10 +57,10 @@ class ConditionalGAN(Stage):
         self.average = average
         self.discriminators = discriminators
         self.noise_dims = noise_dims
-        self._style_weight = style_weight
-        self._content_weight = content_weight
+        self._style_weight = float(style_weight)
+        self._content_weight = float(content_weight)
         self._reconstruction_share = reconstruction_share
-        self._reconstruction_weight = reconstruction_weight
+        self._reconstruction_weight = float(reconstruction_weight)
         self._reconstruction_steps = reconstruction_steps
         self._average_from_generator(0.0)
         self.declare_means(

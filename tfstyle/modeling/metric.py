@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfstyle.modeling import networks, objectives, table_1
+from tfstyle.modeling.nested_dropout import prefix_probabilities
 from tfstyle.modeling.optimizers import adam
 from tfstyle.modeling.stage import Stage
 
@@ -104,6 +105,7 @@ class MetricModel(Stage):
             len(artist_counts), self.dims, initial_deviation
         )
         self._artist_counts = tf.constant(artist_counts, tf.float32)
+        prefix_probabilities(self.dims, t)  # refuses a t out of range
         self._t = t
         self._prefix = prefix
         self._warm_start_steps = warm_start_steps
@@ -217,6 +219,7 @@ class ClassifierModel(Stage):
         self.style_encoder = style_encoder
         self.dims = style_encoder.get_config()["dims"]
         self.artist_logits = ArtistLogits(artists, self.dims)
+        prefix_probabilities(self.dims, t)  # refuses a t out of range
         self._t = t
         self.declare_means("loss", "test_loss")
 

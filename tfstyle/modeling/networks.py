@@ -44,6 +44,11 @@ class _Network(tf.keras.Model):
                 "features and blocks need one entry per level, got "
                 f"features={tuple(features)}, blocks={tuple(blocks)}"
             )
+        if any(not isinstance(one, int) or one < 1 for one in (*features, *blocks)):
+            raise ValueError(
+                "features and blocks must be numbers above 0, got "
+                f"features={tuple(features)}, blocks={tuple(blocks)}"
+            )
         # Plain copies: Keras wraps list attributes, which get_config must not hand on.
         self._features = tuple(features)
         self._blocks = tuple(blocks)

@@ -12,6 +12,8 @@ class LinearRamp(tf.keras.optimizers.schedules.LearningRateSchedule):
     """
 
     def __init__(self, learning_rate: float, ramp_steps: int = 100):
+        if not learning_rate > 0:
+            raise ValueError(f"learning_rate must be above 0, got {learning_rate}")
         self.learning_rate = learning_rate
         self.ramp_steps = ramp_steps
 

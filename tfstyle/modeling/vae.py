@@ -4,6 +4,7 @@ import gin
 import tensorflow as tf
 
 from tfstyle.modeling import networks, objectives, table_1
+from tfstyle.modeling.nested_dropout import prefix_probabilities
 from tfstyle.modeling.optimizers import rmsprop
 from tfstyle.modeling.stage import Stage
 
@@ -34,6 +35,7 @@ class ContentVAE(Stage):
         self.content_encoder = content_encoder
         self.content_decoder = content_decoder
         self.dims = content_encoder.get_config()["dims"]
+        prefix_probabilities(self.dims, t)  # refuses a t out of range
         self._t = t
         self._kl_weight = kl_weight
         self.declare_means(
