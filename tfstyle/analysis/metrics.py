@@ -61,7 +61,7 @@ def variances(
     Raises:
         ValueError: fewer than two artists, shapes that disagree, codes not finite.
     """
-    codes, artist_ids = _checked(codes, artist_ids)
+    codes, artist_ids = checked_codes(codes, artist_ids)
     _, artists, counts = np.unique(artist_ids, return_inverse=True, return_counts=True)
     if len(counts) < 2:
         raise ValueError(
@@ -237,7 +237,7 @@ def _running_accuracy(
         add_dimension: called as (row values [chunk, 1], column values [artists],
             out=[chunk, artists]), writes what one dimension adds to the scores.
     """
-    rows, artist_ids = _checked(rows, artist_ids)
+    rows, artist_ids = checked_codes(rows, artist_ids)
     columns = np.ascontiguousarray(columns, np.float64)
     dims = rows.shape[1]
     if columns.ndim != 2 or len(columns) != dims or not columns.size:
@@ -266,9 +266,10 @@ def _running_accuracy(
     return hits / len(rows)
 
 
-def _checked(
+def checked_codes(
     codes: np.ndarray, artist_ids: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
+    """Return codes as float64 [N, D] and ids [N]; ValueError if they are not so."""
     codes, artist_ids = np.asarray(codes, np.float64), np.asarray(artist_ids)
     if codes.ndim != 2 or not codes.size or artist_ids.shape != codes.shape[:1]:
         raise ValueError(

@@ -9,6 +9,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from tfstyle.analysis.metrics import checked_codes
+
 # Squared distances held at a time, in float64 32 MiB.
 _DISTANCES_PER_CHUNK = 2**22
 
@@ -36,7 +38,7 @@ def retrieval(
     Raises:
         ValueError: no artist has two works, or shapes disagree.
     """
-    codes, artist_ids = _checked(codes, artist_ids)
+    codes, artist_ids = checked_codes(codes, artist_ids)
     queries = retrieval_queries(artist_ids)
     if not len(queries):
         raise ValueError(
@@ -92,7 +94,7 @@ def enrolled_accuracy(
     Raises:
         ValueError: fewer than two artists take part, or shapes disagree.
     """
-    codes, artist_ids = _checked(codes, artist_ids)
+    codes, artist_ids = checked_codes(codes, artist_ids)
     if k < 1 or repeats < 1:
         raise ValueError(f"k and repeats must be at least 1, got {k} and {repeats}")
     artists = enrollable(artist_ids, k)
@@ -185,17 +187,3 @@ def _nearest(distances: np.ndarray, count: int) -> np.ndarray:
         order = np.argsort(distances[row, near], kind="stable")
         indices[row] = near[order[:count]]
     return indices
-
-
-def _checked(
-    codes: np.ndarray, artist_ids: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    codes, artist_ids = np.asarray(codes, np.float64), np.asarray(artist_ids)
-    if codes.ndim != 2 or not codes.size or artist_ids.shape != codes.shape[:1]:
-        raise ValueError(
-            "needs codes [images, dims] and as many artist ids, got"
-            f" {codes.shape} and {artist_ids.shape}"
-        )
-    if not np.isfinite(codes).all():
-        raise ValueError("codes must be finite")
-    return codes, artist_ids
