@@ -10,7 +10,6 @@ installed. Nothing here is a test.
 
 import argparse
 import pathlib
-import resource
 import statistics
 import subprocess
 import sys
@@ -63,6 +62,16 @@ def _alternate(
     return {name: statistics.median(one) for name, one in times.items()}
 
 
+def _memory(field: str) -> float:
+    """Read this process' memory in MiB: VmRSS now, VmHWM at its peak (Linux).
+
+    getrusage will not do: a child's peak there starts at its parent's size.
+    """
+    status = pathlib.Path("/proc/self/status").read_text()
+    (line,) = (one for one in status.splitlines() if one.startswith(f"{field}:"))
+    return int(line.split()[1]) / 1024
+
+
 # Equation 2
 
 
@@ -70,10 +79,9 @@ def _measure_objectives(arguments) -> None:
     variants = _objective_variants(arguments)
     if arguments.only:
         # A child: its peak memory is that of one variant.
-        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        before = _memory("VmRSS")
         variants[arguments.only]()
-        after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        print((after - before) / 1024)
+        print(_memory("VmHWM") - before)
         return
     shape = f"B={arguments.batch_size} N={arguments.artists} D={arguments.dims}"
     print(f"presumed_style_loss, forward and backward, {shape}")
