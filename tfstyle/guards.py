@@ -19,14 +19,18 @@ def only_one(folder: runs.StageFolder) -> Iterator[None]:
         UserError: if another process holds it.
     """
     folder.run_dir.mkdir(parents=True, exist_ok=True)
-    with open(folder.run_dir / f".{folder.stage}.lock", "w") as lock:
+    path = folder.run_dir / f".{folder.stage}.lock"
+    with path.open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise UserError(
                 f"another process is training {folder.path} at this moment"
             ) from None
-        yield
+        try:
+            yield
+        finally:
+            path.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
