@@ -16,6 +16,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tfstyle import runs
+from tfstyle.analysis import evaluation
+from tfstyle.modeling.artist_layers import mean_prefix_distances
+from tfstyle.modeling.metric import START_DISTANCE
+
 pytestmark = pytest.mark.slow
 
 ROOT = pathlib.Path(__file__).parent.parent
@@ -102,11 +107,11 @@ def refuse(*args, **bindings):
     return lines[0]
 
 
-def interrupt(stage, records, run_dir, after_step):
+def interrupt(stage, records, run_dir, after_step, **bindings):
     """Send SIGINT once a step's checkpoint is there; return the step it stopped at."""
     saved = run_dir / stage / "checkpoints" / f"step-{after_step}.index"
     with subprocess.Popen(
-        command(stage, records, run_dir),
+        command(stage, records, run_dir, **bindings),
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -243,6 +248,56 @@ def test_an_interrupted_metric_stage_resumes_bit_for_bit(run, small_records, tmp
     assert (broken / "metric" / "FINISHED").read_text() == f"step {STEPS}\n"
 
 
+def test_an_interrupted_stage_on_pairs_resumes_bit_for_bit(small_records, tmp_path):
+    """Its mean codes, put in place of presumed styles, depend on the weights alone."""
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    pairs = {"metric__objective": "pairwise", "metric__images_per_artist": 2}
+    succeed("metric", small_records, whole, **pairs)
+    step = interrupt("metric", small_records, broken, after_step=5, **pairs)
+    done = succeed("metric", small_records, broken, **pairs)
+    assert f"continuing from step {step}" in done.stdout
+    assert_same_end(whole / "metric", broken / "metric")
+    assert_same_log(whole / "metric", broken / "metric")
+    folder = runs.StageFolder(whole, "metric")
+    (styles,) = runs.load_arrays(folder, "presumed_styles/styles")
+    means = evaluation.artist_means(
+        runs.load_network(folder, "style_encoder"), small_records
+    )
+    np.testing.assert_allclose(styles, means, rtol=1e-4, atol=1e-5)
+
+
+def test_a_warm_start_is_scored_only_when_it_is_over(small_records, tmp_path):
+    """Until then mean codes, not random presumed styles, say which artist is near."""
+    succeed("metric", small_records, tmp_path, metric__warm_start_steps=20)
+    folder = tmp_path / "metric"
+    best = json.loads((folder / "checkpoints" / "best.json").read_text())
+    assert best["step"] == STEPS
+    losses = {
+        (line["step"], line["name"])
+        for line in log_of(folder)
+        if "loss" in line["name"]
+    }
+    assert (20, "classification_loss") in losses and (20, "loss") not in losses
+    assert (40, "loss") in losses and (40, "classification_loss") not in losses
+
+
+def test_fine_tuning_starts_from_the_new_artists_mean_codes(
+    run, small_records, tmp_path
+):
+    fine_tuned = tmp_path / "fine"
+    one_small_step = {"train__steps": 1, "adam__learning_rate": 1e-12}
+    succeed("metric", small_records, fine_tuned, f"--init_from={run}", **one_small_step)
+    folder, source = (runs.StageFolder(one, "metric") for one in (fine_tuned, run))
+    (styles,) = runs.load_arrays(folder, "presumed_styles/styles")
+    means = evaluation.artist_means(
+        runs.load_network(source, "style_encoder"), small_records
+    )
+    np.testing.assert_allclose(styles, means, rtol=1e-4, atol=1e-5)
+    (log_scales,) = runs.load_arrays(folder, "presumed_styles/log_prefix_scales")
+    distances = np.exp(log_scales) * mean_prefix_distances(means)
+    np.testing.assert_allclose(distances, START_DISTANCE, rtol=1e-3)
+
+
 def test_an_interrupted_gan_stage_resumes_bit_for_bit(
     run_with_vae, small_records, tmp_path
 ):
@@ -257,6 +312,13 @@ def test_an_interrupted_gan_stage_resumes_bit_for_bit(
     assert f"continuing from step {step}" in done.stdout
     assert_same_end(whole / "gan", broken / "gan")
     assert_same_log(whole / "gan", broken / "gan")
+
+
+def test_the_operative_configuration_holds_the_pipelines_settings(run):
+    """So that it alone makes the same run again."""
+    text = (run / "metric" / "operative_config.gin").read_text()
+    assert "train_batches.shuffle_buffer = 4096" in text
+    assert "metric.start_distance = 1.2" in text
 
 
 def test_a_finished_stage_is_left_alone(copy_of_run, small_records):

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from tfstyle import runs
 from tfstyle.analysis import evaluation, metrics
-from tfstyle.analysis.codes import collect_codes
+from tfstyle.analysis.codes import collect_codes, mean_by_artist
 from tfstyle.command import UserError
 from tfstyle.data import records
 
@@ -46,16 +46,6 @@ def renew_pruning(
     if runs.load_statistics(folder).dims != wanted:
         finish(folder, dataset, checkpoint)
         print(f"{folder.stage}: pruned to {wanted} dimensions")
-
-
-def mean_by_artist(
-    codes: np.ndarray, artist_ids: np.ndarray, artists: int
-) -> np.ndarray:
-    """Average codes [n, D] over each artist's pictures, float64 [artists, D]."""
-    sums = np.zeros([artists, codes.shape[1]])
-    np.add.at(sums, artist_ids, codes.astype(np.float64))
-    counts = np.bincount(artist_ids, minlength=artists)
-    return sums / np.maximum(counts, 1)[:, None]
 
 
 def _choose_weights(folder: runs.StageFolder, checkpoint: str | None) -> None:

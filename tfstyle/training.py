@@ -11,7 +11,6 @@ import tensorflow as tf
 
 from tfstyle import callbacks, finishing, guards, lineage, runs
 from tfstyle.analysis import evaluation
-from tfstyle.analysis.codes import collect_codes
 from tfstyle.analysis.monitoring import Monitor
 from tfstyle.command import UserError
 from tfstyle.data import input_pipeline, records
@@ -205,6 +204,8 @@ def _train_built(paths, settings, folder, dataset, model, run) -> None:
         )
     elif paths.init_from:
         lineage.initialize_from(model, run, pathlib.Path(paths.init_from))
+        if settings.stage == "metric":
+            model.start_from(evaluation.artist_means(model.style_encoder, dataset))
     start = model.steps_done
     if start >= steps and folder.finished:
         print(f"{settings.stage}: already trained to step {start} in {folder.path}")
@@ -215,12 +216,13 @@ def _train_built(paths, settings, folder, dataset, model, run) -> None:
     _print_plan(run, dataset, settings, folder, start)
     folder.mark_unfinished()
     folder.write(run)
-    runs.write_text(folder.path / "operative_config.gin", gin.operative_config_str())
+    _write_operative_config(folder)
     housekeeping = _housekeeping(folder, dataset, settings, steps, model, manager)
     with guards.explained_failures(
         dataset, settings.splits, settings.batch_size, settings.accumulation_steps
     ):
         _fit(model, housekeeping, dataset, settings, steps)
+        _write_operative_config(folder)  # the pipeline's settings are in use by now
         finishing.finish(folder, dataset, settings.checkpoint)
     folder.mark_finished(steps)
     print(
@@ -230,6 +232,10 @@ def _train_built(paths, settings, folder, dataset, model, run) -> None:
         f"  curves:   tensorboard --logdir={paths.run_dir}",
         flush=True,
     )
+
+
+def _write_operative_config(folder):
+    runs.write_text(folder.path / "operative_config.gin", gin.operative_config_str())
 
 
 def make_strategy(name: str) -> tf.distribute.Strategy:
@@ -357,20 +363,20 @@ def _fit(model, housekeeping, dataset, settings, steps):
         end, here = min(end, steps), model.steps_done
         if here >= end:
             continue
-        model.set_phase(here, lambda: _artist_means(model, dataset))
+        model.set_phase(
+            here, lambda: evaluation.artist_means(model.style_encoder, dataset)
+        )
         batches = input_pipeline.train_batches(
-            dataset, settings.splits, settings.batch_size, settings.seed, here
+            dataset,
+            settings.splits,
+            settings.batch_size,
+            settings.seed,
+            here,
+            model.images_per_artist,
         )
         model.fit(
             batches, steps_per_epoch=end - here, verbose=0, callbacks=[housekeeping]
         )
-
-
-def _artist_means(model, dataset):
-    codes = collect_codes(
-        model.style_encoder, evaluation.split_batches(dataset, "train")
-    )
-    return finishing.mean_by_artist(codes.codes, codes.artist_ids, len(dataset.artists))
 
 
 def _print_plan(run, dataset, settings, folder, start=0):

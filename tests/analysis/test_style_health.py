@@ -9,12 +9,12 @@ import tensorflow as tf
 from tfstyle.analysis import monitoring
 
 
-def _model(styles, scale=1.0):
+def _model(styles, scale=1.0, objective="presumed"):
     styles = tf.constant(styles, tf.float32)
     presumed = types.SimpleNamespace(
         styles=styles, prefix_scales=tf.fill([styles.shape[1]], scale)
     )
-    return types.SimpleNamespace(presumed_styles=presumed)
+    return types.SimpleNamespace(presumed_styles=presumed, objective=objective)
 
 
 ARTIST_IDS = np.array([0, 0, 1, 1])
@@ -43,6 +43,8 @@ def test_works_far_from_their_own_style_are_said_to_be_saturated():
     codes = np.full([4, 2], -5.0)
     _, warning = monitoring._style_health(_model(styles), codes, ARTIST_IDS)
     assert "no slope" in warning
+    triplet = _model(styles, objective="triplet")
+    assert monitoring._style_health(triplet, codes, ARTIST_IDS)[1] is None
 
 
 def test_far_apart_artists_with_near_works_are_healthy():

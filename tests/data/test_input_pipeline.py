@@ -59,6 +59,34 @@ def test_a_resumed_run_gets_the_batches_it_would_have_had(small_records, start):
     assert_same(batches_from(small_records, start, 13 - start), whole[start:])
 
 
+# 3 artists x 20 pictures: in groups of 3, 18 groups an epoch, 6 steps of 3 groups.
+@pytest.mark.parametrize("start", [0, 1, 5, 6, 8, 13])
+def test_groups_hold_one_artists_pictures_and_resume(small_records, start):
+    settings = {"batch_size": 9, "images_per_artist": 3}
+    whole = batches_from(small_records, 0, 14, **settings)
+    assert_same(
+        batches_from(small_records, start, 14 - start, **settings), whole[start:]
+    )
+    groups = np.concatenate([batch["artist"] for batch in whole]).reshape(-1, 3)
+    assert (groups == groups[:, :1]).all()
+    for epoch in (whole[:6], whole[6:12]):
+        counts = fingerprints(epoch)
+        assert len(counts) == 54 and set(counts.values()) == {1}
+        artists = np.concatenate([batch["artist"] for batch in epoch])
+        np.testing.assert_array_equal(np.bincount(artists), [18, 18, 18])
+
+
+def test_a_batch_that_is_no_number_of_groups_is_refused(small_records):
+    with pytest.raises(UserError, match=r"multiple of metric\.images_per_artist=5"):
+        batches_from(small_records, 0, 1, images_per_artist=5)
+
+
+def test_too_few_pictures_for_a_batch_of_groups_are_refused(small_records):
+    """20 pictures make one group of 12: three groups in all, four are wanted."""
+    with pytest.raises(UserError, match="groups of 12 by one artist"):
+        batches_from(small_records, 0, 1, batch_size=48, images_per_artist=12)
+
+
 def test_the_order_ignores_tensorflows_global_seed(small_records):
     tf.random.set_seed(1)
     left = batches_from(small_records, 0, 5)

@@ -36,6 +36,17 @@ def test_slices_of_replicas_and_accumulation_parts_make_up_the_whole(kind, parts
     np.testing.assert_array_equal(np.concatenate(slices), whole)
 
 
+def test_shared_prefix_lengths_are_the_same_wherever_rows_start():
+    whole, part = (
+        one.shared_prefix_lengths("prefix", 20, 50, 0.99).numpy()
+        for one in (draws_of(0, TOTAL), draws_of(4, 2))
+    )
+    np.testing.assert_array_equal(whole, part)
+    assert whole.min() >= 1 and whole.max() <= 50 and len(set(whole)) > 1
+    later = draws_of(0, TOTAL, step=5).shared_prefix_lengths("prefix", 20, 50, 0.99)
+    assert (later.numpy() != whole).any()
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_rows_of_a_batch_differ(kind):
     whole = KINDS[kind](draws_of(0, TOTAL), "noise").numpy()

@@ -12,12 +12,18 @@ import numpy as np
 import pytest
 
 STEPS = 3
+# Two of them are the metric stage with another objective.
+STAGES = ("metric", "pairwise", "triplet", "classifier", "vae", "gan")
 # The share of real codes must not depend on replicas either.
-_GAN_BINDINGS = ["gan.reconstruction_share = 0.5", "gan.reconstruction_weight = 1.0"]
+_BINDINGS = {
+    "gan": ["gan.reconstruction_share = 0.5", "gan.reconstruction_weight = 1.0"],
+    "pairwise": ['metric.objective = "pairwise"'],
+    "triplet": ['metric.objective = "triplet"'],
+}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("stage", ["metric", "classifier", "vae", "gan"])
+@pytest.mark.parametrize("stage", STAGES)
 def test_two_replicas_give_the_weights_of_one(stage, tmp_path, check_trained_alike):
     runs = []
     for replicas in (1, 2):
@@ -44,9 +50,21 @@ def test_two_replicas_give_the_weights_of_one(stage, tmp_path, check_trained_ali
     )
     if stage == "gan":
         assert any(name.startswith("generator_average/") for name in after)
+    if stage in ("pairwise", "triplet"):
+        # Of these only equation 1's scales are trained, and they move little.
+        moves = [_take_presumed(one) for one in (before, after, other_after)]
+        start, end, other_end = (one["log_prefix_scales:0"] for one in moves)
+        assert (end != start).all() == (stage == "pairwise")
+        np.testing.assert_allclose(other_end - start, end - start, rtol=0.05, atol=1e-7)
     check_trained_alike(before, after, other_after)
     for name, value in losses.items():
         assert other_losses[name] == pytest.approx(value, rel=1e-4, abs=1e-5), name
+
+
+def _take_presumed(weights):
+    """Take the presumed styles' weights out of `weights`, by their last names."""
+    names = [name for name in weights if name.startswith("presumed_styles/")]
+    return {name.split("/")[-1]: weights.pop(name) for name in names}
 
 
 def _main(stage: str, replicas: int, path: str) -> None:
@@ -60,7 +78,8 @@ def _main(stage: str, replicas: int, path: str) -> None:
     from conftest import fit, make_tiny_stage, weights_of
 
     strategy = tf.distribute.MirroredStrategy([f"CPU:{k}" for k in range(replicas)])
-    bindings = _GAN_BINDINGS if stage == "gan" else []
+    bindings = _BINDINGS.get(stage, [])
+    stage = "metric" if stage in ("pairwise", "triplet") else stage
     model = make_tiny_stage(stage, *bindings, strategy=strategy, plain_steps=True)
     before = weights_of(model)
     losses = fit(model, STEPS)

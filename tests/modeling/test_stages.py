@@ -151,12 +151,12 @@ def test_metric_loss_is_equation_2s_and_its_gradient_is_applied(
 def test_presumed_styles_and_prefix_scales_are_trained(tiny_stage, train_tiny):
     model = tiny_stage("metric")
     styles = model.presumed_styles.styles.numpy()
-    np.testing.assert_array_equal(model.presumed_styles.prefix_scales, np.ones(6))
+    before = model.presumed_styles.prefix_scales.numpy()
     train_tiny(model, steps=2)
     # every artist's, those outside the batch too: equation 2 sums over all
     assert (model.presumed_styles.styles.numpy() != styles).all()
     scales = model.presumed_styles.prefix_scales.numpy()
-    assert (scales != 1).all() and (scales > 0).all()
+    assert (scales != before).all() and (scales > 0).all()
 
 
 def test_an_unknown_prefix_rule_is_refused(tiny_stage):
@@ -169,6 +169,21 @@ def test_classifier_loss_falls_over_20_steps(tiny_stage, train_tiny):
     first = train_tiny(model, steps=1)["loss"]
     train_tiny(model, steps=18)
     assert train_tiny(model, steps=1)["loss"] < first
+
+
+def test_a_classifier_without_nested_dropout_trains_on_all_its_features(
+    tiny_stage, train_tiny, tiny_batch
+):
+    """The first step's loss is the cross-entropy by all features, from logits."""
+    model = tiny_stage("classifier", "classifier.t = None", plain_steps=True)
+    batch = tiny_batch()
+    images = color.rgb_to_lab(batch["image"])
+    features = model.style_encoder(images, training=True).numpy().astype(float)
+    logits = features @ model.artist_logits.kernel.numpy()
+    own = logits[np.arange(len(logits)), batch["artist"].numpy()]
+    expected = (np.log(np.exp(logits).sum(axis=1)) - own).mean()
+
+    assert train_tiny(model, steps=1)["loss"] == pytest.approx(expected, rel=1e-4)
 
 
 # VAE.

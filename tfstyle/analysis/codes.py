@@ -50,6 +50,16 @@ def collect_codes(
     return Codes(np.concatenate(codes), np.concatenate(artist_ids), filenames)
 
 
+def mean_by_artist(
+    codes: np.ndarray, artist_ids: np.ndarray, artists: int
+) -> np.ndarray:
+    """Average codes [n, D] over each artist's pictures, float64 [artists, D]."""
+    sums = np.zeros([artists, codes.shape[1]])
+    np.add.at(sums, artist_ids, codes.astype(np.float64))
+    counts = np.bincount(artist_ids, minlength=artists)
+    return sums / np.maximum(counts, 1)[:, None]
+
+
 def encode_pictures(encoder: tf.keras.Model, pictures: np.ndarray) -> np.ndarray:
     """Encode uint8 [n, size, size, 3] RGB; float32 [n, D]. For a sheet's worth."""
     return np.concatenate(
@@ -89,4 +99,6 @@ def _codes(encoder, images):
 @functools.lru_cache(maxsize=8)
 def _compiled(encoder):
     """Trace once per network, however often a training stage calls."""
-    return tf.function(lambda images: _codes(encoder, images))
+    # A lambda would be one and the same to TensorFlow, which warns of tracing it for
+    # every network.
+    return tf.function(functools.partial(_codes, encoder))

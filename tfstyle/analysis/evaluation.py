@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
+from tfstyle.analysis.codes import collect_codes, mean_by_artist
 from tfstyle.data import color, input_pipeline, records
 from tfstyle.modeling import objectives
 
@@ -24,6 +25,12 @@ def test_batches(dataset: records.Dataset) -> tf.data.Dataset:
 def split_batches(dataset: records.Dataset, *splits: str) -> tf.data.Dataset:
     """Make evaluation batches of splits."""
     return input_pipeline.eval_batches(dataset, splits, BATCH)
+
+
+def artist_means(encoder: tf.keras.Model, dataset: records.Dataset) -> np.ndarray:
+    """Compute each artist's mean code over the training pictures, float64 [N, D]."""
+    found = collect_codes(encoder, split_batches(dataset, "train"))
+    return mean_by_artist(found.codes, found.artist_ids, len(dataset.artists))
 
 
 def reconstruction_errors(

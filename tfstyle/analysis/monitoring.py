@@ -11,7 +11,7 @@ from tfstyle.analysis.codes import (
     decode_codes,
     encode_pictures,
 )
-from tfstyle.analysis.evaluation import test_split
+from tfstyle.analysis.evaluation import artist_means, test_split
 from tfstyle.analysis.synthesis import style_by_content_sheet
 from tfstyle.data import input_pipeline, records
 from tfstyle.modeling.gan import ConditionalGAN
@@ -120,6 +120,9 @@ class Monitor:
 
     def evaluate(self, model: Stage) -> "Evaluation":
         """Compute test numbers and the score by which the best weights are kept."""
+        if isinstance(model, MetricModel) and not model.learns_presumed_styles:
+            means = artist_means(model.style_encoder, self._dataset)
+            model.presumed_styles.styles.assign(means)
         results = model.evaluate(self._batches, verbose=0, return_dict=True)
         numbers = {
             name: value for name, value in results.items() if name.startswith("test_")
@@ -144,7 +147,9 @@ class Monitor:
         found = collect_codes(model.style_encoder, self._batches)
         accuracy = style_accuracy(model, found.codes, found.artist_ids)
         ratio = metrics.variance_ratio(found.codes, found.artist_ids)
-        dims = self._style_dims or metrics.recommended_dims(accuracy, self._tolerance)
+        wanted = self._style_dims or metrics.recommended_dims(accuracy, self._tolerance)
+        # A classifier may have fewer dimensions than the style space keeps.
+        dims = min(wanted, len(accuracy))
         numbers = {
             **numbers,
             f"accuracy_{dims}": float(accuracy[dims - 1]),
@@ -153,10 +158,13 @@ class Monitor:
         }
         for d in metrics.curve_dims(len(accuracy)):
             numbers[f"accuracy_{d}"] = float(accuracy[d - 1])
-        warning = None
-        if isinstance(model, MetricModel):
-            distances, warning = _style_health(model, found.codes, found.artist_ids)
-            numbers.update(distances)
+        if not isinstance(model, MetricModel):
+            return Evaluation(numbers, float(accuracy[dims - 1]))
+        distances, warning = _style_health(model, found.codes, found.artist_ids)
+        numbers.update(distances)
+        if model.in_warm_start:
+            # A classifier's codes are no style space: neither the best nor unhealthy.
+            return Evaluation(numbers)
         return Evaluation(numbers, float(accuracy[dims - 1]), warning)
 
     def _fixed_pictures(self) -> FixedPictures:
@@ -248,14 +256,18 @@ def _style_health(
     if different[-1] < COLLAPSED_DISTANCE:
         warning = (
             f"the style space has collapsed: artists are {different[-1]:.2g} apart, "
-            "where the attraction wins. Begin again with metric.warm_start_steps, or "
-            "a lower adam.learning_rate"
+            'where the attraction wins. Begin again with metric.start = "mean_codes", '
+            "metric.warm_start_steps, or a lower adam.learning_rate"
         )
-    elif same[-1] > SATURATED_DISTANCE and same[-1] > different[-1] / 2:
+    elif (
+        model.objective != "triplet"  # its slopes are the same at any distance
+        and same[-1] > SATURATED_DISTANCE
+        and same[-1] > different[-1] / 2
+    ):
         warning = (
             f"works are {same[-1]:.2g} from their own artist's presumed style, where "
             "the repulsion has no slope any more. If this stays so, begin again with "
-            "metric.warm_start_steps, or a lower metric.initial_deviation"
+            'metric.start = "mean_codes", or metric.warm_start_steps'
         )
     return numbers, warning
 

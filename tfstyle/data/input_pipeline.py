@@ -35,6 +35,7 @@ def train_batches(
     batch_size: int,
     seed: int,
     start_step: int = 0,
+    images_per_artist: int | None = None,
 ) -> tf.data.Dataset:
     """Make the endless training batches from step `start_step` on.
 
@@ -51,20 +52,32 @@ def train_batches(
         seed: decides the order.
         start_step: the first step wanted; the records of earlier steps of its epoch
             are skipped undecoded.
+        images_per_artist: K, to make batches of groups of K pictures by one artist,
+            for losses on pairs. Artists are met as often as they have pictures, so
+            that one may fill two groups of a batch; the rest of an artist's pictures
+            that fill no group of an epoch are left out of it.
 
     Returns:
         {"image": uint8 [batch_size, size, size, 3], "artist": int64 [batch_size]}.
 
     Raises:
-        UserError: the splits hold less than one batch.
+        UserError: the splits hold less than one batch, or the batch is no number of
+            groups.
     """
-    num_examples = dataset.num_examples(*splits)
-    if num_examples < batch_size:
+    group = images_per_artist or 1
+    if batch_size % group:
         raise UserError(
-            f"{dataset.records_dir} holds {num_examples} {' and '.join(splits)}"
-            f" pictures, fewer than one batch: lower train.batch_size from {batch_size}"
+            f"train.batch_size={batch_size} must be a multiple of "
+            f"metric.images_per_artist={group}"
         )
-    return endless_batches(dataset, splits, batch_size, seed, start_step)
+    if not _steps_per_epoch(dataset, splits, batch_size, group):
+        groups = f" in groups of {group} by one artist" if group > 1 else ""
+        raise UserError(
+            f"{dataset.records_dir} holds {dataset.num_examples(*splits)} "
+            f"{' and '.join(splits)} pictures, fewer than one batch{groups}: lower "
+            f"train.batch_size from {batch_size}"
+        )
+    return endless_batches(dataset, splits, batch_size, seed, start_step, group)
 
 
 def shuffle_buffer() -> int:
@@ -217,12 +230,13 @@ def endless_batches(
     batch_size: int,
     seed: int,
     start_step: int,
+    group: int,
     shuffle_buffer: int = _SHUFFLE_BUFFER,
     parallelism: int = tf.data.AUTOTUNE,
 ) -> tf.data.Dataset:
     """Do what `train_batches` says; bound in gin by that name."""
     paths = dataset.shard_paths(*splits)
-    steps_per_epoch = dataset.num_examples(*splits) // batch_size
+    steps_per_epoch = _steps_per_epoch(dataset, splits, batch_size, group)
     first_epoch, first_step = divmod(start_step, steps_per_epoch)
 
     def read_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
@@ -242,9 +256,17 @@ def endless_batches(
         examples = examples.shuffle(
             shuffle_buffer, seed=seeds[1, 0], reshuffle_each_iteration=False
         )
-        seen = tf.where(epoch == first_epoch, first_step * batch_size, 0)
-        examples = examples.take(steps_per_epoch * batch_size)
-        return examples.skip(tf.cast(seen, tf.int64))
+        if group > 1:
+            examples = examples.group_by_window(
+                lambda example: records.parse_example(example)["label"],
+                lambda _, examples: examples.batch(group, drop_remainder=True),
+                window_size=group,
+            )
+        per_step = batch_size // group
+        seen = tf.where(epoch == first_epoch, first_step * per_step, 0)
+        examples = examples.take(steps_per_epoch * per_step)
+        examples = examples.skip(tf.cast(seen, tf.int64))
+        return examples.unbatch() if group > 1 else examples
 
     epochs = tf.data.Dataset.range(first_epoch, tf.int64.max)
     # One epoch at a time keeps their order; unlike flat_map, interleave fills the
@@ -258,6 +280,12 @@ def endless_batches(
     batches = examples.map(decode, num_parallel_calls=parallelism)
     batches = batches.batch(batch_size, drop_remainder=True)
     return batches.prefetch(tf.data.AUTOTUNE).with_options(_options())
+
+
+def _steps_per_epoch(dataset, splits, batch_size, group) -> int:
+    """Count the whole batches of an epoch, made of whole groups of one artist's."""
+    counts = sum(dataset.artist_counts(split) for split in splits)
+    return int((counts // group).sum()) // (batch_size // group)
 
 
 def _decode(serialized: tf.Tensor, image_size: int) -> dict[str, tf.Tensor]:

@@ -1,4 +1,4 @@
-"""Learned-gain weight normalization by tensorflow-addons, to compare strict with.
+"""What tensorflow-addons has to compare with: learned gains, the triplet loss.
 
 This is the only module that imports tensorflow-addons, whose development has ended.
 """
@@ -25,3 +25,16 @@ def learned_normalization(layer: tf.keras.layers.Layer) -> tf.keras.layers.Layer
     if policy != "float32":
         raise ValueError(f"learned normalization needs float32, got {policy}")
     return tfa.layers.WeightNormalization(layer, data_init=False)
+
+
+def triplet_loss(codes: tf.Tensor, artist_ids: tf.Tensor) -> tf.Tensor:
+    """Triplet loss with semi-hard negatives (Schroff, Kalenichenko and Philbin 2015).
+
+    Args:
+        codes: float32 [B, D].
+        artist_ids: int [B].
+
+    Returns:
+        Scalar: mean over the batch's pairs of one artist, margin 1, of distances.
+    """
+    return tfa.losses.triplet_semihard_loss(artist_ids, codes)

@@ -51,6 +51,12 @@ class BatchDraws:
             purpose, lambda seed: sample_prefix_lengths(self.total, dims, t, seed)
         )
 
+    def shared_prefix_lengths(
+        self, purpose: str, count: int, dims: int, t: float
+    ) -> tf.Tensor:
+        """Draw int32 [count] prefix lengths that are the same for all rows."""
+        return sample_prefix_lengths(count, dims, t, self._seed_of(purpose))
+
     def row_indices(self) -> tf.Tensor:
         """Give int32 [rows], the rows' places in the global batch."""
         return self.start + tf.range(self.rows)
@@ -58,6 +64,8 @@ class BatchDraws:
     def _own_rows(
         self, purpose: str, draw: Callable[[tf.Tensor], tf.Tensor]
     ) -> tf.Tensor:
+        return draw(self._seed_of(purpose))[self.start : self.start + self.rows]
+
+    def _seed_of(self, purpose: str) -> tf.Tensor:
         seed = tf.constant([self.seed, zlib.crc32(purpose.encode())], tf.int64)
-        seed = tf.random.experimental.stateless_fold_in(seed, self.step)
-        return draw(seed)[self.start : self.start + self.rows]
+        return tf.random.experimental.stateless_fold_in(seed, self.step)

@@ -1,89 +1,56 @@
 """The style stages: metric learning (section 3) and its reference, a classifier."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import gin
 import numpy as np
 import tensorflow as tf
 
 from tfstyle.modeling import networks, objectives, table_1
+from tfstyle.modeling.artist_layers import (
+    ArtistLogits,
+    PresumedStyles,
+    mean_prefix_distances,
+)
 from tfstyle.modeling.nested_dropout import prefix_probabilities
 from tfstyle.modeling.optimizers import adam
 from tfstyle.modeling.stage import Stage
 
-# Mean scaled distance between artists that a warm start sets: there the attraction
-# t^2 and the repulsion exp(-t^2) both have a slope.
-WARM_START_DISTANCE = 1.2
-
-
-class PresumedStyles(tf.keras.layers.Layer):
-    """The learned s_i of every artist and the scales h_d of every prefix.
-
-    Args:
-        artists: N.
-        dims: D.
-        initial_deviation: of the random presumed styles at the start.
-    """
-
-    def __init__(self, artists: int, dims: int, initial_deviation=1.0, **kwargs):
-        super().__init__(**kwargs)
-        # Dense, because equation 2 touches every artist in every step.
-        self.styles = self.add_weight(
-            "styles",
-            [artists, dims],
-            initializer=tf.keras.initializers.RandomNormal(stddev=initial_deviation),
-        )
-        self.log_prefix_scales = self.add_weight(
-            "log_prefix_scales", [dims], initializer="zeros"
-        )
-
-    @property
-    def prefix_scales(self) -> tf.Tensor:
-        """h_d, float32 [dims]: exponentials, so that they stay positive."""
-        return tf.exp(self.log_prefix_scales)
-
-
-class ArtistLogits(tf.keras.layers.Layer):
-    """The classifier's last layer; its first d rows classify from d features."""
-
-    def __init__(self, artists: int, dims: int, **kwargs):
-        super().__init__(**kwargs)
-        self.kernel = self.add_weight(
-            "kernel", [dims, artists], initializer="glorot_uniform"
-        )
-        self.bias = self.add_weight("bias", [artists], initializer="zeros")
-
-
-def mean_prefix_distances(points: np.ndarray) -> np.ndarray:
-    """Average the distance between different points by each prefix.
-
-    Args:
-        points: float [N, D].
-
-    Returns:
-        float64 [D], mean over i != j of ||x_i[d] - x_j[d]||.
-    """
-    points = np.asarray(points, np.float64)
-    total = np.zeros(points.shape[1])
-    # One point against all at a time: [N, N, D] would not fit for many artists.
-    for point in points:
-        squares = np.cumsum(np.square(points - point), axis=1)
-        total += np.sqrt(squares).sum(axis=0)
-    return total / max(1, len(points) * (len(points) - 1))
+# Equation 2, or on pairs within a batch equation 1 and the triplet loss.
+OBJECTIVES = ("presumed", "pairwise", "triplet")
+# Prefixes that the triplet loss of a step averages; it has no closed form over all.
+_TRIPLET_PREFIXES = 8
+# Where presumed styles start.
+STARTS = ("random", "mean_codes")
+# Mean scaled distance between artists at the start: there the attraction t^2 and the
+# repulsion exp(-t^2) both have a slope.
+START_DISTANCE = 1.2
 
 
 class MetricModel(Stage):
     """The style encoder with presumed styles: equations 2 and 3.
+
+    The other objectives compare the pictures of a batch with each other, so that it
+    must hold several by each artist, which weights pairs otherwise than equation 1
+    over all pictures does. They have no presumed styles; the artists' mean codes,
+    put there before each evaluation, serve as such.
 
     Args:
         style_encoder: S, built.
         artist_counts: [N], training pictures of each artist.
         t: nested dropout's parameter.
         prefix: "exact" (all D prefixes) or "sampled" (one per picture, equal in mean).
-        initial_deviation: of the presumed styles.
+        start: of presumed styles: "random", or "mean_codes" of the artists.
+        start_distance: mean scaled distance between artists that the scales h_d give
+            at the start by every prefix; None for scales of 1. The paper says nothing
+            of its start; with scales of 1 the repulsion has no slope there.
+        initial_deviation: of random presumed styles.
         warm_start_steps: how many steps at first train S to classify, under the same
-            nested dropout; presumed styles and scales start from its codes then. The
-            paper does not say where its start lies.
+            nested dropout; presumed styles start at its mean codes then.
+        objective: "presumed", "pairwise" (equation 1) or "triplet" (semi-hard, of
+            tensorflow-addons).
+        images_per_artist: K pictures by each artist of a batch, for the latter two.
     """
 
     def __init__(
@@ -92,28 +59,80 @@ class MetricModel(Stage):
         artist_counts: Sequence[int] | np.ndarray,
         t: float = 0.995,
         prefix: str = "exact",
+        start: str = "random",
+        start_distance: float | None = START_DISTANCE,
         initial_deviation: float = 1.0,
         warm_start_steps: int = 0,
+        objective: str = "presumed",
+        images_per_artist: int = 4,
         **kwargs,
     ):
         super().__init__(**kwargs)
         if prefix not in ("exact", "sampled"):
             raise ValueError(f'prefix must be "exact" or "sampled", got {prefix!r}')
+        if objective not in OBJECTIVES:
+            raise ValueError(f"objective: one of {OBJECTIVES}, got {objective!r}")
+        if start not in STARTS:
+            raise ValueError(f"start must be one of {STARTS}, got {start!r}")
         self.style_encoder = style_encoder
         self.dims = style_encoder.get_config()["dims"]
         self.presumed_styles = PresumedStyles(
-            len(artist_counts), self.dims, initial_deviation
+            len(artist_counts),
+            self.dims,
+            initial_deviation,
+            start_distance,
+            learned=objective == "presumed",
         )
+        self._objective = objective
+        if objective != "presumed":
+            self._check_pairs(prefix, images_per_artist)
+            self.images_per_artist = images_per_artist
         self._artist_counts = tf.constant(artist_counts, tf.float32)
         prefix_probabilities(self.dims, t)  # refuses a t out of range
         self._t = t
         self._prefix = prefix
+        self._start = start
+        self._start_distance = start_distance
         self._warm_start_steps = warm_start_steps
         self._in_warm_start = False
         self.artist_logits = None
         if warm_start_steps:
             self.artist_logits = ArtistLogits(len(artist_counts), self.dims)
-        self.declare_means("loss", "own_distance", "classification_loss", "test_loss")
+        self.declare_means("loss", "classification_loss")
+        if objective == "presumed":
+            self.declare_means("own_distance", "test_loss")
+
+    def _check_pairs(self, prefix, images_per_artist):
+        if prefix != "exact":
+            raise ValueError(
+                f'objective {self._objective!r} compares pictures: prefix="sampled" '
+                'draws one for each, and is for objective "presumed" alone'
+            )
+        if images_per_artist < 2:
+            raise ValueError(
+                f"images_per_artist must be at least 2, got {images_per_artist}: "
+                f"objective {self._objective!r} needs pairs by one artist"
+            )
+        if self._accumulation_steps > 1:
+            raise ValueError(
+                f"objective {self._objective!r} compares all pictures of a batch: "
+                "lower train.batch_size instead of raising train.accumulation_steps"
+            )
+
+    @property
+    def objective(self) -> str:
+        """One of OBJECTIVES."""
+        return self._objective
+
+    @property
+    def in_warm_start(self) -> bool:
+        """Whether steps train S to classify for now."""
+        return self._in_warm_start
+
+    @property
+    def learns_presumed_styles(self) -> bool:
+        """Whether steps train presumed styles; if not, mean codes serve as such."""
+        return self._objective == "presumed" and not self._in_warm_start
 
     @property
     def networks(self):
@@ -143,49 +162,87 @@ class MetricModel(Stage):
 
     def set_phase(self, step, artist_means):
         self._in_warm_start = step < self._warm_start_steps
-        if self._warm_start_steps and step == self._warm_start_steps:
+        starts = self._warm_start_steps or self._start == "mean_codes"
+        if starts and step == self._warm_start_steps:
             self.start_from(artist_means())
         self.make_train_function(force=True)
 
     def start_from(self, artist_means: np.ndarray) -> None:
-        """Start presumed styles at mean codes, and scales where both losses pull.
+        """Start presumed styles at mean codes, and scales at `start_distance`.
 
         Args:
             artist_means: float [N, D], each artist's mean code.
         """
-        distances = mean_prefix_distances(artist_means)
-        scales = WARM_START_DISTANCE / np.maximum(distances, 1e-6)
         self.presumed_styles.styles.assign(artist_means)
-        self.presumed_styles.log_prefix_scales.assign(np.log(scales))
+        if self._start_distance is not None:
+            distances = mean_prefix_distances(artist_means)
+            scales = self._start_distance / np.maximum(distances, 1e-6)
+            self.presumed_styles.log_prefix_scales.assign(np.log(scales))
 
     def compute_gradients(self, images, artist_ids, draws):
-        lengths = None
-        if self._prefix == "sampled" or self._in_warm_start:
-            lengths = draws.prefix_lengths("prefix", self.dims, self._t)
         with tf.GradientTape() as tape:
             codes = self.style_encoder(images, training=True)
             if self._in_warm_start:
-                losses = objectives.prefix_classification_loss(
-                    codes,
-                    artist_ids,
-                    self.artist_logits.kernel,
-                    self.artist_logits.bias,
-                    lengths,
-                )
+                loss = self._classification_loss(codes, artist_ids, draws)
+            elif self._objective == "presumed":
+                loss = self._presumed_loss(codes, artist_ids, draws)
             else:
-                losses = self._example_losses(codes, artist_ids, lengths)
-            loss = tf.reduce_sum(losses) / draws.total
-        if self._in_warm_start:
-            self.record("classification_loss", losses)
-        else:
-            own_styles = tf.gather(self.presumed_styles.styles, artist_ids)
-            self.record("loss", losses)
-            self.record("own_distance", tf.norm(codes - own_styles, axis=-1))
+                loss = self._batch_loss(codes, artist_ids, draws)
         return [self.group_gradients(tape, loss, 0)]
 
     def evaluation_terms(self, images, artist_ids):
+        if self._objective != "presumed":
+            return {}
         codes = self.style_encoder(images, training=False)
         return {"loss": self._example_losses(codes, artist_ids, None)}
+
+    def _classification_loss(self, codes, artist_ids, draws):
+        losses = objectives.prefix_classification_loss(
+            codes,
+            artist_ids,
+            self.artist_logits.kernel,
+            self.artist_logits.bias,
+            draws.prefix_lengths("prefix", self.dims, self._t),
+        )
+        self.record("classification_loss", losses)
+        return tf.reduce_sum(losses) / draws.total
+
+    def _presumed_loss(self, codes, artist_ids, draws):
+        lengths = None
+        if self._prefix == "sampled":
+            lengths = draws.prefix_lengths("prefix", self.dims, self._t)
+        losses = self._example_losses(codes, artist_ids, lengths)
+        own_styles = tf.gather(self.presumed_styles.styles, artist_ids)
+        self.record("loss", losses)
+        self.record("own_distance", tf.norm(codes - own_styles, axis=-1))
+        return tf.reduce_sum(losses) / draws.total
+
+    def _batch_loss(self, codes, artist_ids, draws):
+        """Compute equation 1 or the triplet loss of the global batch."""
+        context = tf.distribute.get_replica_context()
+        codes = tf.ensure_shape(context.all_gather(codes, axis=0), [None, self.dims])
+        artist_ids = context.all_gather(artist_ids, axis=0)
+        if self._objective == "pairwise":
+            scales = self.presumed_styles.prefix_scales
+            loss = objectives.pairwise_metric_loss(codes, artist_ids, scales, self._t)
+        else:
+            loss = self._triplet_loss(codes, artist_ids, draws)
+        self.record("loss", loss)
+        # Each replica differentiates the whole, and gradients are summed.
+        return loss / context.num_replicas_in_sync
+
+    def _triplet_loss(self, codes, artist_ids, draws):
+        # Imported here, because tensorflow-addons is slow to import.
+        from tfstyle.modeling.addons import triplet_loss
+
+        lengths = draws.shared_prefix_lengths(
+            "prefix", _TRIPLET_PREFIXES, self.dims, self._t
+        )
+        masks = tf.sequence_mask(lengths, self.dims, codes.dtype)
+        losses = [
+            triplet_loss(codes * masks[k], artist_ids) for k in range(_TRIPLET_PREFIXES)
+        ]
+        return tf.add_n(losses) / _TRIPLET_PREFIXES
 
     def _example_losses(self, codes, artist_ids, lengths):
         return objectives.presumed_style_loss(
@@ -205,21 +262,22 @@ class ClassifierModel(Stage):
     Args:
         style_encoder: S, built; its codes are the classifier's features.
         artists: N.
-        t: nested dropout's parameter.
+        t: nested dropout's parameter; None for none, so that all D features are kept.
     """
 
     def __init__(
         self,
         style_encoder: networks.StyleEncoder,
         artists: int,
-        t: float = 0.995,
+        t: float | None = 0.995,
         **kwargs,
     ):
         super().__init__(**kwargs)
         self.style_encoder = style_encoder
         self.dims = style_encoder.get_config()["dims"]
         self.artist_logits = ArtistLogits(artists, self.dims)
-        prefix_probabilities(self.dims, t)  # refuses a t out of range
+        if t is not None:
+            prefix_probabilities(self.dims, t)  # refuses a t out of range
         self._t = t
         self.declare_means("loss", "test_loss")
 
@@ -238,7 +296,10 @@ class ClassifierModel(Stage):
         ]
 
     def compute_gradients(self, images, artist_ids, draws):
-        lengths = draws.prefix_lengths("prefix", self.dims, self._t)
+        if self._t is None:
+            lengths = self._all_dims(artist_ids)
+        else:
+            lengths = draws.prefix_lengths("prefix", self.dims, self._t)
         with tf.GradientTape() as tape:
             features = self.style_encoder(images, training=True)
             losses = self._example_losses(features, artist_ids, lengths)
@@ -248,8 +309,11 @@ class ClassifierModel(Stage):
 
     def evaluation_terms(self, images, artist_ids):
         features = self.style_encoder(images, training=False)
-        all_dims = tf.fill(tf.shape(artist_ids), self.dims)
+        all_dims = self._all_dims(artist_ids)
         return {"loss": self._example_losses(features, artist_ids, all_dims)}
+
+    def _all_dims(self, artist_ids):
+        return tf.fill(tf.shape(artist_ids), self.dims)
 
     def _example_losses(self, features, artist_ids, lengths):
         return objectives.prefix_classification_loss(
@@ -269,28 +333,34 @@ def metric(
     accumulation_steps: int = 1,
     t: float = 0.995,
     prefix: str = "exact",
+    start: str = "random",
+    start_distance: float | None = START_DISTANCE,
     initial_deviation: float = 1.0,
     warm_start_steps: int = 0,
+    objective: str = "presumed",
+    images_per_artist: int = 4,
     optimizer=adam,
 ) -> tuple[MetricModel, list]:
     """Build the metric stage and its optimizers (Table 2, first row)."""
+    settings: dict[str, Any] = {
+        "t": t,
+        "prefix": prefix,
+        "start": start,
+        "start_distance": start_distance,
+        "initial_deviation": initial_deviation,
+        "warm_start_steps": warm_start_steps,
+        "objective": objective,
+        "images_per_artist": images_per_artist,
+    }
     encoder = table_1.style_encoder()
     encoder(tf.zeros([1, image_size, image_size, 3]))
     model = MetricModel(
         encoder,
         artist_counts,
-        t=t,
-        prefix=prefix,
-        initial_deviation=initial_deviation,
-        warm_start_steps=warm_start_steps,
+        **settings,
         seed=seed,
         accumulation_steps=accumulation_steps,
-        settings={
-            "t": t,
-            "prefix": prefix,
-            "initial_deviation": initial_deviation,
-            "warm_start_steps": warm_start_steps,
-        },
+        settings=settings,
         name="metric",
     )
     return model, [optimizer()]
@@ -302,7 +372,7 @@ def classifier(
     artists: int,
     seed: int,
     accumulation_steps: int = 1,
-    t: float = 0.995,
+    t: float | None = 0.995,
     optimizer=adam,
 ) -> tuple[ClassifierModel, list]:
     """Build the classifier stage and its optimizers: as the metric's."""

@@ -27,6 +27,9 @@ class Stage(tf.keras.Model, abc.ABC):
         settings: JSON-able values that a resumed run must have kept.
     """
 
+    # K pictures by each artist of a batch, where a loss compares them; None: any mix.
+    images_per_artist: int | None = None
+
     def __init__(self, seed: int, accumulation_steps: int, settings: Mapping, **kwargs):
         super().__init__(**kwargs)
         self._seed = seed

@@ -1,9 +1,14 @@
-"""The metric stage's start from classification."""
+"""Where the metric stage starts: presumed styles and scales."""
 
 import numpy as np
 import pytest
 
-from tfstyle.modeling.metric import WARM_START_DISTANCE, mean_prefix_distances
+from tfstyle.modeling.artist_layers import (
+    PresumedStyles,
+    expected_prefix_distances,
+    mean_prefix_distances,
+)
+from tfstyle.modeling.metric import START_DISTANCE
 
 
 @pytest.fixture
@@ -39,7 +44,7 @@ def test_scales_put_artists_at_the_warm_start_distance_by_every_prefix(warm_mode
     warm_model.start_from(means)
     scaled = warm_model.presumed_styles.prefix_scales.numpy()
     np.testing.assert_allclose(
-        scaled * mean_prefix_distances(means), WARM_START_DISTANCE, rtol=1e-5
+        scaled * mean_prefix_distances(means), START_DISTANCE, rtol=1e-5
     )
 
 
@@ -74,6 +79,41 @@ def test_resuming_later_keeps_what_the_start_became(warm_model):
     warm_model.set_phase(3, lambda: pytest.fail("must not start again"))
     for old, new in zip(before, warm_model.presumed_styles.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
+
+
+def test_expected_prefix_distances_are_those_of_many_points():
+    points = np.random.default_rng(0).normal(0, 0.5, size=[800, 6])
+    np.testing.assert_allclose(
+        expected_prefix_distances(6, 0.5), mean_prefix_distances(points), rtol=0.03
+    )
+
+
+def test_random_artists_start_at_the_start_distance_by_every_prefix():
+    presumed = PresumedStyles(400, 5, initial_deviation=2.0, start_distance=0.7)
+    distances = mean_prefix_distances(presumed.styles.numpy())
+    np.testing.assert_allclose(
+        presumed.prefix_scales.numpy() * distances, 0.7, rtol=0.05
+    )
+
+
+def test_without_a_start_distance_scales_start_at_1(tiny_stage):
+    model = tiny_stage("metric", "metric.start_distance = None")
+    np.testing.assert_array_equal(model.presumed_styles.prefix_scales, np.ones(6))
+    model.start_from(np.random.default_rng(1).normal(size=[3, model.dims]))
+    np.testing.assert_array_equal(model.presumed_styles.prefix_scales, np.ones(6))
+
+
+def test_a_start_at_mean_codes_needs_no_classification(tiny_stage):
+    model = tiny_stage("metric", 'metric.start = "mean_codes"')
+    means = np.random.default_rng(1).normal(size=[3, model.dims])
+    model.set_phase(0, lambda: means)
+    np.testing.assert_allclose(model.presumed_styles.styles.numpy(), means, rtol=1e-6)
+    model.set_phase(3, lambda: pytest.fail("must not start again"))
+
+
+def test_an_unknown_start_is_refused(tiny_stage):
+    with pytest.raises(ValueError, match="mean_codes"):
+        tiny_stage("metric", 'metric.start = "zeros"')
 
 
 def test_without_a_warm_start_there_is_one_phase(tiny_stage):
