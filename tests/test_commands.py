@@ -20,7 +20,7 @@ COMMANDS = {
         "gin_file gin_param records_dir run_dir restart init_from allow_unfinished"
         " dry_run",
     ),
-    "evaluate": (module("evaluate"), "run_dir tolerance"),
+    "evaluate": (module("evaluate"), "run_dir tolerance retrain"),
     "figures": (module("figures"), "run_dir seed"),
     "encode": (module("encode"), "run_dir input_dir records_dir output"),
     "search": (module("search"), "run_dir count output"),

@@ -14,7 +14,7 @@ import tiny_run as tiny
 from PIL import Image
 
 from tfstyle import drawing, drawing_dimensions, runs
-from tfstyle.analysis import sheets
+from tfstyle.analysis import artist_map, sheets
 from tfstyle.analysis.synthesis import bilinear_codes, dimension_sweep
 from tfstyle.command import UserError
 
@@ -192,6 +192,41 @@ def test_the_table_has_every_dimension_with_its_name_and_artists(
     assert rows[1][4].startswith("finer <locks>: ")
 
 
+def test_the_map_says_how_it_lays_out_artists():
+    """Squares about the mean are 9 + 9 = 18 across and 1/3 + 1/3 + 4/3 = 2 upwards."""
+    means = np.array([[-3.0, 0, 1], [3, 0, 1], [0, 3**0.5, 1]])
+
+    points, meaning = drawing_dimensions._placed(means, "pca", seed=0)
+    same, because = drawing_dimensions._placed(means, "umap", seed=0)
+
+    assert "principal components, 90% and 10% of it" in meaning
+    np.testing.assert_array_equal(points, same)
+    assert because == f"{meaning}, as UMAP needs at least 4 artists"
+
+
+@pytest.mark.slow
+def test_a_map_by_umap_is_laid_out_anew():
+    pytest.importorskip("umap")
+    means = np.random.default_rng(0).normal(size=[6, 3])
+
+    points, meaning = drawing_dimensions._placed(means, "umap", seed=0)
+
+    assert "UMAP" in meaning and "principal" not in meaning
+    assert not np.allclose(points, drawing_dimensions._placed(means, "pca", 0)[0])
+
+
+def test_a_missing_umap_stops_the_command_before_it_measures(
+    tiny_run, tmp_path, monkeypatch
+):
+    run_dir = tiny.keep_stages(tiny_run, tmp_path / "run", "metric")
+    monkeypatch.setattr(artist_map.importlib.util, "find_spec", lambda name: None)
+
+    with pytest.raises(UserError, match=r"pip install .*\[map\]"):
+        drawing.draw_runs([run_dir], projection="umap")
+
+    assert not (run_dir / "evaluation.json").exists()
+
+
 def test_malformed_names_stop_the_command_before_it_measures(tiny_run, tmp_path):
     run_dir = tiny.keep_stages(tiny_run, tmp_path / "run", "metric")
     (run_dir / "dimension_names.tsv").write_text("5\tthere are four\n")
@@ -219,25 +254,6 @@ def test_a_sweep_changes_one_dimension_of_each_group():
     rest = np.concatenate([np.delete(styles, 1, axis=1), contents, noises], axis=1)
     np.testing.assert_array_equal(rest[[1, 2, 4, 5]], rest[[0, 0, 3, 3]])
     assert (rest[0] != rest[3]).all()
-
-
-def test_search_numbers_are_shown_as_far_as_they_are_there():
-    """With chance for each number of works, with one for all, and without any."""
-    found = {"queries": 12, "recall@1": 0.95, "map@r": 0.5}
-    one = {"accuracy": 0.8, "deviation": 0.02}
-    per_number = {"unseen_artists": {"5": {**one, "chance": 0.25}}}
-    for_all = {"unseen_artists": {"5": one, "chance": 0.25}}
-
-    assert drawing._search_rows({}) == []
-    assert drawing._search_rows({"retrieval": None, "unseen_artists": {}}) == []
-    head, *rows = drawing._search_rows({"retrieval": found})
-    assert [row[1] for row in rows] == ["95.0%", "50.0%"]
-    assert rows[0][0].endswith("recall@1") and rows[1][0].endswith("map@r")
-    for style in (per_number, for_all):
-        assert drawing._search_rows(style)[1][1] == "80.0% +- 2.0% (chance 25.0%)"
-    assert drawing._search_rows({"unseen_artists": {"5": one}})[1][1] == (
-        "80.0% +- 2.0%"
-    )
 
 
 def test_numbers_are_measured_anew_only_when_a_stage_is_newer(

@@ -2,17 +2,20 @@
 
 import dataclasses
 import pathlib
+from collections.abc import Sequence
 
 import numpy as np
 
-from tfstyle import measuring, runs
+from tfstyle import comparison, measuring, runs
 from tfstyle.analysis import sheets
+from tfstyle.analysis.artist_map import require_umap
 from tfstyle.analysis.codes import decode_codes, encode_pictures
 from tfstyle.analysis.monitoring import FixedPictures
 from tfstyle.analysis.report import Picture, Section, write_report
 from tfstyle.analysis.synthesis import bilinear_codes, style_by_content_sheet
 from tfstyle.data import records
 from tfstyle.drawing_dimensions import dimensions_section, read_dimension_names
+from tfstyle.drawing_style import comparison_section, style_section
 from tfstyle.modeling.networks import Generator, NormalizedEncoder
 
 # Rows and columns of the sheets.
@@ -46,12 +49,50 @@ class _Trained:
         return [self.names[artist] for artist in artist_ids]
 
 
-def draw_run(run_dir: pathlib.Path, seed: int = 0) -> pathlib.Path:
+def draw_runs(
+    run_dirs: Sequence[pathlib.Path], seed: int = 0, projection: str = "pca"
+) -> list[pathlib.Path]:
+    """Draw each run; several are compared in figure 1 and the report of the first.
+
+    Args:
+        run_dirs: the runs.
+        seed: of random codes.
+        projection: of the maps of artists, "pca" or "umap".
+
+    Returns:
+        Path of each run's report.
+
+    Raises:
+        UserError: if runs cannot be compared, one cannot be drawn, or UMAP is wanted
+            and not installed.
+    """
+    if projection == "umap":
+        require_umap()
+    comparison.check_comparable(run_dirs)
+    compared = None
+    if len(run_dirs) > 1:
+        for run_dir in run_dirs:
+            read_dimension_names(run_dir)
+        compared = comparison.compare_runs(run_dirs)
+    return [
+        draw_run(run_dir, seed, None if number else compared, projection)
+        for number, run_dir in enumerate(run_dirs)
+    ]
+
+
+def draw_run(
+    run_dir: pathlib.Path,
+    seed: int = 0,
+    compared: comparison.Numbers | None = None,
+    projection: str = "pca",
+) -> pathlib.Path:
     """Draw every figure that the trained stages allow, and the report.
 
     Args:
         run_dir: the run.
         seed: of random codes.
+        compared: of `comparison.compare_runs`, to show in figure 1.
+        projection: of the map of artists, "pca" or "umap".
 
     Returns:
         Path of the report.
@@ -68,10 +109,14 @@ def draw_run(run_dir: pathlib.Path, seed: int = 0) -> pathlib.Path:
     trained = _load(run_dir, dataset, fixed, seed) if "generator" in numbers else None
     sections = [_overview(numbers, dataset)]
     if "style" in numbers:
-        sections.append(_style_section(numbers["style"], folder, run_dir))
+        sections.append(style_section(numbers["style"], folder, run_dir, compared))
+    if compared and compared["recommended"]:
+        sections.append(comparison_section(compared))
     if "metric" in numbers.get("style", {}):
         generator = trained.generator if trained else None
-        sections.append(dimensions_section(run_dir, dataset, seed, generator))
+        sections.append(
+            dimensions_section(run_dir, dataset, seed, generator, projection)
+        )
     if "content" in numbers:
         sections.append(_content_section(numbers, folder, run_dir, fixed, dataset))
     if trained:
@@ -113,79 +158,6 @@ def _overview(numbers, dataset: records.Dataset) -> Section:
         "section says so.",
         table=rows,
     )
-
-
-def _style_section(style, folder, run_dir) -> Section:
-    labels = {"metric": "metric learning", "classifier": "classifier"}
-    measured = {stage: style[stage] for stage in labels if stage in style}
-    sheets.figure_1(
-        folder / "figure_1.png",
-        {labels[k]: (one["dims"], one["accuracy"]) for k, one in measured.items()},
-        {
-            labels[k]: (one["dims"], one["variance_ratio"])
-            for k, one in measured.items()
-        },
-        kept=style.get("kept_dims"),
-    )
-    rows: list[list[object]] = [["style dimensions"]]
-    for stage in measured:
-        rows[0] += [f"{labels[stage]}: accuracy", f"{labels[stage]}: variance ratio"]
-    dims = next(iter(measured.values()))["dims"]
-    for k, d in enumerate(dims):
-        row: list[object] = [d]
-        for one in measured.values():
-            row += [f"{one['accuracy'][k]:.1%}", f"{one['variance_ratio'][k]:.4f}"]
-        rows.append(row)
-    pictures = [
-        Picture(
-            "figures/figure_1.png",
-            "Figure 1. Left: test pictures whose artist is found from the first "
-            "dimensions alone. Right: spread within artists over distance between "
-            "artists (equation 10).",
-        )
-    ]
-    preview = _latest_preview(run_dir, "metric")
-    if preview:
-        pictures.append(
-            Picture(
-                preview,
-                "Each picture at the left with the test pictures nearest to it in the "
-                "style space.",
-            )
-        )
-    return Section(
-        "The style space",
-        "Works by one artist should lie close, works by different artists apart, and "
-        "the first dimensions should matter most. The classifier is the same network "
-        "trained to name the artist.",
-        table=rows,
-        more=_search_rows(style),
-        pictures=pictures,
-    )
-
-
-def _search_rows(style) -> list[list[object]]:
-    """Table of how well codes find works and artists, as far as it was measured."""
-    rows: list[list[object]] = []
-    found = style.get("retrieval") or {}
-    rows += [
-        [f"search among test pictures for the same artist: {name}", f"{value:.1%}"]
-        for name, value in found.items()
-        if name != "queries"
-    ]
-    unseen = style.get("unseen_artists") or {}
-    for known, one in unseen.items():
-        if known == "chance":
-            continue
-        chance = one.get("chance", unseen.get("chance"))
-        said = f"{one['accuracy']:.1%} +- {one['deviation']:.1%}"
-        rows.append(
-            [
-                f"artist never trained on, known by {known} of the works",
-                said if chance is None else f"{said} (chance {chance:.1%})",
-            ]
-        )
-    return [["style codes as search keys", "value"], *rows] if rows else []
 
 
 def _content_section(numbers, folder, run_dir, fixed, dataset) -> Section:
@@ -378,8 +350,3 @@ def _transfer_section(trained: _Trained, folder) -> Section:
             Picture("figures/figure_7.png", "Figure 7. Style transfer."),
         ],
     )
-
-
-def _latest_preview(run_dir, stage) -> str | None:
-    previews = sorted(runs.StageFolder(run_dir, stage).previews.glob("step-*.png"))
-    return str(previews[-1].relative_to(run_dir)) if previews else None

@@ -9,7 +9,12 @@ import numpy as np
 
 from tfstyle import runs
 from tfstyle.analysis import evaluation, sheets
-from tfstyle.analysis.artist_map import draw_artist_map, principal_plane
+from tfstyle.analysis.artist_map import (
+    FEWEST_FOR_UMAP,
+    draw_artist_map,
+    neighbour_plane,
+    principal_plane,
+)
 from tfstyle.analysis.codes import encode_pictures
 from tfstyle.analysis.dimensions import (
     NOTHING_CLEAR,
@@ -63,6 +68,7 @@ def dimensions_section(
     dataset: records.Dataset,
     seed: int = 0,
     generator: Generator | None = None,
+    projection: str = "pca",
 ) -> Section:
     """Draw and describe what each kept style dimension does.
 
@@ -71,9 +77,11 @@ def dimensions_section(
         dataset: its records.
         seed: of random codes and chosen pictures.
         generator: of the gan stage; without it there is no figure 4.
+        projection: of the map of artists, "pca" or "umap".
 
     Raises:
-        UserError: the names given to dimensions are malformed.
+        UserError: the names given to dimensions are malformed, or UMAP is wanted and
+            not installed.
     """
     names = read_dimension_names(run_dir)
     statistics = runs.load_statistics(runs.StageFolder(run_dir, "metric"))
@@ -88,7 +96,13 @@ def dimensions_section(
     random = np.random.default_rng([seed, 4])
     pictures = [
         _rows_sheet(dimensions[:_ROWS], works, folder, random),
-        _map_sheet(statistics.artist_means, means, works, dataset, folder),
+        _map_sheet(
+            statistics.artist_means,
+            _placed(means, projection, seed),
+            works,
+            dataset,
+            folder,
+        ),
     ]
     if generator is not None:
         code_dims = runs.StageFolder(run_dir, "gan").read()["code_dims"]
@@ -226,9 +240,26 @@ def _figure_4(dimension, swept, works, folder, random) -> Picture:
     )
 
 
-def _map_sheet(normalized, means, works, dataset, folder) -> Picture:
-    """Place each artist's most typical picture at the artist's mean code."""
+def _placed(means: np.ndarray, projection: str, seed: int) -> tuple[np.ndarray, str]:
+    """Give each artist's place on the map, float [artists, 2], and what it means."""
+    if projection == "umap" and len(means) >= FEWEST_FOR_UMAP:
+        return neighbour_plane(means, seed), (
+            "laid out by UMAP, which keeps neighbours together; directions and wide "
+            "distances mean little"
+        )
     points, shares = principal_plane(means)
+    meaning = (
+        "on the two directions of largest variance (principal components, "
+        f"{shares[0]:.0%} and {shares[1]:.0%} of it)"
+    )
+    if projection == "umap":
+        meaning += f", as UMAP needs at least {FEWEST_FOR_UMAP} artists"
+    return points, meaning
+
+
+def _map_sheet(normalized, placed, works, dataset, folder) -> Picture:
+    """Put each artist's most typical picture at the artist's place."""
+    points, meaning = placed
     present = np.unique(works.artist_ids)
     if len(present) > _MAPPED_ARTISTS:
         spread = np.linspace(0, len(present) - 1, _MAPPED_ARTISTS)
@@ -247,13 +278,11 @@ def _map_sheet(normalized, means, works, dataset, folder) -> Picture:
         folder / "artist_map.png",
     )
     shown = "the artists"
-    if len(present) < len(means):
-        shown = f"{len(present)} of the {len(means):,} artists"
+    if len(present) < len(points):
+        shown = f"{len(present)} of the {len(points):,} artists"
     return Picture(
         "figures/artist_map.png",
-        f"A map of {shown}: their mean style codes on "
-        "the two directions of largest variance (principal components, "
-        f"{shares[0]:.0%} and {shares[1]:.0%} of it). At each point the artist's "
-        "picture nearest to the mean; where pictures had to be moved apart, a line "
-        "leads to the point.",
+        f"A map of {shown}: their mean style codes {meaning}. At each point the "
+        "artist's picture nearest to the mean; where pictures had to be moved apart, a "
+        "line leads to the point.",
     )

@@ -1,9 +1,13 @@
-"""Measure a run on its test pictures.
+"""Measure runs on their test pictures, and compare several.
 
     python -m tfstyle.evaluate --run_dir=runs/default
+    python -m tfstyle.evaluate --run_dir=runs/first --run_dir=runs/second
+    python -m tfstyle.evaluate --run_dir=runs/default --retrain=1,2,4
 
 Writes RUN_DIR/evaluation.json and appends to each stage's metrics.jsonl. A stage that
-is not trained is left out and said.
+is not trained is left out and said. Several runs, such as of different seeds, must be
+of the same records: means and sample deviations over them go to comparison.json in the
+first one.
 """
 
 import pathlib
@@ -12,21 +16,38 @@ from absl import flags
 
 from tfstyle import command
 
-_RUN_DIR = flags.DEFINE_string("run_dir", "runs/default", "The trained run.")
+_RUN_DIR = flags.DEFINE_multi_string("run_dir", "runs/default", "A trained run.")
 _TOLERANCE = flags.DEFINE_float(
     "tolerance",
     0.01,
     "What pruning may cost: loss of accuracy, or relative growth of the error.",
 )
+_RETRAIN = flags.DEFINE_string(
+    "retrain",
+    None,
+    "Dimensions such as 1,2,4, or all of figure 1's, for each of which a classifier is "
+    "trained with the settings of the run's own. This costs a training per d; stopped, "
+    "the same command goes on.",
+)
 
 
 def main() -> None:
     """Measure, write and print."""
-    from tfstyle import measuring
+    from tfstyle import comparison, measuring, retraining
 
-    numbers = measuring.measure_run(pathlib.Path(_RUN_DIR.value), _TOLERANCE.value)
-    for line in measuring.summary(numbers):
-        print(line)
+    run_dirs = [pathlib.Path(one) for one in _RUN_DIR.value]
+    comparison.check_comparable(run_dirs)
+    if _RETRAIN.value is not None:
+        dims = [retraining.wanted_dims(one, _RETRAIN.value) for one in run_dirs]
+        for run_dir, wanted in zip(run_dirs, dims, strict=True):
+            retraining.retrain(run_dir, wanted)
+    for run_dir in run_dirs:
+        if len(run_dirs) > 1:
+            print(f"{run_dir}:")
+        numbers = measuring.measure_run(run_dir, _TOLERANCE.value)
+        print("\n".join(measuring.summary(numbers)))
+    if len(run_dirs) > 1:
+        print("\n".join(comparison.summary(comparison.compare_runs(run_dirs))))
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tfstyle import callbacks, runs
+from tfstyle import callbacks, retraining, runs
 from tfstyle.analysis import evaluation, metrics, retrieval
 from tfstyle.analysis.codes import collect_codes, decode_codes, encode_pictures
 from tfstyle.command import UserError
@@ -68,6 +68,7 @@ def read_numbers(run_dir: pathlib.Path) -> Numbers | None:
     if not path.exists():
         return None
     finished = [run_dir / stage / "FINISHED" for stage in runs.STAGES]
+    finished += (run_dir / "retrained").glob("*/classifier/FINISHED")
     newest = max((one.stat().st_mtime for one in finished if one.exists()), default=0)
     if path.stat().st_mtime < newest:
         return None
@@ -82,11 +83,13 @@ def summary(numbers: Numbers) -> list[str]:
         + " steps"
     ]
     style = numbers.get("style", {})
-    for stage in ("metric", "classifier"):
-        if stage not in style:
+    names = {"metric": "metric", "classifier": "classifier"}
+    names["retrained"] = "classifier trained per d"
+    for key, name in names.items():
+        if key not in style:
             continue
-        lines.append(f"{stage}: d, accuracy, variance ratio (equation 10)")
-        measured = style[stage]
+        lines.append(f"{name}: d, accuracy, variance ratio (equation 10)")
+        measured = style[key]
         lines += [
             f"  {d:4d}  {accuracy:6.1%}  {ratio:.4f}"
             for d, accuracy, ratio in zip(
@@ -174,7 +177,37 @@ def _measure_style(trained, dataset, tolerance):
             style.update(_measure_search(folder, dataset, encoder, found))
     if "metric" in trained:
         style["kept_dims"] = runs.load_statistics(trained["metric"]).dims
+    if "classifier" in trained:
+        style.update(_measure_retrained(trained["classifier"], dataset))
     return style
+
+
+def _measure_retrained(folder, dataset) -> Numbers:
+    """Measure classifiers trained per d by their whole codes: {"retrained"} or {}."""
+    began = time.time()
+    measured: Numbers = {"dims": [], "accuracy": [], "variance_ratio": []}
+    for d in retraining.finished_dims(folder.run_dir):
+        own = retraining.retrained_folder(folder.run_dir, d)
+        encoder = runs.load_network(own, "style_encoder")
+        found = collect_codes(encoder, evaluation.test_batches(dataset))
+        accuracy = _prefix_accuracy(own, found.codes, found.artist_ids)
+        ratio = metrics.variance_ratio(found.codes, found.artist_ids)
+        measured["dims"].append(d)
+        measured["accuracy"].append(float(accuracy[-1]))
+        measured["variance_ratio"].append(float(ratio[-1]))
+    if not measured["dims"]:
+        return {}
+    _log(
+        folder,
+        {
+            f"figure_1/retrained_{name}_{d}": value
+            for name in ("accuracy", "variance_ratio")
+            for d, value in zip(measured["dims"], measured[name], strict=True)
+        },
+        dataset.num_examples(evaluation.test_split(dataset)),
+        began,
+    )
+    return {"retrained": measured}
 
 
 def _measure_search(folder, dataset, encoder, test) -> Numbers:

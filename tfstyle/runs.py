@@ -7,6 +7,7 @@ RUN_DIR/STAGE/checkpoints/       step-*: to resume; best/; final: what goes on
 RUN_DIR/STAGE/FINISHED           written last
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -134,8 +135,13 @@ def write_npz(path: pathlib.Path, **arrays: np.ndarray) -> None:
     """Write an .npz file under a temporary name, then rename it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.stem + ".tmp.npz")
-    np.savez(temporary, **arrays)
-    os.replace(temporary, path)
+    try:
+        np.savez(temporary, **arrays)
+        os.replace(temporary, path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
 
 
 def differences(old: Any, new: Any, name: str = "") -> list[str]:
@@ -337,20 +343,24 @@ def load_dataset(run_dir: pathlib.Path) -> records.Dataset:
     """
     for stage in STAGES:
         folder = StageFolder(run_dir, stage)
-        if not folder.exists:
-            continue
-        described = folder.read()["dataset"]
-        dataset = records.read_dataset(described["records_dir"])
-        if dataset.digest != described["digest"]:
-            raise UserError(
-                f"{described['records_dir']} holds other pictures than {folder.path} "
-                "was trained on"
-            )
-        return dataset
+        if folder.exists:
+            return load_stage_dataset(folder)
     raise UserError(
         f"{run_dir} holds no trained stage; begin with: "
         f"{train_command('metric', run_dir)}"
     )
+
+
+def load_stage_dataset(folder: StageFolder) -> records.Dataset:
+    """Open the records that one stage was trained on; UserError as `load_dataset`."""
+    described = folder.read()["dataset"]
+    dataset = records.read_dataset(described["records_dir"])
+    if dataset.digest != described["digest"]:
+        raise UserError(
+            f"{described['records_dir']} holds other pictures than {folder.path} "
+            "was trained on"
+        )
+    return dataset
 
 
 def describe_networks(stage_networks: dict[str, Any]) -> dict[str, Any]:

@@ -3,7 +3,14 @@
 import numpy as np
 import pytest
 
-from tfstyle.analysis.artist_map import draw_artist_map, principal_plane
+from tfstyle.analysis import artist_map
+from tfstyle.analysis.artist_map import (
+    FEWEST_FOR_UMAP,
+    draw_artist_map,
+    neighbour_plane,
+    principal_plane,
+)
+from tfstyle.command import UserError
 
 
 def flat_pictures(count):
@@ -49,6 +56,46 @@ def test_equal_artists_are_one_point():
 
     np.testing.assert_allclose(points, 0, atol=1e-9)
     np.testing.assert_allclose(shares, 0)
+
+
+@pytest.mark.slow
+def test_umap_keeps_neighbours_and_equal_seeds_give_equal_points():
+    """Two groups of artists, far apart along a curve of 8 dimensions."""
+    pytest.importorskip("umap")
+    random = np.random.default_rng(0)
+    groups = np.repeat([0, 1], 20)
+    means = random.normal(size=[40, 8]) * 0.1 + groups[:, None] * 5
+
+    points = neighbour_plane(means)
+
+    assert (points.shape, points.dtype) == ((40, 2), np.float64)
+    np.testing.assert_allclose(points.mean(axis=0), 0, atol=1e-4)
+    apart = np.linalg.norm(points[:, None] - points[None], axis=-1)
+    np.fill_diagonal(apart, np.inf)
+    np.testing.assert_array_equal(groups[apart.argmin(axis=1)], groups)
+    np.testing.assert_array_equal(neighbour_plane(means), points)
+    assert (neighbour_plane(means, seed=1) != points).any()
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("error:::umap")
+def test_umap_maps_few_artists_and_equal_ones():
+    pytest.importorskip("umap")
+    few = np.random.default_rng(0).normal(size=[FEWEST_FOR_UMAP, 3])
+    for means in (few, few[:, :1], np.ones([5, 3])):
+        points = neighbour_plane(means)
+
+        assert points.shape == (len(means), 2)
+        assert np.isfinite(points).all()
+
+
+def test_without_umap_the_command_that_installs_it_is_named(monkeypatch):
+    monkeypatch.setattr(artist_map.importlib.util, "find_spec", lambda name: None)
+
+    with pytest.raises(
+        UserError, match=r"pip install -c .*constraints.txt '\.\[map\]'"
+    ):
+        neighbour_plane(np.ones([5, 3]))
 
 
 def test_thumbnails_lie_as_the_points_do():

@@ -220,6 +220,19 @@ def test_figure_1_has_accuracy_left_and_ratio_right(tmp_path):
         assert (right < width / 2) if name == "left" else (left > width / 2)
 
 
+def test_deviations_are_bars_about_the_points(tmp_path):
+    """From .1 to .9 about points at .5, which without are a flat line of markers."""
+    heights = []
+    for deviation in ([], [[0.4, 0.4]]):
+        series = {"metric": ([1, 2], [0.5, 0.5], *deviation)}
+        sheets.curves(tmp_path / "c.png", series, "dims", "accuracy", "t")
+        with Image.open(tmp_path / "c.png") as image:
+            pixels = np.asarray(image.convert("RGB"))
+        rows = (pixels == BLUE).all(axis=2)[:, : image.width // 2].any(axis=1)
+        heights.append(np.count_nonzero(rows) / image.height)
+    assert heights[0] < 0.1 and heights[1] > 0.5
+
+
 def test_stacked_sheets_keep_their_pixels_and_start_at_the_left():
     red, blue = np.array([255, 0, 0]), np.array([0, 0, 255])
     wide = Image.fromarray(np.full((2, 5, 3), red, np.uint8))

@@ -1,12 +1,17 @@
-"""A map of the artists: the plane in which their mean codes differ most."""
+"""A map of the artists: their mean codes in a plane, by PCA or UMAP."""
 
+import importlib.util
 from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image, ImageDraw
 
 from tfstyle.analysis import sheets
+from tfstyle.command import UserError
 
+# As few artists as three lie in a plane anyway: UMAP has nothing to unfold.
+FEWEST_FOR_UMAP = 4
+_NEIGHBOURS = 15  # UMAP's own default
 _SIDE, _LARGEST_SIDE = 1200, 6000  # pixels of the longer side, margins apart
 _LARGEST, _SMALLEST = 112, 56  # pixels of a thumbnail
 _ROUNDS = 300  # of pushing thumbnails apart
@@ -36,6 +41,45 @@ def principal_plane(means: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     total = np.square(values).sum()
     shares[:kept] = np.square(values[:kept]) / (total or 1.0)
     return points, shares
+
+
+def require_umap() -> None:
+    """Raise UserError unless UMAP is installed."""
+    if importlib.util.find_spec("umap") is None:
+        raise UserError(
+            "--map=umap needs UMAP, which is not installed:"
+            " pip install -c tools/constraints.txt '.[map]'"
+        )
+
+
+def neighbour_plane(means: np.ndarray, seed: int = 0) -> np.ndarray:
+    """Place artists so that neighbours in the code space stay neighbours (UMAP).
+
+    Args:
+        means: float [artists, dims], mean codes of `FEWEST_FOR_UMAP` artists or more.
+        seed: equal ones give equal points.
+
+    Returns:
+        points: float64 [artists, 2], about 0.
+
+    Raises:
+        UserError: if UMAP is not installed.
+    """
+    require_umap()
+    import umap  # takes seconds
+
+    # Principal components to start from: a small collection keeps their layout, and
+    # UMAP's own start fails for it. Equal artists must not start in one point.
+    start, _ = principal_plane(means)
+    start *= 10 / (np.abs(start).max() or 1.0)  # the scale that UMAP starts from
+    start += np.random.default_rng(seed).normal(size=start.shape) * 1e-3
+    points = umap.UMAP(
+        n_neighbors=min(_NEIGHBOURS, len(means) - 1),
+        init=start.astype(np.float32),
+        random_state=seed,
+        n_jobs=1,  # more cannot be repeated
+    ).fit_transform(means)
+    return points.astype(np.float64) - points.mean(axis=0)
 
 
 def draw_artist_map(

@@ -10,11 +10,16 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, ScalarFormatter
+from matplotlib.ticker import LogLocator, StrMethodFormatter
 from PIL import Image, ImageDraw, ImageFont
 
 Path = str | os.PathLike[str]
-Series = Mapping[str, tuple[Sequence[float], Sequence[float]]]
+# By label: x and y, and if wanted the deviation of y, drawn as a bar at each point.
+Curve = (
+    tuple[Sequence[float], Sequence[float]]
+    | tuple[Sequence[float], Sequence[float], Sequence[float]]
+)
+Series = Mapping[str, Curve]
 
 _SMALLEST_TILE = 96  # pixels: below this captions do not fit and eyes do not see
 _WIDEST_ROW_CAPTION = 2.0  # tiles
@@ -212,8 +217,9 @@ def figure_1(
 
     Args:
         path: of the PNG.
-        accuracy_series: {method: (dims, accuracy)}.
-        ratio_series: {method: (dims, ratio)}.
+        accuracy_series: {method: (dims, accuracy)}, or with the deviation of each
+            accuracy (dims, accuracy, deviation).
+        ratio_series: {method: (dims, ratio)}, likewise.
         kept: number of dimensions to mark as kept.
     """
     figure = Figure(figsize=(12, 4.4), layout="constrained")
@@ -318,23 +324,36 @@ def _draw_curves(axes, series: Series, xlabel, ylabel, title, log_x, kept) -> No
         ("#d55e00", "s", "--"),
         ("#009e73", "^", "-."),
         ("#cc79a7", "D", ":"),
+        ("#56b4e9", "v", (0, (6, 2, 1, 2, 1, 2))),
     ]
-    for i, (label, (x, y)) in enumerate(series.items()):
+    for i, (label, (x, y, *deviation)) in enumerate(series.items()):
         color, marker, dashes = styles[i % len(styles)]
-        marker = marker if len(x) <= 16 else ""
-        axes.plot(x, y, dashes, color=color, marker=marker, markersize=5, label=label)
+        axes.errorbar(
+            x,
+            y,
+            *deviation,
+            color=color,
+            linestyle=dashes,
+            marker=marker if len(x) <= 16 else "",
+            markersize=5,
+            elinewidth=1,
+            capsize=3,
+            label=label,
+        )
     if kept is not None:
         axes.axvline(kept, color="0.4", linewidth=1, zorder=1, label=f"kept: {kept}")
     if log_x:
         axes.set_xscale("log", base=2)
         axes.xaxis.set_major_locator(LogLocator(base=2, numticks=20))
-        axes.xaxis.set_major_formatter(ScalarFormatter())
+        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axes.set(xlabel=xlabel, ylabel=ylabel, title=title)
     axes.set_ylim(bottom=0)
     axes.set_axisbelow(True)
     axes.grid(color="0.9")
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False)
+    # Many curves leave no room for it among them.
+    below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.13), "ncols": 2}
+    axes.legend(frameon=False, **(below if len(series) > 2 else {}))
 
 
 def _write_figure(figure: Figure, path: Path) -> None:
