@@ -1,18 +1,20 @@
 """`python -m tfstyle.encode` gives the codes that the networks of the run give."""
 
 import csv
+import dataclasses
 import pathlib
 import shutil
 
 import numpy as np
 import pytest
+import tensorflow as tf
 import tiny_run as tiny
 from PIL import Image
 from test_commands import error_line, module, run
 
 from tfstyle import encoding, runs
 from tfstyle.command import UserError
-from tfstyle.data import color
+from tfstyle.data import color, records
 from tfstyle.data.pictures import load_picture
 
 
@@ -116,6 +118,12 @@ def test_records_are_encoded_in_their_order_whatever_the_split(
 
     assert len(set(collection.filenames)) == len(collection.filenames) == 72
     assert collection.artists == [name.split("/")[0] for name in collection.filenames]
+    assert collection.splits == ["train"] * 60 + ["test"] * 12
+    in_test = {
+        records.parse_example(example)["filename"].numpy().decode()
+        for example in tf.data.TFRecordDataset(small_records.shard_paths("test"))
+    }
+    assert set(collection.filenames[60:]) == in_test
     assert collection.style.shape == (72, tiny.STYLE_DIMS)
     # The training pictures come first, and normalize to mean 0 and deviation 1.
     np.testing.assert_allclose(collection.style[:60].mean(axis=0), 0, atol=1e-4)
@@ -124,18 +132,23 @@ def test_records_are_encoded_in_their_order_whatever_the_split(
 
 def test_npz_and_csv_hold_the_same(encoded, tmp_path):
     collection, _ = encoded
+    assert collection.splits == [""] * 41  # a folder has none
+    splits = ["train", "test", "holdout"] + [""] * 38
+    collection = dataclasses.replace(collection, splits=splits)
     collection.write(str(tmp_path / "codes.npz"))
     collection.write(str(tmp_path / "codes.csv"))
 
     with np.load(tmp_path / "codes.npz") as arrays:
         assert arrays["filenames"].tolist() == collection.filenames
+        assert arrays["splits"].tolist() == splits
         np.testing.assert_array_equal(arrays["style"], collection.style)
         np.testing.assert_array_equal(arrays["content"], collection.content)
     with open(tmp_path / "codes.csv", newline="", encoding="utf-8") as file:
         header, *rows = csv.reader(file)
-    assert header[:6] == [
+    assert header[:7] == [
         "filename",
         "artist",
+        "split",
         "nearest_artist",
         "nearest_distance",
         "style_1",
@@ -143,8 +156,9 @@ def test_npz_and_csv_hold_the_same(encoded, tmp_path):
     ]
     assert header[-1] == f"content_{tiny.CONTENT_DIMS}"
     assert [row[0] for row in rows] == collection.filenames
-    assert [row[2] for row in rows] == collection.nearest_artists
-    codes = np.array([row[4:] for row in rows], np.float32)
+    assert [row[2] for row in rows] == collection.splits
+    assert [row[3] for row in rows] == collection.nearest_artists
+    codes = np.array([row[5:] for row in rows], np.float32)
     np.testing.assert_array_equal(
         codes, np.concatenate([collection.style, collection.content], axis=1)
     )

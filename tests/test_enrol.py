@@ -1,6 +1,8 @@
 """`python -m tfstyle.enrol` gives an artist a place; search, encode, export know it."""
 
+import errno
 import io
+import os
 import pathlib
 import shutil
 
@@ -175,6 +177,23 @@ def test_nobody_is_enrolled_by_pictures_that_cannot_be_used(run_dir, works, tmp_
         enrolling.enrol(run_dir, NAME, [str(tmp_path / "broken.png")])
 
     assert style_space.read_enrolled(run_dir).counts.tolist() == [4]
+
+
+def test_a_run_that_cannot_be_written_is_one_line(run_dir, works, monkeypatch):
+    enrolling.enrol(run_dir, NAME, works[:1])
+
+    def refuse(*_, **__):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(np, "savez", refuse)
+    monkeypatch.setattr(pathlib.Path, "unlink", refuse)
+
+    said = r"enrolled.npz, which cannot be written \(Read-only file system\)"
+    with pytest.raises(UserError, match=said):
+        enrolling.enrol(run_dir, "Other", works)
+    with pytest.raises(UserError, match=said):
+        enrolling.remove(run_dir, NAME)
+    assert style_space.read_enrolled(run_dir).names == [NAME]
 
 
 def test_names_that_cannot_be_taken_are_refused(run_dir, works):

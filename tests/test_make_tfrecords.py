@@ -147,6 +147,7 @@ def test_help_explains_the_flags_without_loading_tensorflow():
         ((*SMALL, "--holdout_artists=1"), ["1 artist left", "--holdout_artists"]),
         ((*SMALL, "--holdout_artists=1.5"), ["got 1.5"]),
         ((*SMALL, "--exclude_artists=none.txt"), ["none.txt: No such file"]),
+        ((*SMALL, "--num_shards=1000000"), ["lower --num_shards=1000000"]),
     ],
 )
 def test_settings_that_cannot_work_say_which_flag_to_change(
@@ -205,6 +206,42 @@ def test_a_folder_of_something_else_is_left_alone(few, tmp_path):
     assert result.returncode == 1
     assert "holds something else (thesis.tex)" in result.stderr
     assert os.listdir(tmp_path / "out") == ["thesis.tex"]
+
+
+def test_a_description_of_something_else_is_left_alone_even_when_asked(few, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "dataset.json").write_text('{"name": "mnist"}')
+    result = run(few, tmp_path / "out", *SMALL, "--overwrite")
+    assert result.returncode == 1
+    assert "is left alone: choose another folder, or delete it" in result.stderr
+    assert (tmp_path / "out" / "dataset.json").read_text() == '{"name": "mnist"}'
+
+
+def test_a_folder_that_cannot_be_written_is_found_before_pictures_are_read(few):
+    for path in few.glob("*/*.png"):
+        path.write_bytes(b"")  # read, they would be the complaint
+    # Not even root makes folders there, and not even macOS, which has none.
+    result = run(few, "/sys/tfstyle", *SMALL)
+    assert_refused(result, "/sys/tfstyle", "cannot write to /sys/tfstyle")
+
+
+def test_fewer_files_than_wanted_are_said(few, tmp_path):
+    result = run(few, tmp_path / "out", *SMALL, "--num_shards=10")
+    assert result.returncode == 0, result.stderr
+    assert "train     10 pictures\n" in result.stdout
+    assert "test      2 pictures in only 2 files, one each\n" in result.stdout
+
+
+def test_groups_of_artists_folders_are_taken_for_artists_and_noted(tmp_path):
+    pictures = make_pictures(tmp_path / "in", ["old/a", "old/b", "new/c", "new/d"])
+    result = run(pictures, tmp_path / "out", *SMALL)
+    assert result.returncode == 0, result.stderr
+    assert "note: 2 of the 2 folders" in result.stdout
+    assert "artists   2\n" in result.stdout
+
+    inside = run(pictures / "old", tmp_path / "out", *SMALL, "--overwrite")
+    assert "note:" not in inside.stdout
+    assert records.read_dataset(str(tmp_path / "out")).artist_names == ["a", "b"]
 
 
 def test_an_output_folder_that_is_a_file_is_named(few, tmp_path):

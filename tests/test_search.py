@@ -1,5 +1,7 @@
 """`python -m tfstyle.search` finds what brute force finds; its index keeps up."""
 
+import errno
+import os
 import pathlib
 import shutil
 
@@ -47,6 +49,11 @@ def collection(small_records):
             picture = tf.io.decode_image(data, 3).numpy()
             examples.append((name.decode(), label, picture))
     return examples
+
+
+def refuse_to_write(path, **_):
+    pathlib.Path(path).write_bytes(b"half")
+    raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
 
 
 def learned_codes(run_dir, pictures) -> np.ndarray:
@@ -128,6 +135,22 @@ def test_the_index_is_made_once(index_file, portraits_dir, capsys):
 
     assert index_file.stat().st_mtime_ns == before
     assert "making the index" not in capsys.readouterr().out
+
+
+def test_a_run_that_cannot_be_written_is_searched_without_an_index(
+    index_file, run_dir, portraits_dir, capsys, monkeypatch
+):
+    paths = [f"{portraits_dir}/micah/00000.png"]
+    expected = searching.table(searching.search(run_dir, paths))
+    index_file.unlink()
+    monkeypatch.setattr(np, "savez", refuse_to_write)
+
+    found = searching.search(index_file.parents[1], paths)
+
+    assert searching.table(found) == expected
+    said = capsys.readouterr().out.splitlines()[-1]
+    assert said.startswith("note: ") and "(Read-only file system)" in said
+    assert not list(index_file.parent.glob("index*"))
 
 
 @pytest.mark.parametrize("change", ["statistics", "dataset", "damage", "removal"])

@@ -8,9 +8,12 @@ Pictures of any kind and size, in folders of any depth; those that cannot be use
 skipped, named and counted. Codes are those of later stages: pruned and normalized.
 Content codes need a trained vae stage.
 
-    .npz  filenames, artists, nearest_artists [N], nearest_distances [N], style
+    .npz  filenames, artists, splits, nearest_artists, nearest_distances [N], style
           [N, style], content [N, content]
-    .csv  filename, artist, nearest_artist, nearest_distance, style_1 .., content_1 ..
+    .csv  filename, artist, split, nearest_artist, nearest_distance, style_1 ..,
+          content_1 ..
+
+The split is train, test or holdout of records, and empty for pictures of a folder.
 """
 
 import pathlib

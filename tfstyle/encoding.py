@@ -37,6 +37,7 @@ class Collection:
         filenames: N paths below the folder, or names as in the records.
         artists: N names: of the folder below the input folder, "" beside folders, or
             of the records.
+        splits: N names of the records' splits; "" for pictures of a folder.
         style: float32 [N, style], normalized.
         content: float32 [N, content]; None if the vae stage is not trained.
         nearest_artists: N names of artists of the run.
@@ -45,6 +46,7 @@ class Collection:
 
     filenames: list[str]
     artists: list[str]
+    splits: list[str]
     style: np.ndarray
     content: np.ndarray | None
     nearest_artists: list[str]
@@ -60,6 +62,7 @@ class Collection:
         arrays = {
             "filenames": np.array(self.filenames, str),
             "artists": np.array(self.artists, str),
+            "splits": np.array(self.splits, str),
             "style": self.style,
             "nearest_artists": np.array(self.nearest_artists, str),
             "nearest_distances": self.nearest_distances,
@@ -73,7 +76,7 @@ class Collection:
         columns = {"style": self.style}
         if self.content is not None:
             columns["content"] = self.content
-        header = ["filename", "artist", "nearest_artist", "nearest_distance"]
+        header = ["filename", "artist", "split", "nearest_artist", "nearest_distance"]
         for name, codes in columns.items():
             header += [f"{name}_{d + 1}" for d in range(codes.shape[1])]
         with open(
@@ -86,6 +89,7 @@ class Collection:
                     [
                         filename,
                         self.artists[row],
+                        self.splits[row],
                         self.nearest_artists[row],
                         self.nearest_distances[row],
                         *(one for codes in columns.values() for one in codes[row]),
@@ -144,7 +148,9 @@ def encode_records(run_dir: pathlib.Path, records_dir: str) -> Collection:
     )
     people = (*dataset.artists, *dataset.holdout_artists)
     names = {artist.label: artist.name for artist in people}
-    return _encode(run_dir, space, batches, names)
+    # The records come split by split.
+    each = [split for split in parts for _ in range(dataset.num_examples(split))]
+    return dataclasses.replace(_encode(run_dir, space, batches, names), splits=each)
 
 
 def find_pictures(paths: Sequence[str]) -> tuple[list[Source], list[LeftOut]]:
@@ -305,6 +311,7 @@ def _encode(
     return Collection(
         filenames=found.filenames,
         artists=[artist_names[label] for label in found.artist_ids.tolist()],
+        splits=[""] * len(found.filenames),
         style=style,
         content=content if len(encoders) > 1 else None,
         nearest_artists=[space.names[artist] for artist in nearest[:, 0]],

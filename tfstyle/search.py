@@ -4,7 +4,7 @@
 
 Prints the nearest artists of the run, enrolled ones too, and the nearest of its
 training and test pictures, which --output draws. The first search makes an index,
-RUN_DIR/metric/index.npz.
+RUN_DIR/metric/index.npz; where that cannot be written, each search takes as long.
 """
 
 import pathlib

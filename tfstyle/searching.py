@@ -1,7 +1,8 @@
 """Search in a style space: what `python -m tfstyle.search` does.
 
 The codes of the run's training and test pictures are kept in RUN_DIR/metric/index.npz,
-made on first use and again when the space or the records have changed.
+made on first use and again when the space or the records have changed. A run that
+cannot be written to is searched without it.
 """
 
 import dataclasses
@@ -111,6 +112,8 @@ def search(run_dir: pathlib.Path, paths: Sequence[str], count: int = 10) -> list
 def load_index(run_dir: pathlib.Path, space: StyleSpace) -> Index:
     """Read the index of a run; make it if it is missing or of other codes or records.
 
+    Where it cannot be stored, that is said, and it is made each time.
+
     Raises:
         UserError: the index must be made, and the records are gone or have changed.
     """
@@ -128,13 +131,16 @@ def load_index(run_dir: pathlib.Path, space: StyleSpace) -> Index:
         evaluation.split_batches(dataset, *_SPLITS), dataset.num_examples(*_SPLITS)
     )
     found = collect_codes(space.encoder, batches)
-    runs.write_npz(
-        path,
-        codes=found.codes,
-        artist_ids=found.artist_ids,
-        filenames=np.array(found.filenames, str),
-        digests=digests,
-    )
+    try:
+        runs.write_npz(
+            path,
+            codes=found.codes,
+            artist_ids=found.artist_ids,
+            filenames=np.array(found.filenames, str),
+            digests=digests,
+        )
+    except OSError as error:
+        print(f"note: the index cannot be stored and is used once ({error.strerror})")
     return Index(found.codes, found.artist_ids, found.filenames)
 
 

@@ -96,19 +96,30 @@ def read_enrolled(run_dir: pathlib.Path, tell: bool = False) -> Enrolled:
 
 
 def write_enrolled(run_dir: pathlib.Path, enrolled: Enrolled) -> None:
-    """Write who is enrolled, for the present weights; the file goes with the last."""
+    """Write who is enrolled, for the present weights; the file goes with the last.
+
+    Raises:
+        UserError: if the run cannot be written to.
+    """
     folder = runs.StageFolder(run_dir, "metric")
     path = folder.path / ENROLLED_FILE
-    if not enrolled.names:
-        path.unlink(missing_ok=True)
-        return
-    runs.write_npz(
-        path,
-        names=np.array(enrolled.names, str),
-        means=enrolled.means,
-        counts=enrolled.counts,
-        statistics=np.array(runs.load_statistics(folder).digest),
-    )
+    digest = runs.load_statistics(folder).digest
+    try:
+        if not enrolled.names:
+            path.unlink(missing_ok=True)
+            return
+        runs.write_npz(
+            path,
+            names=np.array(enrolled.names, str),
+            means=enrolled.means,
+            counts=enrolled.counts,
+            statistics=np.array(digest),
+        )
+    except OSError as error:
+        raise UserError(
+            f"enrolled artists are kept in {path}, which cannot be written"
+            f" ({error.strerror}): copy the run to where you may write"
+        ) from None
 
 
 def artist_styles(run_dir: pathlib.Path) -> tuple[list[str], np.ndarray]:

@@ -4,8 +4,8 @@
 
 PICTURES/ARTIST/anything.png: the name of the folder is the artist's. Pictures of any
 kind and size are taken; those that cannot be used are skipped and listed with the
-reason in RECORDS/skipped.tsv. The same pictures and settings always give the same
-records.
+reason in RECORDS/skipped.tsv, for those found under two artists (`ambiguous`) with the
+other copy. The same pictures and settings always give the same records.
 """
 
 import os
@@ -84,7 +84,7 @@ flags.DEFINE_string(
 flags.DEFINE_integer(
     "num_shards",
     0,
-    "Files per split. Default: one for every 2,048 pictures.",
+    "Files per split, at most one per picture. Default: one for every 2,048 pictures.",
     lower_bound=0,
 )
 flags.DEFINE_integer(
@@ -120,6 +120,9 @@ def main() -> None:
     excluded = _read_names(FLAGS.exclude_artists)
     _check_names(excluded)
     sources, skipped = splits.scan_artist_folders(FLAGS.input_dir, excluded)
+    note = splits.nesting_note(FLAGS.input_dir, sources)
+    if note:
+        print(note)
     make_records(sources, skipped)
 
 
@@ -238,8 +241,10 @@ def _print_summary(dataset) -> None:
         f"artists   {len(dataset.artists)}" + f" + {held_out} held out" * (held_out > 0)
     )
     for split in dataset.shards:
-        if dataset.shards[split]:
-            print(f"{split:<9} {dataset.num_examples(split)} pictures")
+        files = len(dataset.shards[split])
+        if files:
+            fewer = f" in only {files} files, one each" * (files < FLAGS.num_shards)
+            print(f"{split:<9} {dataset.num_examples(split)} pictures{fewer}")
     reasons = ", ".join(f"{n} {reason}" for reason, n in dataset.skipped.items())
     if reasons:
         skipped_file = os.path.join(dataset.records_dir, "skipped.tsv")

@@ -45,9 +45,11 @@ def names_in(dataset, *chosen) -> list[str]:
 
 
 def skipped_in(dataset) -> dict[str, str]:
-    lines = pathlib.Path(dataset.records_dir, "skipped.tsv").read_text().splitlines()
-    assert lines[0] == "path\treason"
-    return dict(line.split("\t") for line in lines[1:])
+    """Reasons by path; that of a copy with the other copy."""
+    path = pathlib.Path(dataset.records_dir, "skipped.tsv")
+    head, *rows = (line.split("\t") for line in path.read_text().splitlines())
+    assert head == ["path", "reason", "copy"]
+    return {name: f"{reason} {copy}".rstrip() for name, reason, copy in rows}
 
 
 def contents_of(folder) -> dict[str, bytes]:
@@ -187,7 +189,80 @@ def test_identical_pixels_under_two_artists_are_ambiguous(tmp_path):
     pictures = make_pictures(tmp_path / "in", ["a", "b"])
     Image.open(pictures / "a" / "0.png").save(pictures / "b" / "copy.bmp")
     dataset = write(pictures, tmp_path / "out")
-    assert skipped_in(dataset) == {"a/0.png": "ambiguous", "b/copy.bmp": "ambiguous"}
+    assert skipped_in(dataset) == {
+        "a/0.png": "ambiguous b/copy.bmp",
+        "b/copy.bmp": "ambiguous a/0.png",
+    }
+    assert dataset.skipped == {"ambiguous": 2}
+
+
+def test_the_copy_of_an_ambiguous_picture_is_another_artists():
+    """Contents x, x by a; x by b; x by c: the first copy by name, not one's own."""
+    sources = [Source("", name[0], name) for name in ("c/0", "a/1", "b/0", "a/0")]
+    others = make_sources({"d": 6, "e": 6})
+
+    plan = plan_splits([*sources, *others], list("xxxx0123456789AB"), RULE)
+
+    names = [source.name for source in sources]
+    assert {names[i]: names[j] for i, j in plan.copies.items()} == {
+        "a/0": "b/0",
+        "a/1": "b/0",
+        "b/0": "a/0",
+        "c/0": "a/0",
+    }
+
+
+def test_more_shards_than_pictures_are_refused(tmp_path):
+    pictures = make_pictures(tmp_path / "in", ["a", "b"])
+    with pytest.raises(UserError, match="there are 12: lower --num_shards=13"):
+        write(pictures, tmp_path / "out", num_shards=13)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("content", ['{"name": "mnist"}', "[1]", "not JSON"])
+def test_a_description_of_something_else_is_never_replaced(tmp_path, content):
+    pictures = make_pictures(tmp_path / "in", ["a", "b"])
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "dataset.json").write_text(content)
+    for overwrite in (False, True):
+        with pytest.raises(UserError, match="of something else, and is left alone"):
+            write(pictures, tmp_path / "out", overwrite=overwrite)
+    assert contents_of(tmp_path / "out") == {"dataset.json": content.encode()}
+
+
+def test_shards_of_something_else_are_replaced_only_when_asked(tmp_path):
+    pictures = make_pictures(tmp_path / "in", ["a", "b"])
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "train-00000-of-00009.tfrecord").write_bytes(b"theirs")
+    with pytest.raises(UserError, match=r"something else \(train-00000-of-00009"):
+        write(pictures, tmp_path / "out")
+    assert len(contents_of(tmp_path / "out")) == 1
+    dataset = write(pictures, tmp_path / "out", overwrite=True)
+    assert len(contents_of(dataset.records_dir)) == 4
+
+
+@pytest.mark.parametrize(
+    "folders, nested",
+    [
+        (["old/a", "old/b", "new/c", "new/d"], True),
+        (["old/a", "old/b/inner", "new/c", "new/d"], True),
+        ([f"{k}/{one}" for k in range(9) for one in "ab"] + ["9/a"], True),
+        (["old/a", "old/b", "new/c"], False),  # one work folder is no group
+        (["old/a", "old/b", "new/c", "new/d", "new"], False),
+        (["a", "b"], False),
+    ],
+)
+def test_folders_of_artists_folders_are_noted(tmp_path, folders, nested):
+    for folder in folders:
+        make_pictures(tmp_path / "in put", [folder], count=1)
+    sources, _ = splits.scan_artist_folders(str(tmp_path / "in put"))
+
+    note = splits.nesting_note(str(tmp_path / "in put"), sources)
+
+    assert (note is not None) == nested
+    if note:
+        assert "The outer folders are taken for the artists" in note
+        assert f"cp -r '{tmp_path}/in put'/*/* FLAT" in note
 
 
 def test_a_failed_write_leaves_nothing_behind(tmp_path):
@@ -389,7 +464,7 @@ def test_a_later_format_is_refused(copied):
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"format_version": 1}'])
 def test_a_damaged_description_is_refused(copied, content):
     (copied / "dataset.json").write_text(content)
-    assert "is damaged" in refusal(copied)
+    assert "is damaged or of something else" in refusal(copied)
 
 
 def test_an_unknown_split_is_refused(small_records):

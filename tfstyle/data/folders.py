@@ -39,7 +39,7 @@ def written_whole(
         # One may be left by a run that was killed.
         shutil.rmtree(partial_dir, ignore_errors=True)
         os.makedirs(partial_dir)
-    except (FileExistsError, NotADirectoryError, PermissionError) as error:
+    except OSError as error:
         raise UserError(f"cannot write to {folder}: {error.strerror}") from None
     try:
         yield partial_dir
@@ -56,7 +56,9 @@ def written_whole(
 
 def _refuse_occupied(folder: str, own_files: re.Pattern[str], last: str) -> None:
     found = sorted(name for name in os.listdir(folder) if not name.startswith("."))
-    foreign = [name for name in found if not own_files.fullmatch(name)]
+    # Only a run that was killed leaves files without the last one.
+    unfinished = os.path.isdir(os.path.join(folder, _PARTIAL_DIR))
+    foreign = [name for name in found if not (unfinished and own_files.fullmatch(name))]
     if last in found:
         what = "the finished outcome of other pictures or settings"
     elif foreign:

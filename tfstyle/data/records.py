@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -165,7 +165,8 @@ def read_dataset(records_dir: str) -> Dataset:
         dataset = _from_json(records_dir, index) if version == FORMAT_VERSION else None
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise UserError(
-            f"{path} is damaged ({error!r}); {make_it} --overwrite"
+            f"{path} is damaged or of something else ({error!r}): choose another"
+            f" folder, or delete it and {make_it} --overwrite"
         ) from None
     if dataset is None:
         raise UserError(
@@ -228,20 +229,29 @@ def write_dataset(
         sources: the pictures.
         conversion: how they become the pictures of the records.
         rule: how they are divided; default `SplitRule()`.
-        num_shards: files per split; 0 makes one for every 2,048 examples.
+        num_shards: files per split, not more than it has examples; 0 makes one for
+            every 2,048 examples.
         num_workers: processes that convert pictures; 1 converts in this one. With
             more, the calling script needs a `__name__ == "__main__"` guard.
         max_skipped_fraction: the write fails when more of the pictures than this
             cannot be used.
         skipped: (name, reason) of files that were left out before.
-        overwrite: replace the records that `records_dir` holds.
+        overwrite: replace the records that `records_dir` holds. A dataset.json that
+            is none of records is never replaced.
         progress: called as progress(activity, done, total).
 
     Raises:
-        UserError: `records_dir` holds something else, too many pictures cannot be
-            used, or too few artists are left.
+        UserError: `records_dir` cannot be written or holds something else, too many
+            pictures cannot be used, too few artists are left, or `num_shards` exceeds
+            the pictures.
     """
     rule = rule or SplitRule()
+    if num_shards > len(sources):
+        raise UserError(
+            f"a shard holds at least a picture, but there are {len(sources)}: lower"
+            f" --num_shards={num_shards}"
+        )
+    _refuse_foreign_index(records_dir)
     settings = make_settings(sources, conversion, rule, num_shards)
     left_out = list(skipped)
     require_enough_pictures(sources, rule)
@@ -273,6 +283,7 @@ def write_dataset(
                     left_out.append((source.name, encoded.reason))
         plan = plan_splits(usable, contents, rule)
         left_out += [(usable[index].name, reason) for index, reason in plan.dropped]
+        copies = {usable[i].name: usable[j].name for i, j in plan.copies.items()}
 
         labels = {a.name: a.label for a in (*plan.artists, *plan.holdout_artists)}
         with open(spool_path, "rb") as spooled:
@@ -307,9 +318,25 @@ def write_dataset(
             settings=settings,
             digest=digest,
         )
-        _write_skipped(os.path.join(partial_dir, _SKIPPED_FILE), left_out)
+        _write_skipped(os.path.join(partial_dir, _SKIPPED_FILE), left_out, copies)
         _write_index(os.path.join(partial_dir, _INDEX_FILE), dataset)
     return dataset
+
+
+def _refuse_foreign_index(records_dir: str) -> None:
+    path = os.path.join(records_dir, _INDEX_FILE)
+    if not os.path.lexists(path):
+        return
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            index = json.load(file)
+    except (OSError, ValueError):
+        index = None
+    if not (isinstance(index, dict) and {"format_version", "shards"} <= index.keys()):
+        raise UserError(
+            f"{path} is damaged or of something else, and is left alone: choose another"
+            " folder, or delete it"
+        )
 
 
 def _check_split(split: str) -> str:
@@ -379,11 +406,15 @@ def _digest(examples: Iterable[tuple[str, int, str]]) -> str:
     return digest.hexdigest()
 
 
-def _write_skipped(path: str, left_out: Sequence[tuple[str, str]]) -> None:
+def _write_skipped(
+    path: str, left_out: Sequence[tuple[str, str]], copies: Mapping[str, str]
+) -> None:
     with open(path, "w", encoding="utf-8", errors="surrogateescape") as file:
-        file.write("path\treason\n")
+        file.write("path\treason\tcopy\n")
         for name, reason in sorted(left_out):
-            file.write(re.sub(r"[\t\r\n]", " ", name) + f"\t{reason}\n")
+            cells = (name, reason, copies.get(name, ""))
+            file.write("\t".join(re.sub(r"[\t\r\n]", " ", one) for one in cells))
+            file.write("\n")
 
 
 def _write_index(path: str, dataset: Dataset) -> None:

@@ -8,12 +8,14 @@ import collections
 import dataclasses
 import hashlib
 import os
+import shlex
 from collections.abc import Collection, Iterable, Sequence
 
 from tfstyle.command import UserError
 from tfstyle.data import pictures
 
 SPLITS = ("train", "test", "holdout")
+_NEARLY_ALL = 0.9  # of the folders
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,12 +76,15 @@ class SplitPlan:
         holdout_artists: their labels go on where those of `artists` end.
         examples: per split, the pictures in the order of writing.
         dropped: pictures left out, with the reason.
+        copies: for each of them that is `ambiguous`, one of its copies by another
+            artist.
     """
 
     artists: tuple[Artist, ...]
     holdout_artists: tuple[Artist, ...]
     examples: dict[str, list[int]]
     dropped: list[tuple[int, str]]
+    copies: dict[int, int] = dataclasses.field(default_factory=dict)
 
 
 def scan_artist_folders(
@@ -129,6 +134,34 @@ def scan_artist_folders(
     return sources, skipped
 
 
+def nesting_note(input_dir: str, sources: Iterable[Source]) -> str | None:
+    """Tell how folders were taken where they look like GROUP/ARTIST/picture.png.
+
+    Args:
+        input_dir: the folder that was scanned.
+        sources: its pictures.
+
+    Returns:
+        The note, if nearly all artists' folders hold no pictures but several folders
+        of pictures.
+    """
+    inner: dict[str, set[str]] = collections.defaultdict(set)
+    for source in sources:
+        folder, slash, _ = source.name.partition("/")[2].partition("/")
+        inner[source.artist].add(folder if slash else "")
+    nested = [each for each in inner.values() if len(each) > 1 and "" not in each]
+    if len(nested) < _NEARLY_ALL * len(inner):
+        return None
+    folders = sum(map(len, nested))
+    inner_folders = f"{shlex.quote(input_dir)}/*/*"
+    return (
+        f"note: {len(nested)} of the {len(inner)} folders of {input_dir} hold all their"
+        f" pictures in {folders} folders of their own. The outer folders are taken for"
+        " the artists. If the inner ones are, point --input_dir one level down, or"
+        f" copy them into one folder: mkdir FLAT && cp -r {inner_folders} FLAT"
+    )
+
+
 def sign_sources(sources: Sequence[Source]) -> str:
     """Return a digest of which files there are, without reading a picture.
 
@@ -163,14 +196,18 @@ def plan_splits(
     Raises:
         UserError: fewer than two artists are left.
     """
-    owners = collections.defaultdict(set)
-    for source, content in zip(sources, contents, strict=True):
-        owners[content].add(source.artist)
+    # Per content, the first picture of each artist.
+    owners: dict[str, dict[str, int]] = collections.defaultdict(dict)
+    for index in sorted(range(len(sources)), key=lambda i: sources[i].name):
+        owners[contents[index]].setdefault(sources[index].artist, index)
     by_artist = collections.defaultdict(list)
-    dropped = []
+    dropped: list[tuple[int, str]] = []
+    copies: dict[int, int] = {}
     for index, (source, content) in enumerate(zip(sources, contents, strict=True)):
-        if len(owners[content]) > 1:
+        others = (i for who, i in owners[content].items() if who != source.artist)
+        if (copy := next(others, None)) is not None:
             dropped.append((index, "ambiguous"))
+            copies[index] = copy
         else:
             by_artist[source.artist].append(index)
 
@@ -212,7 +249,9 @@ def plan_splits(
         holdout_artists.append(Artist(name, label, holdout=len(by_artist[name])))
     for split in SPLITS:
         examples[split].sort(key=lambda i: _rank(rule.seed, "order", sources[i].name))
-    return SplitPlan(tuple(artists), tuple(holdout_artists), examples, sorted(dropped))
+    return SplitPlan(
+        tuple(artists), tuple(holdout_artists), examples, sorted(dropped), copies
+    )
 
 
 def require_enough_pictures(sources: Iterable[Source], rule: SplitRule) -> None:
