@@ -157,6 +157,41 @@ def test_chunks_do_not_change_losses_or_gradients(toy, monkeypatch, elements):
     )
 
 
+@pytest.mark.parametrize("block", [2, 3, 4])
+def test_blocks_of_prefix_sums_do_not_change_losses_or_gradients(
+    toy, monkeypatch, block
+):
+    """Five dimensions in blocks, the last one not full; one block is TensorFlow's."""
+
+    def losses_and_gradients():
+        variables = [tf.Variable(value) for value in toy.values()]
+        with tf.GradientTape() as tape:
+            losses = presumed_loss(*variables)
+        return losses, tape.gradient(losses, variables)
+
+    expected = losses_and_gradients()
+    monkeypatch.setattr(objectives, "_BLOCK", block)
+    tf.nest.map_structure(
+        lambda one, other: np.testing.assert_allclose(one, other, rtol=1e-10),
+        losses_and_gradients(),
+        expected,
+    )
+
+
+@pytest.mark.parametrize("dims", [1, 15, 16, 17, 48, 100])
+@pytest.mark.parametrize("shape", [(3,), (2, 3)])
+def test_prefix_sums_are_cumulative_sums_from_either_end(shape, dims):
+    values = np.random.default_rng(0).normal(size=[*shape, dims])
+    np.testing.assert_allclose(
+        objectives.prefix_sums(tf.constant(values)), values.cumsum(-1), atol=1e-12
+    )
+    np.testing.assert_allclose(
+        objectives.prefix_sums(tf.constant(values), reverse=True),
+        values[..., ::-1].cumsum(-1)[..., ::-1],
+        atol=1e-12,
+    )
+
+
 def test_chunks_work_in_a_graph_of_unknown_batch_size(toy, monkeypatch):
     monkeypatch.setattr(objectives, "_CHUNK_ELEMENTS", 2 * 7 * DIMS)
 

@@ -17,7 +17,8 @@ STAGES = ("metric", "pairwise", "triplet", "classifier", "vae", "gan")
 # The share of real codes must not depend on replicas either.
 _BINDINGS = {
     "gan": ["gan.reconstruction_share = 0.5", "gan.reconstruction_weight = 1.0"],
-    "pairwise": ['metric.objective = "pairwise"'],
+    # with scales of 1, by which weights move more
+    "pairwise": ['metric.objective = "pairwise"', "metric.start_distance = None"],
     "triplet": ['metric.objective = "triplet"'],
 }
 
