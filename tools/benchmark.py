@@ -210,7 +210,9 @@ def _measure_metric(arguments) -> None:
             "bare decoding": decoding,
         }
         try:
-            variants["PyTorch step"] = _pytorch_step(
+            import pytorch_twin  # beside this script
+
+            variants["PyTorch step"] = pytorch_twin.train_steps(
                 size, batch, features, arguments.steps
             )
         except ImportError:
@@ -292,94 +294,6 @@ def _tensorflow_steps(folder, size, batch, features, steps):
         return (time.perf_counter() - began) * steps / _PIPELINE_BATCHES
 
     return train, lambda: draw(iterator), lambda: draw(decoded)
-
-
-def _pytorch_step(size, batch, features, steps):
-    """The same network, loss and optimizer in plain PyTorch, on pictures in memory."""
-    import torch
-    from torch import nn
-    from torch.nn import functional
-
-    class Convolution(nn.Module):
-        def __init__(self, inputs, outputs, kernel, stride=1):
-            super().__init__()
-            weight = torch.empty(outputs, inputs, kernel, kernel)
-            bound = (inputs * kernel * kernel) ** -0.5
-            nn.init.uniform_(weight, -bound, bound)
-            self.weight = nn.Parameter(weight.to(memory_format=torch.channels_last))
-            self.stride, self.padding = stride, (kernel - stride) // 2
-
-        def forward(self, images):
-            norm = self.weight.flatten(1).norm(dim=1)[:, None, None, None]
-            weight = self.weight / (norm + 1e-8)
-            return functional.conv2d(
-                images, weight, stride=self.stride, padding=self.padding
-            )
-
-    class Activation(nn.Module):
-        def __init__(self, channels):
-            super().__init__()
-            self.slope = nn.Parameter(torch.full([channels, 1, 1], 0.25))
-            self.threshold = nn.Parameter(torch.zeros(channels, 1, 1))
-
-        def forward(self, images):
-            centred = images - self.threshold
-            slope = self.slope.clamp(0, 1)
-            return (
-                functional.relu(centred)
-                - slope * functional.relu(-centred)
-                + self.threshold
-            )
-
-    class Block(nn.Module):
-        def __init__(self, inputs, outputs):
-            super().__init__()
-            self.first = Convolution(inputs, outputs, 4, 2)
-            self.inner = Activation(outputs)
-            self.second = Convolution(outputs, outputs, 3)
-            self.project = Convolution(inputs, outputs, 1)
-            self.residual_weight = nn.Parameter(torch.zeros(outputs, 1, 1))
-            self.shortcut_weight = nn.Parameter(torch.ones(outputs, 1, 1))
-            self.outer = Activation(outputs)
-
-        def forward(self, images):
-            residual = self.second(self.inner(self.first(images)))
-            shortcut = self.project(functional.avg_pool2d(images, 2))
-            r, s = self.residual_weight, self.shortcut_weight
-            norm = torch.sqrt(r * r + s * s) + 1e-8
-            return self.outer(residual * (r / norm) + shortcut * (s / norm))
-
-    torch.manual_seed(0)
-    widths = [3, *features]
-    trunk = nn.Sequential(*map(Block, widths[:-1], widths[1:]), nn.Flatten())
-    dims, artists, t = 512, 4, 0.995
-    flat = features[-1] * (size >> len(features)) ** 2
-    head = nn.Parameter(torch.empty(flat, dims).uniform_(-(flat**-0.5), flat**-0.5))
-    gain, bias = nn.Parameter(torch.ones(dims)), nn.Parameter(torch.zeros(dims))
-    styles = nn.Parameter(torch.randn(artists, dims))
-    log_scales = nn.Parameter(torch.zeros(dims))
-    weights = t ** torch.arange(dims)
-    weights = weights / weights.sum()
-    optimizer = torch.optim.Adam(
-        [*trunk.parameters(), head, gain, bias, styles, log_scales], 1e-4
-    )
-    images = torch.rand(batch, 3, size, size) * 2 - 1
-    images = images.to(memory_format=torch.channels_last)  # its faster layout
-    same = functional.one_hot(torch.arange(batch) % artists, artists).float()
-
-    def run():
-        for _ in range(steps):
-            codes = trunk(images) @ (head / (head.norm(dim=0) + 1e-8)) * gain + bias
-            squares = (codes[:, None] - styles[None]).square()
-            distances = log_scales.exp().square() * squares.cumsum(dim=-1)
-            attraction = (weights * distances).sum(dim=-1)
-            repulsion = (weights * torch.exp(-distances)).sum(dim=-1)
-            loss = (same * attraction + (1 - same) * repulsion).sum() / batch
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-
-    return run
 
 
 if __name__ == "__main__":
