@@ -166,6 +166,18 @@ def test_each_warm_up_request_replays(model, export_dir):
     assert sorted(seen) == sorted(expected)
 
 
+def test_names_of_dimensions_go_with_the_models_and_away_again(metric_run, tmp_path):
+    export_dir = tmp_path / "export"
+    names = metric_run / "dimension_names.tsv"
+    names.write_text("2\tthin lines\n\n1\tdark\n")
+    export(metric_run, export_dir)
+    copy = export_dir / "dimension_names.tsv"
+    assert copy.read_text() == "1\tdark\n2\tthin lines\n"
+    names.unlink()
+    assert export(metric_run, export_dir)[0] == 1  # the same weights, no new version
+    assert not copy.exists()
+
+
 def test_a_second_export_writes_nothing(export_dir, tiny_run, tmp_path, capsys):
     copy = shutil.copytree(export_dir, tmp_path / "export")
     before = files_below(copy)

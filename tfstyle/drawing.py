@@ -14,9 +14,10 @@ from tfstyle.analysis.monitoring import FixedPictures
 from tfstyle.analysis.report import Picture, Section, write_report
 from tfstyle.analysis.synthesis import bilinear_codes, style_by_content_sheet
 from tfstyle.data import records
-from tfstyle.drawing_dimensions import dimensions_section, read_dimension_names
+from tfstyle.drawing_dimensions import dimensions_section
 from tfstyle.drawing_style import comparison_section, style_section
 from tfstyle.modeling.networks import Generator, NormalizedEncoder
+from tfstyle.style_space import read_dimension_names
 
 # Rows and columns of the sheets.
 _STYLES, _CONTENTS = 8, 6

@@ -22,15 +22,14 @@ from tfstyle.analysis.dimensions import (
     Dimension,
     chance_correlation,
     describe_dimensions,
-    read_names,
 )
 from tfstyle.analysis.properties import measure_properties
 from tfstyle.analysis.report import Picture, Section
 from tfstyle.analysis.synthesis import dimension_sweep
 from tfstyle.data import records
 from tfstyle.modeling.networks import Generator
+from tfstyle.style_space import NAMES_FILE, read_dimension_names
 
-NAMES_FILE = "dimension_names.tsv"
 # Pictures that are ranked and measured. Records are in random order, so that the
 # first are a fair sample of a large collection.
 _PICTURES = 2000
@@ -49,18 +48,6 @@ class _Works:
     pictures: np.ndarray
     codes: np.ndarray
     artist_ids: np.ndarray
-
-
-def read_dimension_names(run_dir: pathlib.Path) -> dict[int, str]:
-    """Read the names that were given to a run's dimensions; none without metric.
-
-    Raises:
-        UserError: the file is malformed.
-    """
-    folder = runs.StageFolder(run_dir, "metric")
-    if not folder.finished:
-        return {}
-    return read_names(run_dir / NAMES_FILE, runs.load_statistics(folder).dims)
 
 
 def dimensions_section(

@@ -50,6 +50,7 @@ def export_run(
         (number for name in builders for number in _versions(export_dir / name)),
         default=0,
     )
+    _copy_dimension_names(run_dir, export_dir)
     complete = all(newest in _versions(export_dir / name) for name in builders)
     if newest and complete and _exported_digest(export_dir) == digest:
         print("these weights are exported already")
@@ -75,6 +76,18 @@ def export_run(
         {"version": version, "models": list(builders), "digest": digest},
     )
     return version, list(builders)
+
+
+def _copy_dimension_names(run_dir: pathlib.Path, export_dir: pathlib.Path) -> None:
+    """Let the names given to style dimensions go with the models."""
+    copy = export_dir / style_space.NAMES_FILE
+    names = style_space.read_dimension_names(run_dir)
+    if names:
+        export_dir.mkdir(parents=True, exist_ok=True)
+        lines = (f"{dimension}\t{name}\n" for dimension, name in sorted(names.items()))
+        runs.write_text(copy, "".join(lines))
+    else:
+        copy.unlink(missing_ok=True)
 
 
 def _builders(

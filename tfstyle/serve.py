@@ -5,6 +5,7 @@
 TF Serving itself serves the same folder; this command is for machines without it.
 """
 
+import pathlib
 import signal
 import socket
 import sys
@@ -61,7 +62,8 @@ def main() -> None:
     app = rest.make_app(_EXPORT_DIR.value)
     host = f"[{_HOST.value}]" if ":" in _HOST.value else _HOST.value
     url = f"http://{host}:{listener.getsockname()[1]}"
-    _print_welcome(url, app.state.models)
+    names = pathlib.Path(_EXPORT_DIR.value, "dimension_names.tsv")
+    _print_welcome(url, app.state.models, names)
     config = uvicorn.Config(
         app, log_level="warning", ws="none", timeout_graceful_shutdown=10
     )
@@ -80,11 +82,15 @@ def _listen(host: str, port: int) -> socket.socket:
         ) from error
 
 
-def _print_welcome(url: str, models: "Models") -> None:
+def _print_welcome(url: str, models: "Models", names: pathlib.Path) -> None:
     print(f"TF Serving's REST API at {url} (Ctrl-C ends it)")
     for name, versions in models.items():
         numbers = ", ".join(str(number) for number in versions)
         print(f"  {url}/v1/models/{name}  version {numbers}")
+    if names.exists():
+        print("Style dimensions (of `style`, from 1):")
+        for line in names.read_text(encoding="utf-8").splitlines():
+            print("  {} {}".format(*line.split("\t")))
     if "style_transfer" in models:
         print("Example: content.png in the style of style.png, to transferred.png\n")
         print(_transfer_example(url))

@@ -13,11 +13,27 @@ from typing import Any
 import numpy as np
 
 from tfstyle import runs
-from tfstyle.analysis import retrieval
+from tfstyle.analysis import dimensions, retrieval
 from tfstyle.command import UserError
 from tfstyle.modeling.networks import NormalizedEncoder
 
 ENROLLED_FILE = "enrolled.npz"
+# Names given to style dimensions by hand; export copies it.
+NAMES_FILE = "dimension_names.tsv"
+
+
+def read_dimension_names(run_dir: pathlib.Path) -> dict[int, str]:
+    """Read the names that were given to a run's dimensions; none without metric.
+
+    Raises:
+        UserError: the file is malformed.
+    """
+    folder = runs.StageFolder(run_dir, "metric")
+    if not folder.finished:
+        return {}
+    return dimensions.read_names(
+        run_dir / NAMES_FILE, runs.load_statistics(folder).dims
+    )
 
 
 @dataclasses.dataclass(frozen=True)

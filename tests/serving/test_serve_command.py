@@ -70,8 +70,9 @@ def test_the_printed_example_transfers_a_picture_and_ctrl_c_is_success(
     assert "Traceback" not in errors
 
 
-def test_sigterm_ends_it_with_success(export_dir, tmp_path):
+def test_it_names_the_style_dimensions_and_sigterm_is_success(export_dir, tmp_path):
     shutil.copytree(export_dir / "line", tmp_path / "line")
+    (tmp_path / "dimension_names.tsv").write_text("2\tthin lines\n")
     process = serve(f"--export_dir={tmp_path}", "--rest_api_port=0")
     try:
         welcome = read_welcome(process)
@@ -82,6 +83,7 @@ def test_sigterm_ends_it_with_success(export_dir, tmp_path):
     assert process.returncode == 0
     assert "Traceback" not in errors
     assert "Example" not in welcome
+    assert "  2 thin lines\n" in welcome
 
 
 def test_a_port_in_use_is_named_with_its_flag(export_dir):
