@@ -41,25 +41,33 @@ def run(main: Callable[..., None], positional: bool = False) -> None:
         raise SystemExit(0 if asked_for_help else exit_.code) from None
 
 
-def check_output(path: str, *suffixes: str) -> None:
+def check_output(
+    path: str, *suffixes: str, flag: str = "output", overwrite: bool = True
+) -> None:
     """Refuse, before any work, an --output that could not be written in the end.
 
     Args:
         path: the file; missing folders above it will be made.
         suffixes: of which it must have one.
+        flag: by which it was given.
+        overwrite: an older file may be replaced.
 
     Raises:
         UserError: with what is wrong.
     """
     if not path.endswith(suffixes) or os.path.isdir(path):
         raise UserError(
-            f"--output must be a {' or '.join(suffixes)} file, got {path or 'nothing'}"
+            f"--{flag} must be a {' or '.join(suffixes)} file, got {path or 'nothing'}"
+        )
+    if not overwrite and os.path.lexists(path):
+        raise UserError(
+            f"--{flag}={path} is there already: choose another file, or add --overwrite"
         )
     folder = os.path.dirname(os.path.abspath(path))
     while not os.path.lexists(folder):
         folder = os.path.dirname(folder)
     if not os.path.isdir(folder) or not os.access(folder, os.W_OK):
-        raise UserError(f"--output={path} cannot be written: check {folder}")
+        raise UserError(f"--{flag}={path} cannot be written: check {folder}")
 
 
 def _guarded(main: Callable[..., None], argv: list[str], positional: bool) -> None:

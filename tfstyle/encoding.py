@@ -9,7 +9,7 @@ import pathlib
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import tensorflow as tf
@@ -27,6 +27,7 @@ from tfstyle.style_space import StyleSpace
 # A picture that is left out, and why.
 LeftOut = tuple[str, str]
 Batches = Iterable[Mapping[str, tf.Tensor]]
+Item = TypeVar("Item")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -197,7 +198,37 @@ def picture_batches(
     """
     size = collection["image_size"]
     labels = {name: label for label, name in enumerate(_folder_artists(sources))}
-    usable = _usable_pictures(sources, collection, left_out)
+    for used, pictures in usable_pictures(sources, collection, left_out):
+        images = np.zeros([BATCH_SIZE, size, size, 3], np.uint8)
+        images[: len(used)] = pictures
+        artists = np.zeros(BATCH_SIZE, np.int64)
+        names, mask = [b""] * BATCH_SIZE, np.zeros(BATCH_SIZE, np.float32)
+        for row, source in enumerate(used):
+            artists[row], mask[row] = labels[source.artist], 1
+            names[row] = os.fsencode(source.name)
+        yield {
+            "image": tf.constant(images),
+            "artist": tf.constant(artists),
+            "filename": tf.constant(names),
+            "mask": tf.constant(mask),
+        }
+
+
+def usable_pictures(
+    sources: Sequence[Source], collection: dict[str, Any], left_out: list[LeftOut]
+) -> Iterator[tuple[list[Source], np.ndarray]]:
+    """Load pictures, a batch at a time.
+
+    Args:
+        sources, collection, left_out: as for `picture_batches`.
+
+    Yields:
+        At most BATCH_SIZE sources, and their pictures, uint8 [n, size, size, 3] RGB.
+
+    Raises:
+        UserError: if no picture can be used.
+    """
+    usable = _loaded(sources, collection, left_out)
     batch = list(itertools.islice(usable, BATCH_SIZE))
     if not batch:
         message = f"there is no usable picture among {len(sources)}"
@@ -206,35 +237,32 @@ def picture_batches(
             message += f"; the first file left out is {printable(name)} ({reason})"
         raise UserError(message)
     while batch:
-        images = np.zeros([BATCH_SIZE, size, size, 3], np.uint8)
-        artists = np.zeros(BATCH_SIZE, np.int64)
-        names, mask = [b""] * BATCH_SIZE, np.zeros(BATCH_SIZE, np.float32)
-        for row, (source, picture) in enumerate(batch):
-            images[row], artists[row], mask[row] = picture, labels[source.artist], 1
-            names[row] = os.fsencode(source.name)
-        yield {
-            "image": tf.constant(images),
-            "artist": tf.constant(artists),
-            "filename": tf.constant(names),
-            "mask": tf.constant(mask),
-        }
+        yield [source for source, _ in batch], np.stack([one for _, one in batch])
         batch = list(itertools.islice(usable, BATCH_SIZE))
 
 
-def with_progress(batches: Batches, total: int) -> Batches:
-    """Pass batches on and show on stderr how far it is, if there are several.
+def with_progress(
+    items: Iterable[Item], total: int, doing: str = "encoding", each: int = BATCH_SIZE
+) -> Iterator[Item]:
+    """Pass items on and show on stderr how far it is, if there are several.
 
     A terminal gets one line that is rewritten, a log a line every half minute.
+
+    Args:
+        items: batches of pictures, or whatever is done one after the other.
+        total: how much there is to do.
+        doing: what is done.
+        each: how much of the total an item is.
     """
-    if total <= BATCH_SIZE:
-        yield from batches
+    if total <= each:
+        yield from items
         return
     on_terminal = sys.stderr.isatty()
     began = shown = time.monotonic()
     done = 0
-    for batch in batches:
-        yield batch
-        done = min(total, done + BATCH_SIZE)
+    for item in items:
+        yield item
+        done = min(total, done + each)
         now = time.monotonic()
         if now - shown < (0.2 if on_terminal else 30) and done < total:
             continue
@@ -242,7 +270,7 @@ def with_progress(batches: Batches, total: int) -> Batches:
         bar = "=" * (20 * done // total)
         rate = done / max(now - began, 1e-3)
         left = time.strftime("%H:%M:%S", time.gmtime((total - done) / rate))
-        line = f"encoding [{bar:<20}] {done}/{total}, {rate:.0f}/s, {left} left"
+        line = f"{doing} [{bar:<20}] {done}/{total}, {rate:.0f}/s, {left} left"
         print(
             f"\r{line:<70}" if on_terminal else line,
             end="" if on_terminal else "\n",
@@ -264,7 +292,7 @@ def left_out_lines(left_out: Sequence[LeftOut]) -> list[str]:
     return [*lines, f"{len(lines)} files skipped"] if lines else []
 
 
-def _usable_pictures(
+def _loaded(
     sources: Sequence[Source], collection: dict[str, Any], left_out: list[LeftOut]
 ) -> Iterator[tuple[Source, np.ndarray]]:
     def load(source: Source) -> np.ndarray | PictureError:

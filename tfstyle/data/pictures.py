@@ -13,7 +13,9 @@ import numpy as np
 from PIL import Image, ImageColor, ImageOps, UnidentifiedImageError
 
 FITS = ("crop", "pad", "stretch")
-FORMATS = ("png", "jpeg")
+FORMATS = ("png", "jpeg")  # of the records
+# Formats that results can be written in, by the suffix of the file.
+RESULT_FORMATS = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp"}
 
 SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".jfif", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
@@ -164,11 +166,13 @@ def to_square_rgb(
 
 
 def encode_picture(image: Image.Image, format: str) -> bytes:
-    """Encode an RGB picture as "png" or "jpeg"."""
+    """Encode an RGB picture as "png", "jpeg" or "webp"."""
     buffer = io.BytesIO()
     if format == "jpeg":
         # 4:4:4, because color is half of what a style is.
         image.save(buffer, "JPEG", quality=95, subsampling=0)
+    elif format == "webp":
+        image.save(buffer, "WEBP", lossless=True)
     else:
         image.save(buffer, "PNG")
     return buffer.getvalue()

@@ -1,0 +1,68 @@
+"""Make new pictures from random codes, in random styles or in given ones.
+
+    python -m tfstyle.generate --run_dir=runs/default --output_dir=generated --count=16
+    python -m tfstyle.generate --run_dir=runs/default --output_dir=generated \\
+        --style_mix="Artist One:0.6,Artist Two:0.4"
+    python -m tfstyle.generate --run_dir=runs/default --output_dir=generated \\
+        --interpolate="Artist One,Artist Two"
+
+Writes 00000.png .., sheet.png (the first 64), codes.npz {filenames, style, content,
+noise} and, with --interpolate, interpolation.gif: the content of 00000.png through
+these artists' styles and back. The same seed gives the same pictures. The folder
+appears whole or not at all.
+"""
+
+import pathlib
+
+from absl import flags
+
+from tfstyle import command
+
+_RUN_DIR = flags.DEFINE_string("run_dir", "runs/default", "The trained run.")
+_OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "Folder to write.")
+_COUNT = flags.DEFINE_integer("count", 16, "Pictures to make.", lower_bound=1)
+_SEED = flags.DEFINE_integer("seed", 0, "Of the random codes.", lower_bound=0)
+_STYLE_ARTIST = flags.DEFINE_string(
+    "style_artist", None, "An artist, trained or enrolled, in whose style all are."
+)
+_STYLE_MIX = flags.DEFINE_string(
+    "style_mix", None, "NAME:WEIGHT,NAME:WEIGHT,..: a mixture of artists' styles."
+)
+_INTERPOLATE = flags.DEFINE_string(
+    "interpolate", None, "NAME,NAME,..: artists to lead an animation through."
+)
+_FRAMES = flags.DEFINE_integer(
+    "frames", 24, "Pictures of the animation.", lower_bound=2
+)
+_OVERWRITE = flags.DEFINE_bool(
+    "overwrite", False, "Replace what an earlier call wrote into the folder."
+)
+
+
+def main() -> None:
+    """Generate, and say where."""
+    output_dir = _OUTPUT_DIR.value
+    if not output_dir:
+        raise command.UserError("--output_dir is missing (see --help)")
+    if _STYLE_ARTIST.value is not None and _STYLE_MIX.value is not None:
+        raise command.UserError(
+            "give --style_artist or --style_mix, not both (see --help)"
+        )
+    from tfstyle import generating
+
+    generating.generate(
+        pathlib.Path(_RUN_DIR.value),
+        output_dir,
+        _COUNT.value,
+        _SEED.value,
+        artist=_STYLE_ARTIST.value,
+        mix=_STYLE_MIX.value,
+        interpolate=_INTERPOLATE.value,
+        frames=_FRAMES.value,
+        overwrite=_OVERWRITE.value,
+    )
+    print(f"{_COUNT.value} pictures, their sheet and codes: {output_dir}")
+
+
+if __name__ == "__main__":
+    command.run(main)
