@@ -1,14 +1,29 @@
 """The generator stage: a GAN conditioned on style and content (section 4)."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import gin
 import tensorflow as tf
 
+from tfstyle.modeling import augmentation as augmentations
 from tfstyle.modeling import networks, objectives, table_1
 from tfstyle.modeling.optimizers import rmsprop
 from tfstyle.modeling.stage import Stage
 
 # Section 5.2: style, content and unconditioned dimensions together.
 CODE_DIMS = 512
+# Additions to the paper, as they are when off. Off, they are left out of a run's
+# identity, so that runs from before an addition go on.
+_ADDITIONS_OFF = {
+    "style_ramp_steps": 0,
+    "content_ramp_steps": 0,
+    "r1_weight": 0.0,
+    "r1_interval": 1,
+    "gradient_clip": None,
+    "flip": False,
+    "augmentation": (),
+}
 
 
 class ConditionalGAN(Stage):
@@ -27,6 +42,17 @@ class ConditionalGAN(Stage):
             pictures, to be compared with those pictures; 0 in the paper.
         reconstruction_weight: of their mean squared error over pixels and channels.
         reconstruction_steps: how many steps at first train G on that error alone.
+        style_ramp_steps: over so many steps, from the first in which D takes part,
+            lambda_style rises from 0; 0 for the whole weight at once.
+        content_ramp_steps: the same of lambda_content.
+        r1_weight: gamma of the R1 penalty, by which discriminators keep the slope
+            small at real pictures. It is taken with respect to what each network is
+            given: its patches of the pooled (and augmented) picture.
+        r1_interval: the penalty enters every so many steps, times that number.
+        flip: mirror each real picture with probability 1/2, before anything else: its
+            codes, and what G rebuilds from them, are those of the mirrored picture.
+        augmentation: names of `augmentation.AUGMENTATIONS`; D sees real and generated
+            pictures only so changed. S and Enc see them as they are.
     """
 
     def __init__(
@@ -42,12 +68,31 @@ class ConditionalGAN(Stage):
         reconstruction_share: float = 0.0,
         reconstruction_weight: float = 0.0,
         reconstruction_steps: int = 0,
+        style_ramp_steps: int = 0,
+        content_ramp_steps: int = 0,
+        r1_weight: float = 0.0,
+        r1_interval: int = 1,
+        flip: bool = False,
+        augmentation: Sequence[str] = (),
         **kwargs,
     ):
         super().__init__(**kwargs)
         if not 0 <= reconstruction_share <= 1:
             raise ValueError(
                 f"reconstruction_share must be in 0 .. 1, got {reconstruction_share}"
+            )
+        if not isinstance(r1_interval, int) or r1_interval < 1:
+            raise ValueError(f"r1_interval must be from 1 on, got {r1_interval!r}")
+        known = augmentations.AUGMENTATIONS
+        if isinstance(augmentation, str) or not set(augmentation) <= set(known):
+            raise ValueError(
+                f"augmentation must be a tuple of {', '.join(known)}, got "
+                f"{augmentation!r}"
+            )
+        if min(style_ramp_steps, content_ramp_steps, r1_weight) < 0:
+            raise ValueError(
+                "style_ramp_steps, content_ramp_steps and r1_weight must be at least "
+                f"0, got {style_ramp_steps}, {content_ramp_steps} and {r1_weight}"
             )
         for frozen in (style_encoder, content_encoder, average):
             frozen.trainable = False
@@ -62,6 +107,12 @@ class ConditionalGAN(Stage):
         self._reconstruction_share = reconstruction_share
         self._reconstruction_weight = float(reconstruction_weight)
         self._reconstruction_steps = reconstruction_steps
+        self._style_ramp_steps = style_ramp_steps
+        self._content_ramp_steps = content_ramp_steps
+        self._r1_weight = float(r1_weight)
+        self._r1_interval = r1_interval
+        self._flip = flip
+        self._augmentation = tuple(augmentation)
         self._average_from_generator(0.0)
         self.declare_means(
             "discriminator_loss",
@@ -71,6 +122,7 @@ class ConditionalGAN(Stage):
             "reconstruction_error",
             "real_logit",
             "fake_logit",
+            "gradient_penalty",
             "test_reconstruction",
             "test_style",
             "test_content",
@@ -103,6 +155,8 @@ class ConditionalGAN(Stage):
         self.make_train_function(force=True)
 
     def compute_gradients(self, images, artist_ids, draws):
+        if self._flip:
+            images = augmentations.flip(images, draws)
         styles, contents, from_pictures = self._codes(images, draws)
         noise = draws.normal("noise", self.noise_dims)
         with tf.GradientTape(persistent=True) as tape:
@@ -112,8 +166,10 @@ class ConditionalGAN(Stage):
             )
             generator_total = self._reconstruction_weight * from_pictures * error
             if not self._warm_start:
-                fake_logits = self._logits(fakes, draws, "fake patches")
-                real_logits = self._logits(images, draws, "real patches")
+                fake_shown = self._shown(fakes, draws, "fake")
+                fake_logits = self.discriminators(fake_shown, training=True)
+                real_shown = self._shown(images, draws, "real")
+                real_logits = self.discriminators(real_shown, training=True)
                 adversarial = _mean_over_networks(
                     [objectives.generator_loss(one) for one in fake_logits]
                 )
@@ -121,10 +177,12 @@ class ConditionalGAN(Stage):
                 content_loss = objectives.code_loss(
                     self.content_encoder(fakes), contents
                 )
+                style_ramp = self._ramp(draws.step, self._style_ramp_steps)
+                content_ramp = self._ramp(draws.step, self._content_ramp_steps)
                 generator_total += (
                     adversarial
-                    + self._style_weight * style_loss
-                    + self._content_weight * content_loss
+                    + self._style_weight * style_ramp * style_loss
+                    + self._content_weight * content_ramp * content_loss
                 )
                 discriminator_losses = _mean_over_networks(
                     [
@@ -137,11 +195,12 @@ class ConditionalGAN(Stage):
         self.record("reconstruction_error", error, from_pictures)
         gradients = [self.group_gradients(tape, loss, 0)]
         if self._warm_start:
-            gradients.append(
-                [tf.zeros_like(one) for one in self.discriminators.trainable_variables]
-            )
+            gradients.append([tf.zeros_like(one) for one in self.parameter_groups[1]])
             return gradients
         gradients.append(self.group_gradients(tape, discriminator_loss, 1))
+        if self._r1_weight:
+            penalty = self._penalty_gradients(*real_shown, draws)
+            gradients[1] = tf.nest.map_structure(tf.add, gradients[1], penalty)
         self.record("discriminator_loss", discriminator_losses)
         self.record("generator_loss", adversarial)
         self.record("style_loss", style_loss)
@@ -180,10 +239,49 @@ class ConditionalGAN(Stage):
         contents = tf.where(chosen[:, None], self.content_encoder(images), contents)
         return styles, contents, tf.cast(chosen, tf.float32)
 
-    def _logits(self, images, draws, purpose):
+    def _shown(self, images, draws, purpose):
+        """Give what discriminators are called with: pictures and patches' offsets."""
         patches = sum(self.discriminators.patch_counts)
-        offsets = draws.uniform(purpose, patches, 2)
-        return self.discriminators([images, offsets], training=True)
+        offsets = draws.uniform(f"{purpose} patches", patches, 2)
+        shown = augmentations.augment(images, self._augmentation, draws, purpose)
+        return [shown, offsets]
+
+    def _ramp(self, step, ramp_steps):
+        """Give the share of a weight that counts at a step after the warm start."""
+        if not ramp_steps:
+            return 1.0
+        done = tf.cast(step - self._reconstruction_steps, tf.float32)
+        return tf.minimum(1.0, done / ramp_steps)
+
+    def _penalty_gradients(self, images, offsets, draws):
+        """Differentiate what R1 adds to the discriminators' loss in this step."""
+        weight = self._r1_weight * self._r1_interval
+
+        def differentiated():
+            patches = self.discriminators.patches(images, offsets)
+            with tf.GradientTape() as tape:
+                with tf.GradientTape() as inner:
+                    inner.watch(patches)
+                    logits = self.discriminators.judge(patches)
+                # Each logit depends on its own patch alone.
+                slopes = inner.gradient(logits, patches)
+                penalties = weight * _mean_over_networks(
+                    [
+                        tf.reshape(objectives.gradient_penalty(slope), tf.shape(logit))
+                        for slope, logit in zip(slopes, logits, strict=True)
+                    ]
+                )
+                loss = tf.reduce_sum(penalties) / draws.total
+            return self.group_gradients(tape, loss, 1), penalties
+
+        def left_out():
+            zeros = [tf.zeros(one.shape) for one in self.parameter_groups[1]]
+            return zeros, tf.zeros([draws.rows])
+
+        due = tf.equal(draws.step % self._r1_interval, 0)
+        gradients, penalties = tf.cond(due, differentiated, left_out)
+        self.record("gradient_penalty", penalties)
+        return gradients
 
     def _average_from_generator(self, decay) -> None:
         """Move the average towards G, on every replica alike."""
@@ -226,10 +324,22 @@ def gan(
     reconstruction_share: float = 0.0,
     reconstruction_weight: float = 0.0,
     reconstruction_steps: int = 0,
+    style_ramp_steps: int = 0,
+    content_ramp_steps: int = 0,
+    r1_weight: float = 0.0,
+    r1_interval: int = 1,
+    gradient_clip: float | None = None,
+    flip: bool = False,
+    augmentation: Sequence[str] = (),
     generator_optimizer=rmsprop,
     discriminator_optimizer=rmsprop,
 ) -> tuple[ConditionalGAN, list]:
-    """Build the generator stage and its optimizers (Table 2, third row)."""
+    """Build the generator stage and its optimizers (Table 2, third row).
+
+    What `ConditionalGAN` does not explain: code_dims, of style, content and noise
+    together, and gradient_clip, the largest global norm of each optimizer's gradient.
+    Keras clips after summing over replicas, so it is the norm of the whole batch's.
+    """
     noise_dims = code_dims - style_encoder.dims - content_encoder.dims
     if noise_dims < 0:
         raise ValueError(
@@ -249,6 +359,26 @@ def gan(
     discriminators(
         [tf.zeros([1, image_size, image_size, 3]), tf.zeros([1, patches, 2])]
     )
+    optimizers = [generator_optimizer(), discriminator_optimizer()]
+    if gradient_clip is not None:
+        if not gradient_clip > 0:
+            raise ValueError(f"gradient_clip must be above 0, got {gradient_clip}")
+        for optimizer in optimizers:
+            optimizer.global_clipnorm = gradient_clip
+    objective: dict[str, Any] = {
+        "style_weight": style_weight,
+        "content_weight": content_weight,
+        "reconstruction_share": reconstruction_share,
+        "reconstruction_weight": reconstruction_weight,
+        "reconstruction_steps": reconstruction_steps,
+        "style_ramp_steps": style_ramp_steps,
+        "content_ramp_steps": content_ramp_steps,
+        "r1_weight": r1_weight,
+        "r1_interval": r1_interval,
+        "flip": flip,
+        "augmentation": augmentation,
+    }
+    settings = {"code_dims": code_dims, **objective, "gradient_clip": gradient_clip}
     model = ConditionalGAN(
         style_encoder,
         content_encoder,
@@ -256,21 +386,14 @@ def gan(
         average,
         discriminators,
         noise_dims,
-        style_weight=style_weight,
-        content_weight=content_weight,
-        reconstruction_share=reconstruction_share,
-        reconstruction_weight=reconstruction_weight,
-        reconstruction_steps=reconstruction_steps,
+        **objective,
         seed=seed,
         accumulation_steps=accumulation_steps,
         settings={
-            "code_dims": code_dims,
-            "style_weight": style_weight,
-            "content_weight": content_weight,
-            "reconstruction_share": reconstruction_share,
-            "reconstruction_weight": reconstruction_weight,
-            "reconstruction_steps": reconstruction_steps,
+            name: value
+            for name, value in settings.items()
+            if name not in _ADDITIONS_OFF or value != _ADDITIONS_OFF[name]
         },
         name="gan",
     )
-    return model, [generator_optimizer(), discriminator_optimizer()]
+    return model, optimizers

@@ -322,20 +322,28 @@ class DiscriminatorConsortium(tf.keras.Model):
         Returns:
             One float32 [batch, patches] of logits per network.
         """
-        images, offsets = inputs
-        logits = []
-        for network, count, here in zip(
-            self._networks,
-            self.patch_counts,
-            tf.split(offsets, self.patch_counts, axis=1),
-            strict=True,
+        return self.judge(self.patches(*inputs))
+
+    def patches(self, images: tf.Tensor, offsets: tf.Tensor) -> list[tf.Tensor]:
+        """Cut what each network sees, float [batch * patches, p, p, 3]; as `call`."""
+        patches = []
+        for count, here in zip(
+            self.patch_counts, tf.split(offsets, self.patch_counts, axis=1), strict=True
         ):
             scaled_size = self._patch_size * int(count**0.5)
             factor = images.shape[1] // scaled_size
             scaled = tf.nn.avg_pool2d(images, factor, factor, "VALID")
-            patches = extract_patches(scaled, here, self._patch_size)
-            logits.append(tf.reshape(network(patches), [-1, count]))
-        return logits
+            patches.append(extract_patches(scaled, here, self._patch_size))
+        return patches
+
+    def judge(self, patches: list[tf.Tensor]) -> list[tf.Tensor]:
+        """Give `call`'s logits of what `patches` cut."""
+        return [
+            tf.reshape(network(seen), [-1, count])
+            for network, count, seen in zip(
+                self._networks, self.patch_counts, patches, strict=True
+            )
+        ]
 
 
 def extract_patches(
