@@ -376,6 +376,43 @@ def test_kl_divergence_is_the_integral_that_it_stands_for():
     np.testing.assert_allclose(divergence, [expected], rtol=1e-6)
 
 
+def loop_kl(mean, log_variance):
+    """Each example's KL of each dimension, from deviations."""
+    kl = np.zeros(mean.shape)
+    for b in range(mean.shape[0]):
+        for d in range(mean.shape[1]):
+            deviation = math.exp(log_variance[b, d] / 2)
+            kl[b, d] = -math.log(deviation) + (deviation**2 + mean[b, d] ** 2 - 1) / 2
+    return kl
+
+
+def test_kl_by_dimension_is_each_dimensions_own_and_adds_up():
+    mean, log_variance = np.random.default_rng(9).normal(size=[2, 3, 4])
+    kl = objectives.kl_by_dimension(mean, log_variance)
+    np.testing.assert_allclose(kl, loop_kl(mean, log_variance))
+    np.testing.assert_allclose(
+        objectives.kl_divergence(mean, log_variance), np.sum(kl, axis=1)
+    )
+
+
+def test_free_bits_count_at_least_that_of_each_example_and_dimension():
+    mean, log_variance = np.random.default_rng(9).normal(size=[2, 3, 4])
+    kl = loop_kl(mean, log_variance)
+    assert 0 < (kl < 0.4).sum() < kl.size
+    expected = [sum(max(0.4, one) for one in row) for row in kl]
+    np.testing.assert_allclose(objectives.kl_beyond_free_bits(kl, 0.4), expected)
+
+
+def test_free_bits_take_the_slope_from_what_is_below_them():
+    """The KL of mean m and variance 1 is m^2 / 2, its slope m: .08 and .5 here."""
+    mean = tf.constant([[0.4, 1.0]])
+    with tf.GradientTape() as tape:
+        tape.watch(mean)
+        kl = objectives.kl_by_dimension(mean, tf.zeros([1, 2]))
+        paid = objectives.kl_beyond_free_bits(kl, 0.1)
+    np.testing.assert_allclose(tape.gradient(paid, mean), [[0, 1]], rtol=1e-6)
+
+
 def test_kl_divergence_of_the_prior_is_zero():
     zeros = np.zeros([2, 4])
     np.testing.assert_array_equal(objectives.kl_divergence(zeros, zeros), [0, 0])

@@ -137,8 +137,29 @@ def reconstruction_loss(images: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
 
 def kl_divergence(mean: tf.Tensor, log_variance: tf.Tensor) -> tf.Tensor:
     """KL(N(mean, variance) || N(0, I)): [B, D], [B, D] -> [B], summed over D."""
-    terms = tf.exp(log_variance) + tf.square(mean) - 1 - log_variance
-    return 0.5 * tf.reduce_sum(terms, axis=-1)
+    return tf.reduce_sum(kl_by_dimension(mean, log_variance), axis=-1)
+
+
+def kl_by_dimension(mean: tf.Tensor, log_variance: tf.Tensor) -> tf.Tensor:
+    """What each dimension adds to `kl_divergence`: [B, D], [B, D] -> [B, D], nats."""
+    return 0.5 * (tf.exp(log_variance) + tf.square(mean) - 1 - log_variance)
+
+
+def kl_beyond_free_bits(kl: tf.Tensor, free_bits: float) -> tf.Tensor:
+    """KL that is paid for if `free_bits` nats of each dimension cost nothing extra.
+
+    Equation 15 of Kingma et al. 2016 (arXiv 1606.04934), which takes the larger of
+    free_bits and the KL averaged over a minibatch; here it is taken of each example's
+    own KL, so that neither replicas nor parts of a batch change it.
+
+    Args:
+        kl: float [B, D], of `kl_by_dimension`.
+        free_bits: nats of each dimension below which its KL has no gradient.
+
+    Returns:
+        float [B], sum over dimensions of max(free_bits, kl).
+    """
+    return tf.reduce_sum(tf.maximum(kl, free_bits), axis=-1)
 
 
 def discriminator_loss(real_logits: tf.Tensor, fake_logits: tf.Tensor) -> tf.Tensor:
@@ -149,6 +170,18 @@ def discriminator_loss(real_logits: tf.Tensor, fake_logits: tf.Tensor) -> tf.Ten
 def generator_loss(fake_logits: tf.Tensor) -> tf.Tensor:
     """Equation 7: -log D(G(z)), elementwise on logits."""
     return tf.nn.softplus(-fake_logits)
+
+
+def gradient_penalty(gradients: tf.Tensor) -> tf.Tensor:
+    """R1 of Mescheder et al. 2018 (arXiv 1801.04406) for a weight gamma of 1.
+
+    Args:
+        gradients: float [n, h, w, c], of D's logits by the real pictures it was given.
+
+    Returns:
+        float [n], half the squared norm of each.
+    """
+    return 0.5 * tf.reduce_sum(tf.square(gradients), axis=[1, 2, 3])
 
 
 def code_loss(codes: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
