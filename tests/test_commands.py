@@ -20,11 +20,21 @@ COMMANDS = {
         "gin_file gin_param records_dir run_dir restart init_from allow_unfinished"
         " dry_run",
     ),
-    "evaluate": (module("evaluate"), "run_dir tolerance retrain"),
+    "evaluate": (module("evaluate"), "run_dir stage tolerance retrain"),
     "figures": (module("figures"), "run_dir seed"),
     "encode": (module("encode"), "run_dir input_dir records_dir output"),
     "search": (module("search"), "run_dir count output"),
     "enrol": (module("enrol"), "run_dir name remove"),
+    "transfer": (
+        module("transfer"),
+        "run_dir content style style_artist style_mix output sheet noise_seed"
+        " refine_steps overwrite",
+    ),
+    "generate": (
+        module("generate"),
+        "run_dir output_dir count seed style_artist style_mix interpolate frames"
+        " overwrite",
+    ),
     "export": (module("export"), "run_dir export_dir serving_dir"),
     "serve": (module("serve"), "export_dir rest_api_port host"),
     "make_tfrecords": (
@@ -36,7 +46,7 @@ COMMANDS = {
 }
 
 # Their arguments without --name= are pictures.
-TAKE_PICTURES = ("search", "enrol")
+TAKE_PICTURES = ("search", "enrol", "transfer")
 
 
 def run(command, *arguments, cwd=None) -> subprocess.CompletedProcess:
@@ -107,6 +117,12 @@ def test_a_missing_run_is_one_line_with_the_command_that_makes_it(
         line
     )
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_stage_that_evaluate_does_not_know_is_one_line(tmp_path):
+    line = error_line(run(module("evaluate"), "--stage=gan,vea", cwd=tmp_path))
+
+    assert "--stage must be of metric, classifier, vae, gan, got 'vea'" in line
 
 
 def test_train_without_a_configuration_lists_them(tmp_path):

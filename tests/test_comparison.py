@@ -245,20 +245,40 @@ def test_runs_of_other_dimensions_are_refused_by_name(two_runs, tmp_path):
         comparison.check_comparable([two_runs[0], other])
 
 
-def test_classifiers_trained_for_other_d_are_refused_by_name(tmp_path):
+def test_a_method_is_averaged_over_the_d_that_all_its_runs_have(tmp_path):
     styles = {
-        tmp_path / name: {
-            "retrained": {"dims": d, "accuracy": [1] * len(d), "variance_ratio": d}
-        }
-        for name, d in {"a": [1, 2], "b": [1]}.items()
+        tmp_path / name: {"retrained": {"dims": d, "accuracy": d, "variance_ratio": d}}
+        for name, d in {"a": [1, 2], "b": [2, 4]}.items()
     }
 
-    with pytest.raises(UserError) as caught:
-        comparison.methods_of(styles)
+    (method,) = comparison.methods_of(styles).values()
 
-    assert f"{tmp_path / 'a'} has 1, 2; {tmp_path / 'b'} has 1; --retrain" in str(
-        caught.value
-    )
+    assert method["dims"] == [2]
+    assert method["accuracy"] == {"mean": [2], "deviation": [0]}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda run: run.update(steps=7), "steps: 40 -> 7"),
+        (lambda run: run["identity"]["objective"].update(t=0.5), "objective.t: 0.995"),
+        (lambda run: run.update(init_from="runs/other"), "init_from: null"),
+    ],
+)
+def test_runs_that_differ_by_more_than_the_seed_are_refused(
+    change, said, two_runs, tmp_path
+):
+    other = pathlib.Path(shutil.copytree(two_runs[1], tmp_path / "other"))
+    folder = runs.StageFolder(other, "metric")
+    run = folder.read()
+    run["identity"]["seed"] = 5
+    folder.write(run)
+    comparison.check_comparable([two_runs[0], other])
+    change(run)
+    folder.write(run)
+    with pytest.raises(UserError, match="must differ by their seeds alone") as caught:
+        comparison.check_comparable([two_runs[0], other])
+    assert said in str(caught.value)
 
 
 def test_the_first_runs_report_has_the_means_and_the_others_their_own(two_runs):
@@ -275,5 +295,6 @@ def test_the_first_runs_report_has_the_means_and_the_others_their_own(two_runs):
     assert f">{own:.1%}<" in second.read_text()
     assert "+-" not in second.read_text()
     assert "The runs compared" not in second.read_text()
-    figures = [(one / "figures" / "figure_1.png").read_bytes() for one in two_runs]
-    assert figures[0] != figures[1]
+    together = (two_runs[0] / "figures" / "figure_1.png").read_bytes()
+    drawing.draw_run(two_runs[0])
+    assert (two_runs[0] / "figures" / "figure_1.png").read_bytes() != together

@@ -5,7 +5,7 @@ import pathlib
 import gin
 import pytest
 
-from tfstyle import configuration, training
+from tfstyle import configuration, train_settings, training
 from tfstyle.command import UserError
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -77,7 +77,7 @@ def test_what_the_code_itself_gives_is_not_suggested():
     text = refusal(bindings=["vae.stile_encoder = 1"])
 
     assert "Did you mean" not in text
-    assert "Known: accumulation_steps, t, kl_weight, optimizer." in text
+    assert "Known: accumulation_steps, t, kl_weight, kl_warmup_steps" in text
 
 
 def test_every_suggested_name_can_be_bound():
@@ -152,5 +152,5 @@ def test_every_shipped_file_parses_and_binds_known_names(file, tmp_path, monkeyp
     bound = {selector.split(".")[-1] for _, selector in gin.config._CONFIG}
     assert bound and bound <= set(training.CONFIGURABLES)
     if file.name != "common.gin":
-        settings = training.TrainSettings()
+        settings = train_settings.TrainSettings()
         assert settings.stage == file.stem

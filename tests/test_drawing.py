@@ -35,8 +35,9 @@ TWO_ENDS = {"style_dimensions.png": (6 + 6, 4)}
 # Two rows of three groups, and real pictures below.
 TWO_ENDS |= {f"figure_4_dimension_{n}.png": (3 * 3, 2 + 1) for n in range(1, 5)}
 MAP = "artist_map.png"
-CURVES = {"figure_1.png", "content_error.png"}
-FIGURES = {*SHEETS, *TWO_ENDS, *CURVES, MAP}
+CURVES = {"figure_1.png", "content_error.png", "content_kl.png", "content_leak.png"}
+ANIMATION = "interpolation.gif"
+FIGURES = {*SHEETS, *TWO_ENDS, *CURVES, MAP, ANIMATION}
 DIMENSIONS = "What the style dimensions mean"
 GENERATOR_SECTIONS = [
     "The generator in numbers",
@@ -129,6 +130,14 @@ def test_interpolated_pictures_touch(drawn):
     margins = one.width - TILE
     with Image.open(drawn[0] / "figures" / "figure_3_interpolation.png") as image:
         assert image.size == (7 * TILE + margins, 7 * TILE + margins)
+
+
+def test_the_animation_is_large_enough_to_see_and_goes_on_for_ever(drawn):
+    """Pictures of 32 are enlarged to 256 pixels; names stand below them."""
+    with Image.open(drawn[0] / "figures" / ANIMATION) as image:
+        assert (image.format, image.info["loop"]) == ("GIF", 0)
+        assert image.width == 256 and 256 < image.height < 320
+        assert image.n_frames > 3
 
 
 def test_the_report_refers_to_every_figure_and_to_nothing_that_is_missing(drawn):

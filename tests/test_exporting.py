@@ -1,5 +1,6 @@
 """An export is TF Serving's layout, whole or not there, and not written twice."""
 
+import dataclasses
 import json
 import pathlib
 import shutil
@@ -14,6 +15,8 @@ from tensorflow_serving.config import model_server_config_pb2
 
 from tfstyle import exporting, runs
 from tfstyle.command import UserError
+from tfstyle.data import color
+from tfstyle.data.pictures import load_picture
 from tfstyle.serving import signatures
 
 MODELS = ["content_encoder", "generator", "style_encoder", "style_transfer"]
@@ -307,3 +310,71 @@ def test_without_a_metric_stage_nothing_is_written(stages, tiny_run, tmp_path):
         export(run_dir, tmp_path / "export")
 
     assert not (tmp_path / "export").exists()
+
+
+@pytest.fixture(scope="module")
+def normalized_run(tiny_run, tmp_path_factory) -> pathlib.Path:
+    """The run as if its generator had been trained on normalized content codes."""
+    run_dir = tmp_path_factory.mktemp("normalized") / "run"
+    tiny.keep_stages(tiny_run, run_dir, "metric", "vae", "gan")
+    path = run_dir / "vae" / runs.STATISTICS_FILES["vae"]
+    statistics = runs.CodeStatistics.read(path)
+    dataclasses.replace(statistics, normalize_content=True).write(path)
+    gan = runs.StageFolder(run_dir, "gan")
+    description = gan.read()
+    description["identity"]["earlier_stages"] = runs.earlier_digests("gan", run_dir)
+    gan.write(description)
+    return run_dir
+
+
+def test_normalized_content_is_exported_as_the_run_uses_it(
+    normalized_run, tiny_run, portraits_dir, tmp_path
+):
+    """By the statistics alone; a style transfer's content is normalized too."""
+    works = sorted(pathlib.Path(portraits_dir).glob("*/00000.png"))[:4]
+    squares = np.stack([load_picture(one, tiny.IMAGE_SIZE) for one in works])
+    encoded = tf.stack([tf.io.encode_png(one) for one in squares])
+    images = color.rgb_to_lab(squares)
+    with np.load(normalized_run / "vae" / "content_statistics.npz") as statistics:
+        mean, deviation = statistics["mean"], statistics["deviation"]
+    plain = runs.load_content_encoder(tiny_run)(images).numpy()
+    contents = (plain - mean) / deviation
+    styles = runs.load_style_encoder(tiny_run)(images).numpy()[::-1]
+    gan = runs.StageFolder(tiny_run, "gan")
+    noises = np.tile(exporting.transfer_noise(tiny.NOISE_DIMS), [4, 1])
+    generator = runs.load_network(gan, "generator_average")
+    expected, other = (
+        color.lab_to_rgb(generator([styles, one, noises])).numpy().astype(int)
+        for one in (contents, plain)
+    )
+    assert abs(expected - other).max() > 1  # else this could not fail
+
+    answers = {}
+    builders = exporting._builders(normalized_run, gan.read()["dataset"])
+    for name in ("content_encoder", "style_transfer"):
+        builders[name]().save(str(tmp_path / name))
+        answers[name] = tf.saved_model.load(str(tmp_path / name)).signatures
+
+    np.testing.assert_allclose(
+        answers["content_encoder"]["serving_default"](image_bytes=encoded)["content"],
+        contents,
+        atol=1e-3,
+    )
+    np.testing.assert_allclose(
+        runs.load_content_encoder(normalized_run)(images), contents, atol=1e-4
+    )
+    answer = answers["style_transfer"]["serving_default"](
+        content_bytes=encoded, style_bytes=encoded[::-1]
+    )
+    got = np.stack([tf.io.decode_png(one).numpy() for one in answer["image_bytes"]])
+    assert abs(got.astype(int) - expected).max() <= 1
+
+
+def test_normalizing_content_makes_a_new_version(tiny_run, normalized_run, tmp_path):
+    folder = tmp_path / "export"
+    run_dir = tiny.keep_stages(tiny_run, tmp_path / "run", "metric", "vae")
+    assert export(run_dir, folder)[0] == 1
+    name = runs.STATISTICS_FILES["vae"]
+    shutil.copy(normalized_run / "vae" / name, run_dir / "vae" / name)
+
+    assert export(run_dir, folder)[0] == 2

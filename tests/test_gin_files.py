@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfstyle import configuration, runs, training
+from tfstyle import configuration, finishing, runs, train_settings, training
 from tfstyle.data import input_pipeline, records, splits
 from tfstyle.data.pictures import Conversion
 from tfstyle.modeling import networks, optimizers, table_1
@@ -54,10 +54,10 @@ def _unbound(monkeypatch):
     tf.keras.mixed_precision.set_global_policy("float32")
 
 
-def parse(*names) -> training.TrainSettings:
+def parse(*names) -> train_settings.TrainSettings:
     files = [str(ROOT / "gin" / name) for name in names]
     configuration.parse(files, [], training.CONFIGURABLES)
-    return training.read_settings()
+    return train_settings.read_settings()
 
 
 def encoder_on(image_size, network, dims) -> networks.NormalizedEncoder:
@@ -82,16 +82,16 @@ def test_a_quickstart_stage_builds_and_takes_a_step(
     earlier = {"vae": ["metric"], "gan": ["metric", "vae"]}.get(stage, [])
     settings = parse(*(f"quickstart/{one}.gin" for one in [*earlier, stage]))
     size = settings.image_size
-    style_dims, content_dims, _ = runs.pruning()
+    pruning = finishing.Pruning()
     monkeypatch.setattr(
         runs,
         "load_style_encoder",
-        lambda _: encoder_on(size, table_1.style_encoder(), style_dims),
+        lambda _: encoder_on(size, table_1.style_encoder(), pruning.style_dims),
     )
     monkeypatch.setattr(
         runs,
         "load_content_encoder",
-        lambda _: encoder_on(size, table_1.content_encoder(), content_dims),
+        lambda _: encoder_on(size, table_1.content_encoder(), pruning.content_dims),
     )
 
     model = training.build_stage(settings, tmp_path, portraits_records)
@@ -100,11 +100,16 @@ def test_a_quickstart_stage_builds_and_takes_a_step(
     batches = input_pipeline.train_batches(
         portraits_records, settings.splits, settings.batch_size, settings.seed
     )
+
+    def mean_codes():  # of each artist, to start a style space from
+        shape = [len(portraits_records.artists), model.dims]
+        return np.random.default_rng(0).normal(size=shape)
+
     # A step of each phase: the first one, and what follows its end.
     for start in [0, *model.phase_ends()]:
         before = weights_of(model)
         model.reset_metrics()
-        model.set_phase(start, None)
+        model.set_phase(start, mean_codes)
         history = model.fit(batches, steps_per_epoch=1, verbose=0).history
         after = weights_of(model)
 
@@ -205,11 +210,15 @@ def test_training_is_table_2s(stage):
 def test_codes_are_pruned_and_weighted_as_in_section_5_2():
     parse("metric.gin", "vae.gin", "gan.gin")
 
-    assert runs.pruning()[:2] == (32, 128)
+    pruning = finishing.Pruning()
+    assert (pruning.style_dims, pruning.content_dims) == (32, 128)
+    assert not pruning.normalize_content
     assert gin.query_parameter("gan.code_dims") == 512
     assert gin.query_parameter("gan.style_weight") == 0.5
     assert gin.query_parameter("gan.content_weight") == 0.05
     assert gin.query_parameter("vae.kl_weight") == 1.0
+    assert gin.query_parameter("vae.kl_warmup_steps") == 0
+    assert gin.query_parameter("vae.free_bits") == 0
     # What the paper does not have stays off.
     with pytest.raises(ValueError):
         gin.query_parameter("gan.reconstruction_share")

@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 import tiny_run as tiny
 
-from tfstyle import guards, lineage, runs, training
+from tfstyle import guards, lineage, runs, train_settings, training
 from tfstyle.command import UserError
 
 SETTINGS = {"stage": "metric", "batch_size": 8, "steps": 10}
@@ -52,11 +52,11 @@ def test_the_next_process_may_train_when_the_first_is_done(tmp_path):
 )
 def test_a_wrong_setting_is_named_before_training(changed, named):
     with pytest.raises(UserError, match=named):
-        training.TrainSettings(**{**SETTINGS, **changed})
+        train_settings.TrainSettings(**{**SETTINGS, **changed})
 
 
 def test_an_unknown_precision_is_named():
-    settings = training.TrainSettings(**SETTINGS, precision="foo")
+    settings = train_settings.TrainSettings(**SETTINGS, precision="foo")
     with pytest.raises(UserError, match="train.precision.*mixed_bfloat16.*foo"):
         training.build_stage(settings, None, None)
 

@@ -14,6 +14,7 @@ from skimage.color import rgb2lab
 
 from tfstyle import measuring, runs
 from tfstyle.analysis import retrieval
+from tfstyle.analysis.repeats import flat_means
 from tfstyle.command import UserError
 from tfstyle.data import records, splits
 from tfstyle.data.pictures import Conversion
@@ -258,74 +259,6 @@ def test_the_reconstruction_error_is_that_of_a_loop(numbers, run_dir, unseen):
     assert content["unseen"] is True
 
 
-def test_the_generators_reconstruction_error_is_that_of_a_loop(
-    numbers, run_dir, unseen
-):
-    images, _ = unseen
-    styles = style_codes(run_dir, images).astype(np.float32)
-    contents = network(run_dir, "vae", "content_encoder")(images)[0].numpy()
-    # One draw for a batch of evaluation, which holds 32 rows.
-    noises = tf.random.stateless_normal([32, tiny.NOISE_DIMS], [0, 0]).numpy()
-    generator = network(run_dir, "gan", "generator_average")
-    errors = []
-    for k, image in enumerate(images):
-        codes = [styles[k], contents[k, : tiny.CONTENT_DIMS], noises[k]]
-        (made,) = generator([one[None] for one in codes]).numpy()
-        errors.append(np.square(made.astype(float) - image).sum())
-
-    measured = numbers["generator"]["reconstruction_error"]
-    assert measured == pytest.approx(np.mean(errors), rel=1e-4)
-
-
-def test_generated_pictures_are_judged_by_their_codes(numbers, run_dir):
-    count = 3 * measuring.GENERATED_PER_ARTIST
-    random = np.random.default_rng(measuring.SEED)
-    contents = random.normal(size=[count, tiny.CONTENT_DIMS])
-    noises = random.normal(size=[count, tiny.NOISE_DIMS])
-    with np.load(run_dir / "metric" / "style_statistics.npz") as statistics:
-        artist_means = statistics["artist_means"]
-    wanted = np.repeat(np.arange(3), measuring.GENERATED_PER_ARTIST)
-    styles = artist_means[wanted]
-    from tfstyle.data import color
-
-    codes = [np.float32(one) for one in (styles, contents, noises)]
-    pictures = color.lab_to_rgb(network(run_dir, "gan", "generator_average")(codes))
-    images = color.rgb_to_lab(pictures)
-    given = style_codes(run_dir, images)
-    found = [
-        np.argmin([np.linalg.norm(one - mean) for mean in artist_means])
-        for one in given
-    ]
-    given_contents = network(run_dir, "vae", "content_encoder")(images)[0].numpy()
-    given_contents = given_contents[:, : tiny.CONTENT_DIMS]
-    features = own_codes(run_dir, images, "classifier")
-    kernel, bias = runs.load_arrays(
-        runs.StageFolder(run_dir, "classifier"),
-        "artist_logits/kernel",
-        "artist_logits/bias",
-    )
-
-    measured = numbers["generator"]
-
-    assert measured["generated_pictures"] == count
-    # Rounding may move a picture that lies between two artists: one of 60.
-    assert measured["style_encoder_accuracy"] == pytest.approx(
-        np.mean(found == wanted), abs=1.5 / count
-    )
-    assert measured["classifier_accuracy"] == pytest.approx(
-        np.mean((features @ kernel + bias).argmax(axis=1) == wanted), abs=1.5 / count
-    )
-    assert measured["classifier_accuracy_real"] == pytest.approx(
-        numbers["style"]["classifier"]["every_accuracy"][-1]
-    )
-    assert measured["style_error"] == pytest.approx(
-        np.square(given - styles).sum(axis=1).mean(), rel=1e-2
-    )
-    assert measured["content_error"] == pytest.approx(
-        np.square(given_contents - contents).sum(axis=1).mean(), rel=1e-2
-    )
-
-
 def test_evaluation_json_holds_what_is_returned(numbers, run_dir):
     written = json.loads((run_dir / "evaluation.json").read_text())
 
@@ -365,9 +298,7 @@ def test_each_number_is_a_line_of_its_stages_log(numbers, run_dir, logged_before
         assert {line["count"] for line in added[stage]} == {12}
     assert values["vae"]["reconstruction_error_6"] == numbers["content"]["kept_error"]
     assert {line["count"] for line in added["vae"]} == {12}
-    assert values["gan"] == {
-        f"generated/{name}": value for name, value in numbers["generator"].items()
-    }
+    assert values["gan"] == flat_means(numbers["generator"], "generated")
 
 
 def test_training_never_loses_a_line_to_measuring(tiny_run, run_dir, numbers):
@@ -420,15 +351,74 @@ def test_stages_that_are_not_trained_are_left_out_and_said(
     assert measuring.summary(numbers)
 
 
-def test_without_the_classifier_the_generator_is_judged_by_the_encoder(
-    tiny_run, tmp_path
-):
-    run_dir = tiny.keep_stages(tiny_run, tmp_path / "run", "metric", "vae", "gan")
+@pytest.fixture
+def measured_dir(run_dir, numbers, tmp_path) -> pathlib.Path:
+    """A run that is measured already, to measure again."""
+    return pathlib.Path(shutil.copytree(run_dir, tmp_path / "run"))
 
-    numbers = measuring.measure_run(run_dir)["generator"]
 
-    assert "style_encoder_accuracy" in numbers
-    assert "classifier_accuracy" not in numbers
+def test_measuring_one_stage_keeps_the_others_numbers(measured_dir, numbers):
+    path = measured_dir / "evaluation.json"
+    written = json.loads(path.read_text())
+    written["content"]["kept_error"] = -1
+    written["style"]["metric"]["accuracy"] = "kept"
+    written["style"]["classifier"]["accuracy"] = "measured anew"
+    path.write_text(json.dumps(written))
+    before = {
+        stage: (measured_dir / stage / "metrics.jsonl").read_text()
+        for stage in runs.STAGES
+    }
+
+    found = measuring.measure_run(measured_dir, stages=["classifier"])
+
+    assert found["content"]["kept_error"] == -1
+    assert found["style"]["metric"]["accuracy"] == "kept"
+    assert found["style"]["classifier"] == numbers["style"]["classifier"]
+    assert found["style"]["retrieval"] == numbers["style"]["retrieval"]
+    assert found["generator"] == written["generator"]
+    assert "unmeasured" not in found
+    assert measuring.read_numbers(measured_dir) == json.loads(path.read_text())
+    for stage, text in before.items():
+        now = (measured_dir / stage / "metrics.jsonl").read_text()
+        assert (now == text) == (stage != "classifier")
+
+
+def test_numbers_of_a_stage_trained_since_are_not_kept(measured_dir, capsys):
+    runs.StageFolder(measured_dir, "vae").mark_finished(tiny.STEPS["vae"])
+
+    found = measuring.measure_run(measured_dir, stages=["metric"])
+
+    assert "metric" in found["style"] and "classifier" in found["style"]
+    # The generator's numbers are also of the vae's codes.
+    assert found["unmeasured"] == ["vae", "gan"]
+    assert not {"content", "generator"} & set(found)
+    assert "not measured yet: vae, gan" in capsys.readouterr().out
+    # So figures measure anew, but what needs the style alone does not.
+    assert measuring.read_numbers(measured_dir) is None
+    assert measuring.read_numbers(measured_dir, ["metric", "classifier"])
+    assert measuring.summary(found)
+
+    found = measuring.measure_run(measured_dir, stages=["classifier"])
+    assert found["unmeasured"] == ["vae", "gan"]
+
+
+def test_measuring_one_stage_at_first_leaves_the_others_for_later(tiny_run, tmp_path):
+    run_dir = tiny.keep_stages(tiny_run, tmp_path / "run", "metric", "classifier")
+
+    found = measuring.measure_run(run_dir, stages=["classifier"])
+
+    assert found["unmeasured"] == ["metric"]
+    assert set(found["style"]) == {"classifier"}
+    assert measuring.summary(found)
+
+
+def test_a_stage_that_is_not_trained_cannot_be_measured(tiny_run, tmp_path):
+    run_dir = tiny.keep_stages(tiny_run, tmp_path / "run", "metric")
+
+    with pytest.raises(
+        UserError, match="gan stage .* not trained; make it with: .*gan"
+    ):
+        measuring.measure_run(run_dir, stages=["gan"])
 
 
 @pytest.mark.parametrize("state", ["nothing", "no folder", "unfinished"])

@@ -41,7 +41,7 @@ def test_files_and_flags_of_every_command_exist(command):
     for argument in command[2:]:
         if not argument.startswith("--"):
             continue
-        flag, value = argument.removeprefix("--").split("=")
+        flag, value = argument.removeprefix("--").split("=", 1)
         assert f'"{flag}"' in source
         if flag == "gin_file":
             assert (ROOT / value).is_file()

@@ -279,6 +279,21 @@ def test_a_warm_start_is_scored_only_when_it_is_over(small_records, tmp_path):
     }
     assert (20, "classification_loss") in losses and (20, "loss") not in losses
     assert (40, "loss") in losses and (40, "classification_loss") not in losses
+    numbers = {(line["step"], line["name"]): line["value"] for line in log_of(folder)}
+    # the classifier's mean codes are far from where random styles of deviation 1 are
+    assert numbers[20, "same_distance_8"] < numbers[20, "different_distance_8"]
+
+
+def test_a_warm_start_that_takes_all_steps_is_refused(small_records, tmp_path):
+    said = refuse("metric", small_records, tmp_path, metric__warm_start_steps=STEPS)
+    assert "leaves none of the 40 steps" in said
+    assert not (tmp_path / "metric").exists()
+
+
+def test_a_batch_that_is_no_number_of_groups_locks_nothing(small_records, tmp_path):
+    pairs = {"metric__objective": "pairwise", "metric__images_per_artist": 4}
+    assert "multiple of" in refuse("metric", small_records, tmp_path, **pairs)
+    assert not (tmp_path / "metric").exists()
 
 
 def test_fine_tuning_starts_from_the_new_artists_mean_codes(
@@ -294,6 +309,13 @@ def test_fine_tuning_starts_from_the_new_artists_mean_codes(
     )
     np.testing.assert_allclose(styles, means, rtol=1e-4, atol=1e-5)
     (log_scales,) = runs.load_arrays(folder, "presumed_styles/log_prefix_scales")
+    assert folder.read()["init_from"] == str(run)
+    again = succeed(
+        *("metric", small_records, fine_tuned, "--init_from=runs/other"),
+        **{**one_small_step, "train__steps": 2},
+    )
+    assert "--init_from=runs/other is not used" in again.stdout
+    assert folder.read()["init_from"] == str(run)
     distances = np.exp(log_scales) * mean_prefix_distances(means)
     np.testing.assert_allclose(distances, START_DISTANCE, rtol=1e-3)
 

@@ -170,7 +170,7 @@ def test_a_stopped_training_stops_the_command(run_dir, monkeypatch):
         retraining.retrain(run_dir, [4])
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_reaches_the_training_and_is_waited_for(number, tmp_path, capfd):
     ready = tmp_path / "ready"
     before = signal.getsignal(number)
@@ -184,8 +184,23 @@ def test_a_signal_reaches_the_training_and_is_waited_for(number, tmp_path, capfd
     code = retraining._run([sys.executable, "-c", STOPPED, str(ready)])
 
     assert code == 130
-    assert capfd.readouterr().out == f"stopped by {int(number)}\n"
+    # which a training answers with a checkpoint, SIGHUP it does not
+    assert capfd.readouterr().out == f"stopped by {int(signal.SIGTERM)}\n"
     assert signal.getsignal(number) == before
+
+
+def test_a_signal_that_comes_too_late_for_the_training_still_stops(monkeypatch):
+    """As if it had come while the training was finishing."""
+    late = "import os, signal; os.kill(os.getppid(), signal.SIGTERM)"
+    ignoring = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {late}"
+    assert retraining._run([sys.executable, "-c", ignoring]) == 130
+
+
+def test_a_fine_tuned_classifier_is_not_trained_for_other_dimensions(run_dir):
+    folder = runs.StageFolder(run_dir, "classifier")
+    folder.write({**folder.read(), "init_from": "runs/other"})
+    with pytest.raises(UserError, match="began from runs/other"):
+        retraining.wanted_dims(run_dir, "2")
 
 
 @pytest.mark.slow

@@ -171,7 +171,10 @@ def test_a_module_says_what_it_is(path):
 @pytest.mark.parametrize(
     "module",
     ["tfstyle", "tfstyle.command"]
-    + [f"tfstyle.{verb}" for verb in ("train", "encode", "search", "enrol")],
+    + [
+        f"tfstyle.{verb}"
+        for verb in ("train", "encode", "search", "enrol", "transfer", "generate")
+    ],
 )
 def test_importing_the_door_does_not_import_tensorflow(module):
     """--help and misuse need not wait for it."""

@@ -76,7 +76,7 @@ def keep_stages(
 def _main(records_dir: str, run_dir: str) -> None:
     import gin
 
-    from tfstyle import configuration, training
+    from tfstyle import configuration, train_settings, training
 
     for stage, steps in STEPS.items():
         gin.clear_config()
@@ -85,7 +85,7 @@ def _main(records_dir: str, run_dir: str) -> None:
         configuration.parse([], bindings, training.CONFIGURABLES)
         training.train(
             training.Paths(records_dir, pathlib.Path(run_dir), pathlib.Path("gin")),
-            training.read_settings(),
+            train_settings.read_settings(),
         )
 
 

@@ -101,6 +101,22 @@ class MetricsLog:
         return self._writers[kind]
 
 
+def log_evaluation(
+    folder: runs.StageFolder, values: Mapping[str, float], count: int, began: float
+) -> None:
+    """Append what was measured of a trained stage.
+
+    Args:
+        folder: of the stage.
+        values: by name.
+        count: pictures that each value averages.
+        began: `time.time()` when measuring began.
+    """
+    run = folder.read()
+    log = MetricsLog(folder, run["steps"], run["identity"]["seed"])
+    log.write("eval", run["steps"], values, count, time.time() - began)
+
+
 class Progress:
     """One line that is rewritten on a terminal, a line now and then elsewhere."""
 

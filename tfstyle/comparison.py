@@ -27,7 +27,8 @@ def check_comparable(run_dirs: Sequence[pathlib.Path]) -> None:
     """Refuse runs whose numbers mean different things; one alone is always right.
 
     Raises:
-        UserError: if a run is given twice, or records or style dimensions differ.
+        UserError: if a run is given twice, records or style dimensions differ, or runs
+            of one method differ by more than the seed.
     """
     if len(run_dirs) < 2:
         return
@@ -55,27 +56,53 @@ def check_comparable(run_dirs: Sequence[pathlib.Path]) -> None:
             "runs of different style dimensions cannot be compared: "
             + ", ".join(f"{path} has {d}" for path, d in dims.items())
         )
+    _check_same_settings(run_dirs)
 
 
-def compare_runs(run_dirs: Sequence[pathlib.Path]) -> Numbers:
+def _check_same_settings(run_dirs: Sequence[pathlib.Path]) -> None:
+    """Refuse runs of a method that differ by more than the seed."""
+    first: dict[str, tuple[pathlib.Path, Numbers]] = {}
+    for run_dir in run_dirs:
+        for stage in ("metric", CLASSIFIER):
+            folder = runs.StageFolder(run_dir, stage)
+            if not folder.finished:
+                continue
+            method = metric_method(run_dir) if stage == "metric" else CLASSIFIER
+            described = folder.read()
+            settings = {
+                **{k: v for k, v in described["identity"].items() if k != "seed"},
+                "steps": described["steps"],
+                "init_from": described.get("init_from"),
+            }
+            other, expected = first.setdefault(method, (folder.path, settings))
+            changed = runs.differences(expected, settings)
+            if changed:
+                raise UserError(
+                    f"runs of {method} must differ by their seeds alone, but from "
+                    f"{other} to {folder.path}: {'; '.join(changed)}"
+                )
+
+
+def compare_runs(
+    run_dirs: Sequence[pathlib.Path], stages: Sequence[str] | None = None
+) -> Numbers:
     """Bring the numbers of runs together and write them into the first one.
 
     A run that is not measured yet is measured.
 
     Args:
         run_dirs: the runs, which `check_comparable` accepts.
+        stages: whose numbers are enough, all by default; see `measuring.measure_run`.
 
     Returns:
         What is written to comparison.json: {"runs", "methods", "leads",
         "recommended"}, see `methods_of`, `leading_dims` and `at_recommended_dims`.
-
-    Raises:
-        UserError: if classifiers are trained for other d in one run than in another.
     """
     styles = {
-        one: (measuring.read_numbers(one) or measuring.measure_run(one)).get(
-            "style", {}
-        )
+        one: (
+            measuring.read_numbers(one, stages or runs.STAGES)
+            or measuring.measure_run(one, stages=stages)
+        ).get("style", {})
         for one in run_dirs
     }
     methods = methods_of(styles)
@@ -97,11 +124,9 @@ def methods_of(styles: Mapping[pathlib.Path, Numbers]) -> dict[str, Numbers]:
 
     Returns:
         {method: {"runs": paths, "dims": [n], "accuracy": {"mean": [n], "deviation":
-        [n]}, "variance_ratio": the same}}, in the order in which they are drawn. The
-        deviation is the sample's, None for a single run.
-
-    Raises:
-        UserError: if curves of a method are of different dims.
+        [n]}, "variance_ratio": the same}}, in the order in which they are drawn, at
+        the dims that all runs of the method have. The deviation is the sample's, None
+        for a single run.
     """
     found: dict[str, dict[pathlib.Path, Numbers]] = {
         name: {} for name in (*METRIC_METHODS.values(), CLASSIFIER, RETRAINED)
@@ -117,17 +142,19 @@ def methods_of(styles: Mapping[pathlib.Path, Numbers]) -> dict[str, Numbers]:
     for name, curves in found.items():
         if not curves:
             continue
-        dims = [one["dims"] for one in curves.values()]
-        if any(one != dims[0] for one in dims):
-            has = [
-                f"{run_dir} has {', '.join(map(str, one['dims']))}"
-                for run_dir, one in curves.items()
-            ]
-            remedy = "; --retrain trains the missing ones" if name == RETRAINED else ""
-            raise UserError(f"{name}: the runs' d differ: {'; '.join(has)}{remedy}")
-        methods[name] = {"runs": [str(one) for one in curves], "dims": dims[0]}
+        dims = [
+            d
+            for d in next(iter(curves.values()))["dims"]
+            if all(d in one["dims"] for one in curves.values())
+        ]
+        if not dims:
+            continue
+        methods[name] = {"runs": [str(one) for one in curves], "dims": dims}
         for curve in CURVES:
-            values = [one[curve] for one in curves.values()]
+            values = [
+                [one[curve][one["dims"].index(d)] for d in dims]
+                for one in curves.values()
+            ]
             methods[name][curve] = mean_and_deviation(values)
     return methods
 

@@ -8,13 +8,16 @@ import numpy as np
 
 from tfstyle import comparison, measuring, runs
 from tfstyle.analysis import sheets
+from tfstyle.analysis.animation import style_loop, write_gif
 from tfstyle.analysis.artist_map import require_umap
 from tfstyle.analysis.codes import decode_codes, encode_pictures
 from tfstyle.analysis.monitoring import FixedPictures
 from tfstyle.analysis.report import Picture, Section, write_report
 from tfstyle.analysis.synthesis import bilinear_codes, style_by_content_sheet
 from tfstyle.data import records
+from tfstyle.drawing_content import content_section
 from tfstyle.drawing_dimensions import dimensions_section
+from tfstyle.drawing_generator import generator_section
 from tfstyle.drawing_style import comparison_section, style_section
 from tfstyle.modeling.networks import Generator, NormalizedEncoder
 from tfstyle.style_space import read_dimension_names
@@ -23,6 +26,7 @@ from tfstyle.style_space import read_dimension_names
 _STYLES, _CONTENTS = 8, 6
 _RANDOM_STYLES = 6
 _INTERPOLATION = 7
+_FRAMES = 48
 _EXAMPLES = 12
 
 
@@ -119,10 +123,11 @@ def draw_run(
             dimensions_section(run_dir, dataset, seed, generator, projection)
         )
     if "content" in numbers:
-        sections.append(_content_section(numbers, folder, run_dir, fixed, dataset))
+        content = numbers["content"]
+        sections.append(content_section(content, folder, run_dir, fixed, dataset))
     if trained:
         sections += [
-            _generator_section(numbers),
+            generator_section(numbers),
             _separation_section(trained, folder),
             _exploration_section(trained, folder),
             _transfer_section(trained, folder),
@@ -157,86 +162,6 @@ def _overview(numbers, dataset: records.Dataset) -> Section:
         f"pictures of {numbers['artists']} artists, {dataset.image_size}x"
         f"{dataset.image_size} pixels. Test pictures were never trained on, unless a "
         "section says so.",
-        table=rows,
-    )
-
-
-def _content_section(numbers, folder, run_dir, fixed, dataset) -> Section:
-    content = numbers["content"]
-    vae = runs.StageFolder(run_dir, "vae")
-    style_encoder = runs.load_style_encoder(run_dir)
-    encoder = runs.load_network(vae, "content_encoder")
-    decoder = runs.load_network(vae, "content_decoder")
-    styles = encode_pictures(style_encoder, fixed.pictures)
-    means = encode_pictures(encoder, fixed.pictures)
-    kept = means * (np.arange(means.shape[1]) < content["kept_dims"])
-    sheets.write_picture(
-        sheets.picture_grid(
-            np.stack([fixed.pictures, decode_codes(decoder, styles, kept)]),
-            row_captions=["picture", "vae"],
-            column_captions=[dataset.artist_names[one] for one in fixed.artist_ids],
-        ),
-        folder / "vae_reconstructions.png",
-    )
-    sheets.curves(
-        folder / "content_error.png",
-        {
-            "vae": (content["dims"], content["errors"]),
-            "mean picture": (
-                content["dims"],
-                [content["mean_picture_error"]] * len(content["dims"]),
-            ),
-        },
-        xlabel="content dimensions used",
-        ylabel="squared error, scaled Lab",
-        title="Reconstruction error (less is better)",
-        kept=content["kept_dims"],
-    )
-    seen = "unseen" if content["unseen"] else "seen in training"
-    share = content["kept_error"] / content["mean_picture_error"]
-    return Section(
-        "The content code",
-        "A variational autoencoder is given the style for free, so that its own code "
-        f"holds the rest. Its error on test pictures ({seen}) with the kept "
-        f"{content['kept_dims']} dimensions is {share:.0%} of the mean picture's.",
-        pictures=[
-            Picture(
-                "figures/vae_reconstructions.png", "Test pictures and what is rebuilt."
-            ),
-            Picture("figures/content_error.png", "The error by content dimensions."),
-        ],
-    )
-
-
-def _generator_section(numbers) -> Section:
-    generator = numbers["generator"]
-    rows: list[list[object]] = [["measured", "value"]]
-    if "classifier_accuracy" in generator:
-        rows += [
-            [
-                "artist right, by the classifier (never seen by the generator)",
-                f"{generator['classifier_accuracy']:.1%}",
-            ],
-            [
-                "the same for real test pictures",
-                f"{generator['classifier_accuracy_real']:.1%}",
-            ],
-        ]
-    rows += [
-        [
-            "artist right, by the style encoder (trained against)",
-            f"{generator['style_encoder_accuracy']:.1%}",
-        ],
-        ["chance", f"{1 / numbers['artists']:.1%}"],
-        ["error of the style code given back", f"{generator['style_error']:.2f}"],
-        ["error of the content code given back", f"{generator['content_error']:.2f}"],
-        ["error of rebuilt test pictures", f"{generator['reconstruction_error']:.1f}"],
-    ]
-    return Section(
-        "The generator in numbers",
-        f"{generator['generated_pictures']} pictures were generated with the artists' "
-        "mean styles and random contents. A network that took part in the training can "
-        "be fooled; the classifier was trained apart.",
         table=rows,
     )
 
@@ -304,6 +229,11 @@ def _exploration_section(trained: _Trained, folder) -> Section:
         ),
         folder / "figure_3_interpolation.png",
     )
+    around = np.unique(corners)  # fewer than four artists are met once each
+    styles, nearest = style_loop(trained.artist_means[around], _FRAMES)
+    made = trained.draw(styles, np.repeat(content, _FRAMES, axis=0))
+    on_the_way = trained.captions(around)
+    write_gif(folder / "interpolation.gif", made, [on_the_way[one] for one in nearest])
     names = trained.captions(corners)
     return Section(
         "Exploring the style space",
@@ -315,6 +245,11 @@ def _exploration_section(trained: _Trained, folder) -> Section:
                 f"Figure 3, between the mean styles of {names[0]} (top left), "
                 f"{names[1]} (top right), {names[2]} (bottom left) and {names[3]} "
                 "(bottom right).",
+            ),
+            Picture(
+                "figures/interpolation.gif",
+                f"From the mean style of {on_the_way[0]} through others' and back, one "
+                "content. The nearer artist is named.",
             ),
         ],
     )

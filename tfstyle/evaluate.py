@@ -3,11 +3,13 @@
     python -m tfstyle.evaluate --run_dir=runs/default
     python -m tfstyle.evaluate --run_dir=runs/first --run_dir=runs/second
     python -m tfstyle.evaluate --run_dir=runs/default --retrain=1,2,4
+    python -m tfstyle.evaluate --run_dir=runs/default --stage=gan
 
 Writes RUN_DIR/evaluation.json and appends to each stage's metrics.jsonl. A stage that
 is not trained is left out and said. Several runs, such as of different seeds, must be
 of the same records: means and sample deviations over them go to comparison.json in the
-first one.
+first one. With --stage the numbers of other stages are kept, unless what they depend on
+was trained since.
 """
 
 import pathlib
@@ -17,6 +19,12 @@ from absl import flags
 from tfstyle import command
 
 _RUN_DIR = flags.DEFINE_multi_string("run_dir", "runs/default", "A trained run.")
+_STAGE = flags.DEFINE_multi_string(
+    "stage",
+    None,
+    "Stages such as gan or metric,classifier to measure, instead of all that are "
+    "trained; the numbers of the others stay as they were.",
+)
 _TOLERANCE = flags.DEFINE_float(
     "tolerance",
     0.01,
@@ -33,8 +41,16 @@ _RETRAIN = flags.DEFINE_string(
 
 def main() -> None:
     """Measure, write and print."""
-    from tfstyle import comparison, measuring, retraining
+    from tfstyle import comparison, measuring, retraining, runs
 
+    stages = None
+    if _STAGE.value is not None:
+        stages = [one.strip() for value in _STAGE.value for one in value.split(",")]
+        for one in stages:
+            if one not in runs.STAGES:
+                raise command.UserError(
+                    f"--stage must be of {', '.join(runs.STAGES)}, got {one!r}"
+                )
     run_dirs = [pathlib.Path(one) for one in _RUN_DIR.value]
     comparison.check_comparable(run_dirs)
     if _RETRAIN.value is not None:
@@ -44,10 +60,12 @@ def main() -> None:
     for run_dir in run_dirs:
         if len(run_dirs) > 1:
             print(f"{run_dir}:")
-        numbers = measuring.measure_run(run_dir, _TOLERANCE.value)
+        numbers = measuring.measure_run(run_dir, _TOLERANCE.value, stages)
         print("\n".join(measuring.summary(numbers)))
-    if len(run_dirs) > 1:
-        print("\n".join(comparison.summary(comparison.compare_runs(run_dirs))))
+    has_style = stages is None or {"metric", "classifier"} & set(stages)
+    if len(run_dirs) > 1 and has_style:
+        compared = comparison.compare_runs(run_dirs, stages)
+        print("\n".join(comparison.summary(compared)))
 
 
 if __name__ == "__main__":

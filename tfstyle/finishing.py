@@ -1,8 +1,10 @@
 """The end of a stage: which weights go on, how many dimensions, which statistics."""
 
+import dataclasses
 import pathlib
 import shutil
 
+import gin
 import numpy as np
 import tensorflow as tf
 
@@ -11,6 +13,35 @@ from tfstyle.analysis import evaluation, metrics
 from tfstyle.analysis.codes import collect_codes, mean_by_artist
 from tfstyle.command import UserError
 from tfstyle.data import records
+
+
+@gin.configurable(name_or_fn="pruning")
+@dataclasses.dataclass(frozen=True)
+class Pruning:
+    """What of the codes goes on to later stages; bound in gin as `pruning.NAME`.
+
+    Args:
+        style_dims: of the style code; None takes the recommended number.
+        content_dims: of the content code; None takes the recommended number. Section
+            5.2 keeps 32 and 128.
+        tolerance: loss of accuracy, or relative growth of the reconstruction error,
+            that the recommended number may cost against the full code.
+        normalize_content: normalize content codes by the training pictures' mean and
+            deviation, as style codes are, so that contents drawn from N(0, I) are like
+            those of pictures. The paper normalizes the style code only.
+    """
+
+    style_dims: int | None = 32
+    content_dims: int | None = 128
+    tolerance: float = 0.01
+    normalize_content: bool = False
+
+    def __post_init__(self):
+        if not isinstance(self.normalize_content, bool):
+            raise UserError(
+                "pruning.normalize_content must be True or False, got "
+                f"{self.normalize_content!r}"
+            )
 
 
 def finish(
@@ -37,15 +68,18 @@ def finish(
 def renew_pruning(
     folder: runs.StageFolder, dataset: records.Dataset, checkpoint: str | None
 ) -> None:
-    """Finish a trained stage again if other dimensions are to be kept by now."""
+    """Finish a trained stage again if by now other codes are to go on."""
     if folder.stage not in runs.STATISTICS_FILES:
         return
-    wanted = dict(zip(("metric", "vae"), runs.pruning(), strict=False))[folder.stage]
+    pruning = Pruning()
     kind = {"metric": "style_dims", "vae": "content_dims"}[folder.stage]
-    wanted = wanted or runs.read_recommendation(folder.run_dir)[kind]
-    if runs.load_statistics(folder).dims != wanted:
+    wanted = getattr(pruning, kind) or runs.read_recommendation(folder.run_dir)[kind]
+    normalize_content = folder.stage == "vae" and pruning.normalize_content
+    statistics = runs.load_statistics(folder)
+    if (statistics.dims, statistics.normalize_content) != (wanted, normalize_content):
         finish(folder, dataset, checkpoint)
-        print(f"{folder.stage}: pruned to {wanted} dimensions")
+        normalized = ", normalized" if normalize_content else ""
+        print(f"{folder.stage}: pruned to {wanted} dimensions{normalized}")
 
 
 def _choose_weights(folder: runs.StageFolder, checkpoint: str | None) -> None:
@@ -69,22 +103,27 @@ def _choose_weights(folder: runs.StageFolder, checkpoint: str | None) -> None:
 
 
 def _write_style_statistics(folder, dataset):
-    style_dims, _, tolerance = runs.pruning()
+    pruning = Pruning()
     encoder = runs.load_network(folder, "style_encoder")
+    codes = collect_codes(encoder, evaluation.split_batches(dataset, "train"))
     (presumed_styles,) = runs.load_arrays(folder, "presumed_styles/styles")
+    if folder.read()["identity"]["objective"].get("objective") != "presumed":
+        # Those of the last evaluation, which an unfinished stage has left behind.
+        presumed_styles = mean_by_artist(
+            codes.codes, codes.artist_ids, len(dataset.artists)
+        )
     test = collect_codes(encoder, evaluation.test_batches(dataset))
     accuracy = metrics.prefix_accuracy(test.codes, test.artist_ids, presumed_styles)
-    recommended = metrics.recommended_dims(accuracy, tolerance)
+    recommended = metrics.recommended_dims(accuracy, pruning.tolerance)
     runs.update_recommendation(folder.run_dir, style_dims=recommended)
-    kept = _kept("style", style_dims, recommended, encoder)
-    codes = collect_codes(encoder, evaluation.split_batches(dataset, "train"))
+    kept = _kept("style", pruning.style_dims, recommended, encoder)
     _statistics(codes, kept, len(dataset.artists)).write(
         folder.path / runs.STATISTICS_FILES["metric"]
     )
 
 
 def _write_content_statistics(folder, dataset):
-    _, content_dims, tolerance = runs.pruning()
+    pruning = Pruning()
     style_encoder = runs.load_style_encoder(folder.run_dir)
     encoder = runs.load_network(folder, "content_encoder")
     decoder = runs.load_network(folder, "content_decoder")
@@ -92,14 +131,22 @@ def _write_content_statistics(folder, dataset):
     errors = evaluation.reconstruction_errors(
         style_encoder, encoder, decoder, evaluation.test_batches(dataset), dims
     )
-    recommended = metrics.recommended_dims_by_error(errors, dims, tolerance)
+    recommended = metrics.recommended_dims_by_error(errors, dims, pruning.tolerance)
     runs.update_recommendation(folder.run_dir, content_dims=recommended)
-    kept = _kept("content", content_dims, recommended, encoder)
+    kept = _kept("content", pruning.content_dims, recommended, encoder)
     splits = folder.read()["identity"]["splits"]
     codes = collect_codes(encoder, evaluation.split_batches(dataset, *splits))
-    _statistics(codes, kept, len(dataset.artists)).write(
-        folder.path / runs.STATISTICS_FILES["vae"]
+    statistics = dataclasses.replace(
+        _statistics(codes, kept, len(dataset.artists)),
+        normalize_content=pruning.normalize_content,
     )
+    still = int((np.square(statistics.deviation) <= evaluation.ACTIVE_VARIANCE).sum())
+    if pruning.normalize_content and still:
+        print(
+            f"note: {still} of the {kept} content dimensions hardly vary over pictures;"
+            " normalized they are mostly noise, so keep fewer (pruning.content_dims)"
+        )
+    statistics.write(folder.path / runs.STATISTICS_FILES["vae"])
 
 
 def _kept(kind: str, wanted: int | None, recommended: int, encoder) -> int:

@@ -60,8 +60,8 @@ def check_pruning(model: Stage) -> None:
     Raises:
         UserError: with the setting.
     """
-    style_dims, content_dims, _ = runs.pruning()
-    wanted = {"metric": style_dims, "vae": content_dims}.get(model.name)
+    pruning = finishing.Pruning()
+    wanted = {"metric": pruning.style_dims, "vae": pruning.content_dims}.get(model.name)
     kind = {"metric": "style", "vae": "content"}.get(model.name)
     if wanted is None:
         return
@@ -136,7 +136,7 @@ def describe_run(
     """Give what run.json holds; its "identity" is what a resumed run must keep.
 
     Args:
-        settings: `training.TrainSettings`.
+        settings: `train_settings.TrainSettings`.
         steps: where training ends.
         model: the stage, built and compiled.
         dataset: the records.

@@ -2,39 +2,62 @@
 
 import pathlib
 import time
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
 
 from tfstyle import callbacks, retraining, runs
 from tfstyle.analysis import evaluation, metrics, retrieval
-from tfstyle.analysis.codes import collect_codes, decode_codes, encode_pictures
+from tfstyle.analysis.codes import collect_codes
 from tfstyle.command import UserError
+from tfstyle.measuring_content import content_summary, measure_content
+from tfstyle.measuring_generator import generator_summary, measure_generator
 
 EVALUATION_FILE = "evaluation.json"
-# Generated pictures per artist that the classifier judges.
-GENERATED_PER_ARTIST = 20
+# Raised when numbers are added that figures need.
+EVALUATION_FORMAT = 3
 # Pictures that make an artist of the holdout split known, and random draws of them.
 ENROLLED_PICTURES = (1, 5, 10)
 ENROLMENTS = 10
 SEED = 0
+# The stages that each stage's numbers depend on.
+_MEASURED_WITH = {
+    "metric": ("metric",),
+    "classifier": ("classifier",),
+    "vae": ("metric", "vae"),
+    "gan": runs.STAGES,
+}
+# Where the numbers of a stage stand: in "style" both of metric and classifier.
+_STYLE_PARTS = {
+    "metric": ("metric", "kept_dims", "retrieval", "unseen_artists"),
+    "classifier": ("classifier", "retrained"),
+}
+_PARTS = {"vae": "content", "gan": "generator"}
 
 Numbers = dict[str, Any]
 
 
-def measure_run(run_dir: pathlib.Path, tolerance: float = 0.01) -> Numbers:
-    """Measure every trained stage and write the numbers into the run.
+def measure_run(
+    run_dir: pathlib.Path,
+    tolerance: float = 0.01,
+    stages: Collection[str] | None = None,
+) -> Numbers:
+    """Measure trained stages and write the numbers into the run.
 
     Args:
         run_dir: the run.
         tolerance: see `metrics.recommended_dims`.
+        stages: to be measured, all trained ones by default. The numbers of the others
+            stay as evaluation.json has them, unless these were trained since.
 
     Returns:
         What is written to evaluation.json: {"style", "content", "generator"}, as far
-        as their stages are trained.
+        as their stages are trained; "unmeasured" lists trained stages that are neither
+        measured nor kept.
 
     Raises:
-        UserError: if no stage is trained.
+        UserError: if no stage is trained, or one of `stages` is not.
     """
     dataset = runs.load_dataset(run_dir)
     trained = runs.finished_stages(run_dir)
@@ -44,35 +67,93 @@ def measure_run(run_dir: pathlib.Path, tolerance: float = 0.01) -> Numbers:
             f"{runs.train_command('metric', run_dir)}"
         )
     missing = [stage for stage in runs.STAGES if stage not in trained]
+    for stage in missing:
+        if stage in (stages or ()):
+            raise UserError(
+                f"the {stage} stage in {run_dir} is not trained; make it with: "
+                f"{runs.train_command(stage, run_dir)}"
+            )
     if missing:
         print(f"not trained, so left out: {', '.join(missing)}")
     numbers: Numbers = {
+        "format": EVALUATION_FORMAT,
         "artists": len(dataset.artists),
         "train_pictures": dataset.num_examples("train"),
         "test_pictures": dataset.num_examples("test"),
         "steps": {stage: folder.read()["steps"] for stage, folder in trained.items()},
     }
-    if "metric" in trained or "classifier" in trained:
-        numbers["style"] = _measure_style(trained, dataset, tolerance)
-    if "vae" in trained:
-        numbers["content"] = _measure_content(trained["vae"], dataset, tolerance)
-    if "gan" in trained:
-        numbers["generator"] = _measure_generator(trained, dataset)
+    wanted = {k: one for k, one in trained.items() if stages is None or k in stages}
+    numbers |= _kept_numbers(run_dir, [one for one in trained if one not in wanted])
+    if "metric" in wanted or "classifier" in wanted:
+        measured = _measure_style(wanted, dataset, tolerance)
+        numbers["style"] = {**numbers.get("style", {}), **measured}
+    if "vae" in wanted:
+        numbers["content"] = measure_content(trained["vae"], dataset, tolerance)
+    if "gan" in wanted:
+        numbers["generator"] = measure_generator(trained, dataset)
+    if numbers.get("unmeasured"):
+        print(f"not measured yet: {', '.join(numbers['unmeasured'])}")
     runs.write_json(run_dir / EVALUATION_FILE, numbers)
     return numbers
 
 
-def read_numbers(run_dir: pathlib.Path) -> Numbers | None:
-    """Read evaluation.json; None if it is missing or older than a trained stage."""
+def read_numbers(
+    run_dir: pathlib.Path, stages: Collection[str] = runs.STAGES
+) -> Numbers | None:
+    """Read evaluation.json.
+
+    Args:
+        run_dir: the run.
+        stages: of which, if trained, the numbers are needed.
+
+    Returns:
+        None if it is missing, older than one of them, or lacks one's numbers.
+    """
     path = run_dir / EVALUATION_FILE
-    if not path.exists():
+    if not path.exists() or path.stat().st_mtime < _last_trained(run_dir, stages):
         return None
-    finished = [run_dir / stage / "FINISHED" for stage in runs.STAGES]
-    finished += (run_dir / "retrained").glob("*/classifier/FINISHED")
-    newest = max((one.stat().st_mtime for one in finished if one.exists()), default=0)
-    if path.stat().st_mtime < newest:
+    numbers = runs.read_json(path)
+    if numbers.get("format") != EVALUATION_FORMAT:
         return None
-    return runs.read_json(path)
+    return None if set(stages) & set(numbers.get("unmeasured", ())) else numbers
+
+
+def _last_trained(run_dir: pathlib.Path, stages: Collection[str]) -> float:
+    """Tell when the newest of stages was finished, in seconds; 0 if none is."""
+    finished = [run_dir / stage / "FINISHED" for stage in stages]
+    # Other codes may go on from a stage that was trained before.
+    finished += [
+        run_dir / stage / name
+        for stage, name in runs.STATISTICS_FILES.items()
+        if stage in stages
+    ]
+    if "classifier" in stages:
+        finished += (run_dir / "retrained").glob("*/classifier/FINISHED")
+    return max((one.stat().st_mtime for one in finished if one.exists()), default=0)
+
+
+def _kept_numbers(run_dir: pathlib.Path, stages: Collection[str]) -> Numbers:
+    """Take the numbers of stages that evaluation.json has and that still hold."""
+    path = run_dir / EVALUATION_FILE
+    previous = runs.read_json(path) if path.exists() else {}
+    if previous.get("format") != EVALUATION_FORMAT:
+        previous = {}
+    numbers: Numbers = {}
+    unmeasured = []
+    for stage in stages:
+        if (
+            stage not in previous.get("steps", ())
+            or stage in previous.get("unmeasured", ())
+            or path.stat().st_mtime < _last_trained(run_dir, _MEASURED_WITH[stage])
+        ):
+            unmeasured.append(stage)
+        elif stage in _PARTS:
+            numbers[_PARTS[stage]] = previous[_PARTS[stage]]
+        else:
+            style = previous["style"]
+            kept = {key: style[key] for key in _STYLE_PARTS[stage] if key in style}
+            numbers["style"] = {**numbers.get("style", {}), **kept}
+    return {**numbers, "unmeasured": unmeasured} if unmeasured else numbers
 
 
 def summary(numbers: Numbers) -> list[str]:
@@ -119,28 +200,9 @@ def summary(numbers: Numbers) -> list[str]:
         for k, one in style.get("unseen_artists", {}).items()
     ]
     if "content" in numbers:
-        content = numbers["content"]
-        share = content["kept_error"] / content["mean_picture_error"]
-        lines.append(
-            f"vae: error {content['kept_error']:.1f} at {content['kept_dims']} content "
-            f"dimensions, {share:.1%} of the mean picture's "
-            f"{content['mean_picture_error']:.1f}; {content['recommended_dims']} "
-            "dimensions recommended"
-        )
+        lines += content_summary(numbers["content"])
     if "generator" in numbers:
-        generator = numbers["generator"]
-        lines.append(
-            f"gan: error of reconstructed test pictures "
-            f"{generator['reconstruction_error']:.1f}; artist of generated pictures "
-            f"right by the style encoder {generator['style_encoder_accuracy']:.1%}"
-        )
-        if "classifier_accuracy" in generator:
-            lines.append(
-                "gan: right by the classifier, which the generator never saw: "
-                f"{generator['classifier_accuracy']:.1%} (chance "
-                f"{1 / numbers['artists']:.1%}; real test pictures "
-                f"{generator['classifier_accuracy_real']:.1%})"
-            )
+        lines += generator_summary(numbers["generator"], numbers["artists"])
     return lines
 
 
@@ -164,7 +226,7 @@ def _measure_style(trained, dataset, tolerance):
             "every_variance_ratio": ratio.tolist(),
             "recommended_dims": metrics.recommended_dims(accuracy, tolerance),
         }
-        _log(
+        callbacks.log_evaluation(
             folder,
             {
                 **{f"figure_1/accuracy_{d}": accuracy[d - 1] for d in dims},
@@ -197,7 +259,7 @@ def _measure_retrained(folder, dataset) -> Numbers:
         measured["variance_ratio"].append(float(ratio[-1]))
     if not measured["dims"]:
         return {}
-    _log(
+    callbacks.log_evaluation(
         folder,
         {
             f"figure_1/retrained_{name}_{d}": value
@@ -230,7 +292,7 @@ def _measure_search(folder, dataset, encoder, test) -> Numbers:
         found = retrieval.retrieval(test.codes[:, :kept], test.artist_ids)
         measured["retrieval"] = {"queries": queries, **found}
         values = {f"retrieval/{name}": value for name, value in found.items()}
-        _log(folder, values, queries, began)
+        callbacks.log_evaluation(folder, values, queries, began)
     if not dataset.num_examples("holdout"):
         return measured
     began = time.time()
@@ -249,7 +311,7 @@ def _measure_search(folder, dataset, encoder, test) -> Numbers:
             "artists": artists,
             "chance": 1 / artists,
         }
-    _log(
+    callbacks.log_evaluation(
         folder,
         {
             f"unseen_artists/accuracy_{k}": one["accuracy"]
@@ -259,86 +321,6 @@ def _measure_search(folder, dataset, encoder, test) -> Numbers:
         began,
     )
     return measured
-
-
-def _measure_content(folder, dataset, tolerance):
-    began = time.time()
-    style_encoder = runs.load_style_encoder(folder.run_dir)
-    encoder = runs.load_network(folder, "content_encoder")
-    decoder = runs.load_network(folder, "content_decoder")
-    kept = runs.load_statistics(folder).dims
-    dims = sorted({*metrics.curve_dims(encoder.get_config()["dims"]), kept})
-    errors = evaluation.reconstruction_errors(
-        style_encoder, encoder, decoder, evaluation.test_batches(dataset), dims
-    )
-    splits = folder.read()["identity"]["splits"]
-    mean_error = evaluation.mean_picture_error(
-        evaluation.split_batches(dataset, "train"), evaluation.test_batches(dataset)
-    )
-    content = {
-        "dims": dims,
-        "errors": errors.tolist(),
-        "kept_dims": kept,
-        "kept_error": float(errors[dims.index(kept)]),
-        "mean_picture_error": mean_error,
-        "recommended_dims": metrics.recommended_dims_by_error(errors, dims, tolerance),
-        "unseen": evaluation.test_split(dataset) not in splits,
-    }
-    _log(
-        folder,
-        {
-            **{f"reconstruction_error_{d}": errors[k] for k, d in enumerate(dims)},
-            "mean_picture_error": mean_error,
-        },
-        dataset.num_examples(evaluation.test_split(dataset)),
-        began,
-    )
-    return content
-
-
-def _measure_generator(trained, dataset):
-    began = time.time()
-    folder = trained["gan"]
-    generator = runs.load_network(folder, "generator_average")
-    style_encoder = runs.load_style_encoder(folder.run_dir)
-    content_encoder = runs.load_content_encoder(folder.run_dir)
-    noise_dims = folder.read()["code_dims"][2]
-    random = np.random.default_rng(SEED)
-    count = GENERATED_PER_ARTIST * len(dataset.artists)
-    artist_ids = np.repeat(np.arange(len(dataset.artists)), GENERATED_PER_ARTIST)
-    means = runs.load_statistics(trained["metric"]).artist_means
-    styles = means[artist_ids]
-    contents = random.normal(size=[count, content_encoder.dims])
-    pictures = decode_codes(
-        generator, styles, contents, random.normal(size=[count, noise_dims])
-    )
-    style_codes = encode_pictures(style_encoder, pictures)
-    content_codes = encode_pictures(content_encoder, pictures)
-    nearest = np.square(style_codes[:, None] - means[None]).sum(axis=-1).argmin(axis=1)
-    numbers = {
-        "generated_pictures": count,
-        "style_encoder_accuracy": float((nearest == artist_ids).mean()),
-        "style_error": float(np.square(style_codes - styles).sum(axis=1).mean()),
-        "content_error": float(np.square(content_codes - contents).sum(axis=1).mean()),
-        "reconstruction_error": evaluation.generator_reconstruction_error(
-            generator,
-            style_encoder,
-            content_encoder,
-            noise_dims,
-            evaluation.test_batches(dataset),
-        ),
-    }
-    if "classifier" in trained:
-        judge = trained["classifier"]
-        encoder = runs.load_network(judge, "style_encoder")
-        features = encode_pictures(encoder, pictures)
-        accuracy = _prefix_accuracy(judge, features, artist_ids)
-        real = collect_codes(encoder, evaluation.test_batches(dataset))
-        real_accuracy = _prefix_accuracy(judge, real.codes, real.artist_ids)
-        numbers["classifier_accuracy"] = float(accuracy[-1])
-        numbers["classifier_accuracy_real"] = float(real_accuracy[-1])
-    _log(folder, {f"generated/{k}": v for k, v in numbers.items()}, count, began)
-    return numbers
 
 
 def _prefix_accuracy(
@@ -352,9 +334,3 @@ def _prefix_accuracy(
         folder, "artist_logits/kernel", "artist_logits/bias"
     )
     return metrics.prefix_logit_accuracy(codes, kernel, bias, artist_ids)
-
-
-def _log(folder: runs.StageFolder, values: Numbers, count: int, began: float) -> None:
-    run = folder.read()
-    log = callbacks.MetricsLog(folder, run["steps"], run["identity"]["seed"])
-    log.write("eval", run["steps"], values, count, time.time() - began)

@@ -19,6 +19,7 @@ from tfstyle.analysis import metrics
 from tfstyle.command import UserError
 
 ALL = "all"
+_STOPPED = 130  # exit code of a command stopped by a signal
 
 
 def retrained_folder(run_dir: pathlib.Path, d: int) -> runs.StageFolder:
@@ -47,6 +48,12 @@ def wanted_dims(run_dir: pathlib.Path, wanted: str) -> list[int]:
             f"--retrain takes its settings from the classifier stage in {run_dir}, "
             "which is unfinished; finish it with: "
             f"{runs.train_command('classifier', run_dir)}"
+        )
+    source = folder.read().get("init_from")
+    if source:
+        raise UserError(
+            f"the classifier stage in {run_dir} began from {source}: for other "
+            "dimensions there are no such weights to begin from"
         )
     runs.load_stage_dataset(folder)
     if wanted == ALL:
@@ -83,11 +90,14 @@ def retrain(run_dir: pathlib.Path, dims: Sequence[int]) -> None:
             continue
         changed = _changes(run_dir, d)
         if changed:
-            print(f"{where}: begins again, for it has other settings: {changed[0]}")
+            print(
+                f"{where}: begins again, for it has other settings: {changed[0]}",
+                flush=True,
+            )
         else:
             print(where, flush=True)
         code = _run(_train_command(run_dir, d, restart=bool(changed)))
-        if code in (130, -signal.SIGINT, -signal.SIGTERM, -signal.SIGHUP):
+        if code in (_STOPPED, -signal.SIGINT, -signal.SIGTERM):
             raise KeyboardInterrupt(
                 f"stopped at the {where}; the same command goes on from there"
             )
@@ -96,8 +106,8 @@ def retrain(run_dir: pathlib.Path, dims: Sequence[int]) -> None:
         if not is_current(run_dir, d):
             raise UserError(
                 f"the {where} has other settings than the classifier stage: "
-                f"{'; '.join(_changes(run_dir, d))}; train the classifier stage "
-                "again with --restart"
+                f"{'; '.join(_changes(run_dir, d)) or 'other steps'}; train the "
+                "classifier stage again with --restart"
             )
 
 
@@ -171,21 +181,29 @@ def _run(command: Sequence[str]) -> int:
     """Run a command to its end, passing on the signals that should stop it.
 
     It gets a session of its own: a terminal's Ctrl-C would reach it a second time,
-    and a second one stops a training without a checkpoint.
+    and a second one stops a training without a checkpoint. It gets SIGTERM for
+    whatever comes, which it answers with a checkpoint.
+
+    Returns:
+        Its exit code, or that of a stopped training if a signal came too late for it.
     """
+    came: list[int] = []
     numbers = [signal.SIGINT, signal.SIGTERM]
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup leaves it
         numbers.append(signal.SIGHUP)
     with subprocess.Popen(command, start_new_session=True) as process:
-        handlers = {
-            number: signal.signal(number, lambda got, _: process.send_signal(got))
-            for number in numbers
-        }
+
+        def pass_on(number, frame):
+            if not came:
+                process.send_signal(signal.SIGTERM)
+            came.append(number)
+
+        handlers = {number: signal.signal(number, pass_on) for number in numbers}
         try:
             # A signal just before a wait without end would be noticed at its end.
             while (code := process.poll()) is None:
                 time.sleep(0.1)
-            return code
+            return _STOPPED if came else code
         finally:
             for number, handler in handlers.items():
                 signal.signal(number, handler)

@@ -16,7 +16,6 @@ import pathlib
 import shutil
 from typing import Any
 
-import gin
 import numpy as np
 import tensorflow as tf
 
@@ -173,23 +172,6 @@ def update_recommendation(run_dir: pathlib.Path, **dims: int) -> None:
     write_json(run_dir / "recommendation.json", {**known, **dims})
 
 
-@gin.configurable
-def pruning(
-    style_dims: int | None = 32,
-    content_dims: int | None = 128,
-    tolerance: float = 0.01,
-) -> tuple[int | None, int | None, float]:
-    """How many dimensions go on to later stages (section 5.2: 32 and 128).
-
-    Args:
-        style_dims: of the style code; None takes the recommended number.
-        content_dims: of the content code; None takes the recommended number.
-        tolerance: loss of accuracy, or relative growth of the reconstruction error,
-            that the recommended number may cost against the full code.
-    """
-    return style_dims, content_dims, tolerance
-
-
 @dataclasses.dataclass(frozen=True)
 class CodeStatistics:
     """Of the training pictures' pruned codes: what normalizes them.
@@ -197,11 +179,14 @@ class CodeStatistics:
     Args:
         mean, deviation: float32 [dims], of the encoder's own codes.
         artist_means: float32 [N, dims], each artist's mean code, normalized.
+        normalize_content: of content, whether codes go on normalized, or as they are
+            (the paper's). The style code always goes on normalized.
     """
 
     mean: np.ndarray
     deviation: np.ndarray
     artist_means: np.ndarray
+    normalize_content: bool = False
 
     @property
     def dims(self) -> int:
@@ -210,16 +195,24 @@ class CodeStatistics:
     @property
     def digest(self) -> str:
         """Tells whether a later stage was trained on these codes."""
-        parts = (self.mean, self.deviation, self.artist_means)
-        return hashlib.sha256(b"".join(one.tobytes() for one in parts)).hexdigest()
+        parts = [self.mean, self.deviation, self.artist_means]
+        digest = hashlib.sha256(b"".join(one.tobytes() for one in parts))
+        if self.normalize_content:
+            digest.update(b"normalize_content")
+        return digest.hexdigest()
 
     def write(self, path: pathlib.Path) -> None:
-        write_npz(path, **dataclasses.asdict(self))
+        values = dataclasses.asdict(self)
+        if not self.normalize_content:  # only a choice is worth an entry
+            del values["normalize_content"]
+        write_npz(path, **values)
 
     @classmethod
     def read(cls, path: pathlib.Path) -> "CodeStatistics":
         with np.load(path) as arrays:
-            return cls(**{name: arrays[name] for name in arrays.files})
+            values = {name: arrays[name] for name in arrays.files}
+        normalize_content = bool(values.pop("normalize_content", False))
+        return cls(**values, normalize_content=normalize_content)
 
 
 STATISTICS_FILES = {
@@ -326,13 +319,14 @@ def load_style_encoder(run_dir: pathlib.Path) -> networks.NormalizedEncoder:
 
 
 def load_content_encoder(run_dir: pathlib.Path) -> networks.NormalizedEncoder:
-    """Load Enc of a run, pruned: its mean, on the generator's scale (the paper's)."""
+    """Load Enc of a run, pruned: its mean, normalized if the statistics say so."""
     folder = StageFolder(run_dir, "vae")
     statistics = load_statistics(folder)
     encoder = load_network(folder, "content_encoder")
-    return networks.NormalizedEncoder(
-        encoder, np.zeros(statistics.dims), np.ones(statistics.dims)
-    )
+    mean, deviation = np.zeros(statistics.dims), np.ones(statistics.dims)
+    if statistics.normalize_content:
+        mean, deviation = statistics.mean, statistics.deviation
+    return networks.NormalizedEncoder(encoder, mean, deviation)
 
 
 def load_dataset(run_dir: pathlib.Path) -> records.Dataset:

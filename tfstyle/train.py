@@ -50,7 +50,7 @@ def main() -> None:
             "gin/gan.gin, or the same in gin/quickstart"
         )
     # TensorFlow takes seconds to import: --help and misuse need not wait for it.
-    from tfstyle import configuration, training
+    from tfstyle import configuration, train_settings, training
 
     configuration.parse(_GIN_FILE.value, _GIN_PARAM.value, training.CONFIGURABLES)
     training.train(
@@ -63,7 +63,7 @@ def main() -> None:
             allow_unfinished=_ALLOW_UNFINISHED.value,
             dry_run=_DRY_RUN.value,
         ),
-        training.read_settings(),
+        train_settings.read_settings(),
     )
 
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import math
 import pathlib
 import time
 
@@ -14,8 +13,9 @@ from tfstyle.analysis import evaluation
 from tfstyle.analysis.monitoring import Monitor
 from tfstyle.command import UserError
 from tfstyle.data import input_pipeline, records
-from tfstyle.modeling import gan, metric, optimizers, table_1, vae
+from tfstyle.modeling import classifier, gan, metric, optimizers, table_1, vae
 from tfstyle.modeling.stage import Stage
+from tfstyle.train_settings import TrainSettings
 
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
 
@@ -33,108 +33,13 @@ class Paths:
     dry_run: bool = False
 
 
-@gin.configurable(name_or_fn="train")
-@dataclasses.dataclass(frozen=True)
-class TrainSettings:
-    """How a stage is trained; bound in gin as `train.NAME`.
-
-    Args:
-        stage: "metric", "classifier", "vae" or "gan".
-        batch_size: pictures per step over all replicas.
-        steps: where training ends; or
-        epochs: passes over the training pictures.
-        image_size: side of the pictures; the records' must be the same.
-        splits: what is trained on.
-        seed: of weights, order and every random draw.
-        log_interval, eval_interval, preview_interval, checkpoint_interval: in steps.
-        checkpoints_kept: to resume from.
-        checkpoint: weights that go on: "best", "last", or None for the stage's own
-            rule (the best where test pictures are not trained on, the gan's last).
-        strategy: "mirrored" (all GPUs, or the CPU), "multi_worker" (TF_CONFIG) or
-            "one_device".
-        precision: "float32", "mixed_float16" or "mixed_bfloat16".
-        accumulation_steps: parts of each batch, one after the other, to save memory.
-        deterministic: bit-for-bit repeatable on GPUs too, slower.
-        jit_compile: compile the step with XLA; on one replica only.
-    """
-
-    stage: str = gin.REQUIRED
-    batch_size: int = gin.REQUIRED
-    steps: int | None = None
-    epochs: float | None = None
-    image_size: int = 256
-    splits: tuple[str, ...] = ("train",)
-    seed: int = 0
-    log_interval: int = 100
-    eval_interval: int = 2000
-    preview_interval: int = 2000
-    checkpoint_interval: int = 2000
-    checkpoints_kept: int = 2
-    checkpoint: str | None = None
-    strategy: str = "mirrored"
-    precision: str = "float32"
-    accumulation_steps: int = 1
-    deterministic: bool = False
-    jit_compile: bool = False
-
-    def __post_init__(self):
-        if (self.steps is None) == (self.epochs is None):
-            raise UserError(
-                "set one of train.steps and train.epochs, got "
-                f"steps={self.steps}, epochs={self.epochs}"
-            )
-        for name in (
-            *("epochs" if self.steps is None else "steps", "batch_size", "image_size"),
-            *("accumulation_steps", "checkpoints_kept", "checkpoint_interval"),
-            *("log_interval", "eval_interval", "preview_interval"),
-        ):
-            value = getattr(self, name)
-            kinds = (int, float) if name == "epochs" else (int,)
-            if not isinstance(value, kinds) or value <= 0:
-                raise UserError(f"train.{name} must be a number above 0, got {value!r}")
-        if not isinstance(self.seed, int) or self.seed < 0:
-            raise UserError(f"train.seed must be a number from 0 on, got {self.seed!r}")
-        if isinstance(self.splits, str) or not {"train", "test"}.issuperset(
-            self.splits
-        ):
-            raise UserError(
-                'train.splits must be ("train",) or ("train", "test"), got '
-                f"{self.splits!r}"
-            )
-        allowed = (None, "last") if self.stage == "gan" else (None, "last", "best")
-        if self.checkpoint not in allowed:
-            raise UserError(
-                f"train.checkpoint must be one of {allowed} for the {self.stage} "
-                f"stage, got {self.checkpoint!r}"
-            )
-
-    def last_step(self, examples: int) -> int:
-        """Give the step at which training ends, for so many training pictures."""
-        if self.epochs is None:
-            assert self.steps is not None
-            return self.steps
-        return math.ceil(self.epochs * (examples // self.batch_size))
-
-
-def read_settings() -> TrainSettings:
-    """Take the settings from the parsed gin files.
-
-    Raises:
-        UserError: if one is missing that has no default.
-    """
-    try:
-        return TrainSettings()
-    except RuntimeError as error:
-        raise UserError(f"configuration: {str(error).splitlines()[0]}") from None
-
-
 # Everything that a gin file may bind, by name.
 CONFIGURABLES = {
     "train": TrainSettings,
     "train_batches": input_pipeline.endless_batches,
-    "pruning": runs.pruning,
+    "pruning": finishing.Pruning,
     "metric": metric.metric,
-    "classifier": metric.classifier,
+    "classifier": classifier.classifier,
     "vae": vae.vae,
     "gan": gan.gan,
     "style_encoder": table_1.style_encoder,
@@ -162,7 +67,6 @@ def train(paths: Paths, settings: TrainSettings) -> None:
     folder = runs.StageFolder(paths.run_dir, settings.stage)
     dataset = records.read_dataset(paths.records_dir)
     input_pipeline.check_image_size(dataset, settings.image_size)
-    steps = settings.last_step(dataset.num_examples(*settings.splits))
     lineage.require_earlier_stages(
         settings.stage,
         paths.run_dir,
@@ -174,7 +78,18 @@ def train(paths: Paths, settings: TrainSettings) -> None:
 
     model = build_stage(settings, paths.run_dir, dataset)
     lineage.check_pruning(model)
+    steps = settings.last_step(
+        input_pipeline.steps_per_epoch(
+            dataset, settings.splits, settings.batch_size, model.images_per_artist
+        )
+    )
+    if settings.stage == "metric" and max(model.phase_ends(), default=0) >= steps:
+        raise UserError(
+            f"metric.warm_start_steps={model.phase_ends()[0]} leaves none of the "
+            f"{steps} steps to the style space: raise train.steps"
+        )
     run = lineage.describe_run(settings, steps, model, dataset, paths.run_dir)
+    run["init_from"] = paths.init_from
     if paths.dry_run:
         _print_plan(run, dataset, settings, folder)
         return
@@ -204,9 +119,11 @@ def _train_built(paths, settings, folder, dataset, model, run) -> None:
         )
     elif paths.init_from:
         lineage.initialize_from(model, run, pathlib.Path(paths.init_from))
-        if settings.stage == "metric":
-            model.start_from(evaluation.artist_means(model.style_encoder, dataset))
     start = model.steps_done
+    if start:
+        run["init_from"] = folder.read().get("init_from")
+        if paths.init_from not in (None, run["init_from"]):
+            print(f"--init_from={paths.init_from} is not used: {folder.path} has begun")
     if start >= steps and folder.finished:
         print(f"{settings.stage}: already trained to step {start} in {folder.path}")
         finishing.renew_pruning(folder, dataset, settings.checkpoint)
@@ -221,6 +138,8 @@ def _train_built(paths, settings, folder, dataset, model, run) -> None:
     with guards.explained_failures(
         dataset, settings.splits, settings.batch_size, settings.accumulation_steps
     ):
+        if settings.stage == "metric" and run["init_from"] and not start:
+            model.start_from(evaluation.artist_means(model.style_encoder, dataset))
         _fit(model, housekeeping, dataset, settings, steps)
         _write_operative_config(folder)  # the pipeline's settings are in use by now
         finishing.finish(folder, dataset, settings.checkpoint)
@@ -303,7 +222,7 @@ def build_stage(
                     artist_counts=dataset.artist_counts("train"), **common
                 )
             elif settings.stage == "classifier":
-                built = metric.classifier(artists=len(dataset.artists), **common)
+                built = classifier.classifier(artists=len(dataset.artists), **common)
             elif settings.stage == "vae":
                 built = vae.vae(runs.load_style_encoder(run_dir), **common)
             else:
@@ -335,7 +254,8 @@ def _housekeeping(folder, dataset, settings, steps, model, manager):
             max_to_keep=1,
             checkpoint_name="step",
         )
-    style_dims, _, tolerance = runs.pruning()
+    pruning = finishing.Pruning()
+    style_dims, tolerance = pruning.style_dims, pruning.tolerance
     housekeeping = callbacks.Housekeeping(
         folder,
         steps=steps,

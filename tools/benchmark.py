@@ -230,7 +230,7 @@ def _tensorflow_steps(folder, size, batch, features, steps):
     import tensorflow as tf
     from PIL import Image
 
-    from tfstyle import configuration, training
+    from tfstyle import configuration, train_settings, training
     from tfstyle.data import input_pipeline, pictures, records, splits
 
     random = np.random.default_rng(0)
@@ -262,7 +262,7 @@ def _tensorflow_steps(folder, size, batch, features, steps):
         ],
         training.CONFIGURABLES,
     )
-    settings = training.read_settings()
+    settings = train_settings.read_settings()
     model = training.build_stage(settings, folder, dataset)
     model.set_phase(0, None)
     train_function = model.make_train_function()

@@ -102,7 +102,7 @@ def make_artists(
             for k in random.choice(len(paths), _PICTURES.value, replace=False):
                 jitter = _JITTER.value * random.normal(size=_MANNERS)
                 picture = redraw(paths[k], manner + jitter, _SIZE.value)
-                picture.save(made / f"{pathlib.Path(paths[k]).stem}.png")
+                picture.save(made / f"{k:05d}.png")
 
 
 def main() -> None:

@@ -60,7 +60,7 @@ def test_equal_artists_are_one_point():
 
 @pytest.mark.slow
 def test_umap_keeps_neighbours_and_equal_seeds_give_equal_points():
-    """Two groups of artists, far apart along a curve of 8 dimensions."""
+    """Two groups of artists, far apart in 8 dimensions."""
     pytest.importorskip("umap")
     random = np.random.default_rng(0)
     groups = np.repeat([0, 1], 20)

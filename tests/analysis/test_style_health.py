@@ -47,6 +47,17 @@ def test_works_far_from_their_own_style_are_said_to_be_saturated():
     assert monitoring._style_health(triplet, codes, ARTIST_IDS)[1] is None
 
 
+def test_triplets_are_judged_by_distances_as_they_are():
+    """Its scales are never trained."""
+    styles = np.array([[2.0, 0.0], [0.0, 0.0]])
+    codes = styles[ARTIST_IDS] + 0.1
+    model = _model(styles, scale=0.01, objective="triplet")
+    numbers, warning = monitoring._style_health(model, codes, ARTIST_IDS)
+    assert warning is None
+    assert numbers["prefix_scale_1"] == 1
+    assert numbers["same_distance_1"] == pytest.approx(0.1, rel=1e-5)
+
+
 def test_far_apart_artists_with_near_works_are_healthy():
     styles = np.array([[50.0, 0.0], [0.0, 50.0]])
     codes = styles[ARTIST_IDS] + 0.1

@@ -81,6 +81,12 @@ def test_a_batch_that_is_no_number_of_groups_is_refused(small_records):
         batches_from(small_records, 0, 1, images_per_artist=5)
 
 
+def test_a_batch_of_one_group_is_refused(small_records):
+    """It would hold one artist, whom nobody differs from."""
+    with pytest.raises(UserError, match="at least twice that"):
+        batches_from(small_records, 0, 1, images_per_artist=16)
+
+
 def test_too_few_pictures_for_a_batch_of_groups_are_refused(small_records):
     """20 pictures make one group of 12: three groups in all, four are wanted."""
     with pytest.raises(UserError, match="groups of 12 by one artist"):

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfstyle.modeling import gan, metric, networks, vae
+from tfstyle.modeling import classifier, gan, metric, networks, vae
 
 IMAGE_SIZE = 32
 BATCH = 4
@@ -81,7 +81,9 @@ def make_tiny_stage(
         if stage == "metric":
             model, optimizers = metric.metric(artist_counts=ARTIST_COUNTS, **common)
         elif stage == "classifier":
-            model, optimizers = metric.classifier(artists=len(ARTIST_COUNTS), **common)
+            model, optimizers = classifier.classifier(
+                artists=len(ARTIST_COUNTS), **common
+            )
         elif stage == "vae":
             model, optimizers = vae.vae(_frozen(networks.StyleEncoder), **common)
         else:
@@ -92,7 +94,10 @@ def make_tiny_stage(
             )
         if plain_steps:
             rate = SGD_RATES[stage]
-            optimizers = [tf.keras.optimizers.SGD(rate, 0.9) for _ in optimizers]
+            optimizers = [
+                tf.keras.optimizers.SGD(rate, 0.9, global_clipnorm=one.global_clipnorm)
+                for one in optimizers
+            ]
             for network in model.networks.values():
                 for variable in network.variables:
                     if "residual_weight" in variable.name:
@@ -115,12 +120,17 @@ def fit(model, steps: int, batch=None) -> dict[str, float]:
     )
     phase = sum(end <= model.steps_done for end in model.phase_ends())
     if getattr(model, "tiny_phase", None) != phase:  # tracing again is slow
-        model.set_phase(model.steps_done, None)
+        model.set_phase(model.steps_done, lambda: mean_codes(model.dims))
         model.tiny_phase = phase
     history = model.fit(
         batches.with_options(options), steps_per_epoch=steps, verbose=0
     ).history
     return {name: values[-1] for name, values in history.items()}
+
+
+def mean_codes(dims: int) -> np.ndarray:
+    """Give each artist a mean code for the metric stage to start from."""
+    return np.random.default_rng(13).normal(size=[len(ARTIST_COUNTS), dims])
 
 
 def make_batch(rows: int = BATCH) -> dict[str, tf.Tensor]:

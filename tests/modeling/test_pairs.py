@@ -27,8 +27,13 @@ def semihard_triplet_loss(codes, artist_ids, margin=1.0):
     return np.mean(costs)
 
 
-def pairs_stage(tiny_stage, objective, **settings):
-    return tiny_stage("metric", f'metric.objective = "{objective}"', **settings)
+def pairs_stage(tiny_stage, objective):
+    """Start it, so that its scales are those of the first step."""
+    model = tiny_stage("metric", f'metric.objective = "{objective}"')
+    means = np.random.default_rng(1).normal(size=[3, model.dims])
+    model.set_phase(0, lambda: means)
+    model.tiny_phase = 0  # that phase is prepared
+    return model
 
 
 def test_triplet_loss_is_facenets():
@@ -67,6 +72,15 @@ def test_triplet_trains_the_mean_over_its_drawn_prefixes(
         [semihard_triplet_loss(codes[:, :d], batch["artist"].numpy()) for d in lengths]
     )
     assert train_tiny(model, 1)["loss"] == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_batch_of_one_artist_costs_triplets_nothing(
+    tiny_stage, train_tiny, tiny_batch
+):
+    """It has no negatives."""
+    batch = {**tiny_batch(), "artist": tf.constant([1, 1, 1, 1], tf.int64)}
+    model = pairs_stage(tiny_stage, "triplet")
+    assert train_tiny(model, 1, batch)["loss"] == 0
 
 
 @pytest.mark.parametrize("objective", PAIRS)

@@ -12,11 +12,29 @@ import numpy as np
 import pytest
 
 STEPS = 3
-# Two of them are the metric stage with another objective.
-STAGES = ("metric", "pairwise", "triplet", "classifier", "vae", "gan")
+# Two of them are the metric stage with another objective, the last the gan's.
+STAGES = ("metric", "pairwise", "triplet", "classifier", "vae", "gan", "additions")
 # The share of real codes must not depend on replicas either.
 _BINDINGS = {
     "gan": ["gan.reconstruction_share = 0.5", "gan.reconstruction_weight = 1.0"],
+    # the gan stage with all that may be added to it; the clip is below the norms
+    "additions": [
+        "gan.reconstruction_share = 0.5",
+        "gan.reconstruction_weight = 1.0",
+        "gan.style_ramp_steps = 2",
+        "gan.content_ramp_steps = 3",
+        "gan.r1_weight = 1.0",
+        "gan.r1_interval = 2",
+        "gan.gradient_clip = 0.5",
+        "gan.flip = True",
+        "gan.augmentation = ('color', 'translation', 'cutout')",
+    ],
+    # Neither must what the KL costs.
+    "vae": [
+        "vae.kl_weight = 1e3",
+        "vae.free_bits = 0.002",
+        "vae.kl_warmup_steps = 2",
+    ],
     # with scales of 1, by which weights move more
     "pairwise": ['metric.objective = "pairwise"', "metric.start_distance = None"],
     "triplet": ['metric.objective = "triplet"'],
@@ -49,7 +67,7 @@ def test_two_replicas_give_the_weights_of_one(stage, tmp_path, check_trained_ali
         }
         for arrays, prefix in [(one, "before/"), (one, "after/"), (other, "after/")]
     )
-    if stage == "gan":
+    if stage in ("gan", "additions"):
         assert any(name.startswith("generator_average/") for name in after)
     if stage in ("pairwise", "triplet"):
         # Of these only equation 1's scales are trained, and they move little.
@@ -80,7 +98,9 @@ def _main(stage: str, replicas: int, path: str) -> None:
 
     strategy = tf.distribute.MirroredStrategy([f"CPU:{k}" for k in range(replicas)])
     bindings = _BINDINGS.get(stage, [])
-    stage = "metric" if stage in ("pairwise", "triplet") else stage
+    stage = {"pairwise": "metric", "triplet": "metric", "additions": "gan"}.get(
+        stage, stage
+    )
     model = make_tiny_stage(stage, *bindings, strategy=strategy, plain_steps=True)
     before = weights_of(model)
     losses = fit(model, STEPS)

@@ -195,6 +195,60 @@ def test_vae_loss_is_reconstruction_plus_weighted_kl(tiny_stage, train_tiny):
     assert losses["loss"] == pytest.approx(expected, rel=1e-5)
 
 
+def test_vae_kl_weight_rises_in_a_straight_line_over_its_warm_up(
+    tiny_stage, train_tiny
+):
+    """By the step alone, so that a resumed run goes on where it was: 0, 1/4 .. 1, 1."""
+    model = tiny_stage("vae", "vae.kl_weight = 2e5", "vae.kl_warmup_steps = 4")
+    for step, weight in [(0, 0.0), (1, 5e4), (2, 1e5), (4, 2e5), (7, 2e5)]:
+        model.step.assign(step)
+        losses = train_tiny(model, steps=1)
+        paid = losses["loss"] - losses["reconstruction"]
+        assert losses["kl"] > 1e-4
+        assert paid == pytest.approx(
+            weight * losses["kl"], rel=1e-3, abs=1e-6 * losses["loss"]
+        )
+
+
+def test_vae_free_bits_replace_the_kl_of_what_is_below_them(
+    tiny_stage, train_tiny, tiny_batch
+):
+    """The logged KL stays the real one; the loss is that of a loop."""
+    model = tiny_stage("vae", "vae.kl_weight = 1e5", "vae.free_bits = 0.002")
+    images = color.rgb_to_lab(tiny_batch()["image"])
+    outputs = model.content_encoder(images, training=True)
+    mean, log_variance = (one.numpy().astype(np.float64) for one in outputs)
+    kl = (np.exp(log_variance) + mean**2 - 1 - log_variance) / 2
+    paid = [sum(max(one, 0.002) for one in row) for row in kl]
+    assert 0 < (kl < 0.002).sum() < kl.size  # else this could not fail
+
+    losses = train_tiny(model, steps=1)
+
+    assert losses["kl"] == pytest.approx(kl.sum(axis=1).mean(), rel=1e-3)
+    assert losses["loss"] - losses["reconstruction"] == pytest.approx(
+        1e5 * np.mean(paid), rel=1e-3
+    )
+
+
+def test_vae_settings_that_are_off_leave_runs_from_before_them_alone(tiny_stage):
+    """A missing entry of run.json counts as None, see `runs.differences`."""
+    off, on = (
+        tiny_stage("vae", *bindings).settings
+        for bindings in [(), ("vae.free_bits = 0.5", "vae.kl_warmup_steps = 9")]
+    )
+    assert {name for name, value in off.items() if value is not None} == {
+        "t",
+        "kl_weight",
+    }
+    assert (on["free_bits"], on["kl_warmup_steps"]) == (0.5, 9)
+
+
+@pytest.mark.parametrize("name", ["kl_weight", "kl_warmup_steps", "free_bits"])
+def test_vae_settings_below_zero_are_refused(tiny_stage, name):
+    with pytest.raises(ValueError, match=f"vae.{name} must be at least 0, got -1"):
+        tiny_stage("vae", f"vae.{name} = -1")
+
+
 def test_vae_loss_falls(tiny_stage, train_tiny):
     model = tiny_stage("vae", "rmsprop.learning_rate = 3e-3")
     first = train_tiny(model, steps=1)["loss"]

@@ -39,7 +39,7 @@ def test_presumed_styles_start_at_the_artists_mean_codes(warm_model):
     )
 
 
-def test_scales_put_artists_at_the_warm_start_distance_by_every_prefix(warm_model):
+def test_scales_put_artists_at_the_start_distance_by_every_prefix(warm_model):
     means = np.random.default_rng(1).normal(size=[3, warm_model.dims])
     warm_model.start_from(means)
     scaled = warm_model.presumed_styles.prefix_scales.numpy()
@@ -114,6 +114,32 @@ def test_a_start_at_mean_codes_needs_no_classification(tiny_stage):
 def test_an_unknown_start_is_refused(tiny_stage):
     with pytest.raises(ValueError, match="mean_codes"):
         tiny_stage("metric", 'metric.start = "zeros"')
+
+
+@pytest.mark.parametrize("objective", ["pairwise", "triplet"])
+def test_objectives_without_presumed_styles_start_at_mean_codes(objective, tiny_stage):
+    model = tiny_stage("metric", f'metric.objective = "{objective}"')
+    means = np.random.default_rng(1).normal(size=[3, model.dims])
+    model.set_phase(0, lambda: means)
+    scaled = model.presumed_styles.prefix_scales.numpy()
+    np.testing.assert_allclose(
+        scaled * mean_prefix_distances(means), START_DISTANCE, rtol=1e-5
+    )
+
+
+@pytest.mark.parametrize(
+    ("binding", "said"),
+    [
+        ("metric.start_distance = 0", "start_distance must be above 0"),
+        ("metric.start_distance = -1.2", "start_distance must be above 0"),
+        ("metric.initial_deviation = 0", "initial_deviation must be above 0"),
+        ("metric.warm_start_steps = -1", "warm_start_steps must be a number"),
+        ("metric.warm_start_steps = 0.5", "warm_start_steps must be a number"),
+    ],
+)
+def test_starts_that_cannot_be_are_refused(binding, said, tiny_stage):
+    with pytest.raises(ValueError, match=said):
+        tiny_stage("metric", binding)
 
 
 def test_without_a_warm_start_there_is_one_phase(tiny_stage):

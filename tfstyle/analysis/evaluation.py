@@ -1,5 +1,7 @@
 """Numbers about trained networks on the test pictures."""
 
+import dataclasses
+import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,6 +12,27 @@ from tfstyle.data import color, input_pipeline, records
 from tfstyle.modeling import objectives
 
 BATCH = 32
+# A dimension is active if its code's mean varies by more than this over pictures
+# (Burda, Grosse and Salakhutdinov 2016, arXiv 1509.00519).
+ACTIVE_VARIANCE = 0.01
+
+
+@dataclasses.dataclass(frozen=True)
+class ContentUse:
+    """How much each dimension of a content code says of pictures.
+
+    Args:
+        kl: float64 [D], mean KL divergence from N(0, 1) in nats.
+        variance: float64 [D], of the encoder's mean over pictures.
+    """
+
+    kl: np.ndarray
+    variance: np.ndarray
+
+    @property
+    def active(self) -> np.ndarray:
+        """Which dimensions are active, bool [D]."""
+        return self.variance > ACTIVE_VARIANCE
 
 
 def test_split(dataset: records.Dataset) -> str:
@@ -75,6 +98,36 @@ def reconstruction_errors(
         sums += np.array(errors(batch["image"], batch["mask"]), np.float64)
         count += float(tf.reduce_sum(batch["mask"]))
     return sums / count
+
+
+def content_use(encoder: tf.keras.Model, batches: tf.data.Dataset) -> ContentUse:
+    """Measure what each content dimension says of pictures.
+
+    Args:
+        encoder: Enc, whole.
+        batches: evaluation batches.
+    """
+    encode = _compiled_kl(encoder)
+    sums, count = np.zeros([3, encoder.get_config()["dims"]]), 0
+    for batch in batches:
+        kept = batch["mask"].numpy() > 0
+        kl, means = (one.numpy()[kept].astype(np.float64) for one in encode(batch))
+        sums += [one.sum(axis=0) for one in (kl, means, np.square(means))]
+        count += len(means)
+    kl, mean, square = sums / count
+    return ContentUse(kl, np.maximum(square - np.square(mean), 0))
+
+
+@functools.lru_cache(maxsize=2)
+def _compiled_kl(encoder):
+    """Trace once per encoder, however often a training stage calls."""
+
+    @tf.function
+    def encode(pictures):
+        mean, log_variance = encoder(color.rgb_to_lab(pictures))
+        return objectives.kl_by_dimension(mean, log_variance), mean
+
+    return lambda batch: encode(batch["image"])
 
 
 def mean_picture_error(

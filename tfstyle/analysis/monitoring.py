@@ -11,11 +11,12 @@ from tfstyle.analysis.codes import (
     decode_codes,
     encode_pictures,
 )
-from tfstyle.analysis.evaluation import artist_means, test_split
+from tfstyle.analysis.evaluation import artist_means, content_use, test_split
 from tfstyle.analysis.synthesis import style_by_content_sheet
 from tfstyle.data import input_pipeline, records
+from tfstyle.modeling.classifier import ClassifierModel
 from tfstyle.modeling.gan import ConditionalGAN
-from tfstyle.modeling.metric import ClassifierModel, MetricModel
+from tfstyle.modeling.metric import MetricModel
 from tfstyle.modeling.stage import Stage
 from tfstyle.modeling.vae import ContentVAE
 
@@ -130,7 +131,12 @@ class Monitor:
         if isinstance(model, MetricModel | ClassifierModel):
             return self._evaluate_style(model, numbers)
         if isinstance(model, ContentVAE):
-            return Evaluation(numbers, -numbers["test_reconstruction"])
+            score = None if model.in_kl_warmup else -numbers["test_reconstruction"]
+            use = content_use(model.content_encoder, self._batches)
+            numbers["active_units"] = int(use.active.sum())
+            for d in metrics.curve_dims(model.dims):
+                numbers[f"kl_of_dimension_{d}"] = float(use.kl[d - 1])
+            return Evaluation(numbers, score)
         return Evaluation(numbers)
 
     def preview(self, model: Stage, step: int) -> None:
@@ -244,6 +250,8 @@ def _style_health(
 ) -> tuple[dict[str, float], str | None]:
     """Distances by prefix, and a warning if they show a space that cannot learn."""
     scales = model.presumed_styles.prefix_scales.numpy()
+    if model.objective == "triplet":
+        scales = np.ones_like(scales)  # it compares distances as they are
     styles = model.presumed_styles.styles.numpy()
     dims = metrics.curve_dims(len(scales))
     same, different = metrics.style_distances(codes, artist_ids, styles, scales, dims)
@@ -260,7 +268,7 @@ def _style_health(
             "metric.warm_start_steps, or a lower adam.learning_rate"
         )
     elif (
-        model.objective != "triplet"  # its slopes are the same at any distance
+        model.objective != "triplet"  # whose slope is the same at any distance
         and same[-1] > SATURATED_DISTANCE
         and same[-1] > different[-1] / 2
     ):

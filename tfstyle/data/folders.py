@@ -56,7 +56,7 @@ def written_whole(
 
 def _refuse_occupied(folder: str, own_files: re.Pattern[str], last: str) -> None:
     found = sorted(name for name in os.listdir(folder) if not name.startswith("."))
-    # Only a run that was killed leaves files without the last one.
+    # A run that was killed leaves files without the last one, beside this folder.
     unfinished = os.path.isdir(os.path.join(folder, _PARTIAL_DIR))
     foreign = [name for name in found if not (unfinished and own_files.fullmatch(name))]
     if last in found:

@@ -61,23 +61,40 @@ def train_batches(
         {"image": uint8 [batch_size, size, size, 3], "artist": int64 [batch_size]}.
 
     Raises:
-        UserError: the splits hold less than one batch, or the batch is no number of
-            groups.
+        UserError: as `steps_per_epoch`.
+    """
+    steps_per_epoch(dataset, splits, batch_size, images_per_artist)  # at least one
+    group = images_per_artist or 1
+    return endless_batches(dataset, splits, batch_size, seed, start_step, group)
+
+
+def steps_per_epoch(
+    dataset: Dataset,
+    splits: Sequence[str],
+    batch_size: int,
+    images_per_artist: int | None = None,
+) -> int:
+    """Count the batches of an epoch, for arguments as of `train_batches`.
+
+    Raises:
+        UserError: there is not one, or the batch is no number of groups.
     """
     group = images_per_artist or 1
-    if batch_size % group:
+    if group > 1 and (batch_size % group or batch_size == group):
         raise UserError(
             f"train.batch_size={batch_size} must be a multiple of "
-            f"metric.images_per_artist={group}"
+            f"metric.images_per_artist={group}, at least twice that"
         )
-    if not _steps_per_epoch(dataset, splits, batch_size, group):
+    counts = np.sum([dataset.artist_counts(split) for split in splits], axis=0)
+    steps = int((counts // group).sum()) // (batch_size // group)
+    if not steps:
         groups = f" in groups of {group} by one artist" if group > 1 else ""
         raise UserError(
             f"{dataset.records_dir} holds {dataset.num_examples(*splits)} "
             f"{' and '.join(splits)} pictures, fewer than one batch{groups}: lower "
             f"train.batch_size from {batch_size}"
         )
-    return endless_batches(dataset, splits, batch_size, seed, start_step, group)
+    return steps
 
 
 def shuffle_buffer() -> int:
@@ -236,8 +253,8 @@ def endless_batches(
 ) -> tf.data.Dataset:
     """Do what `train_batches` says; bound in gin by that name."""
     paths = dataset.shard_paths(*splits)
-    steps_per_epoch = _steps_per_epoch(dataset, splits, batch_size, group)
-    first_epoch, first_step = divmod(start_step, steps_per_epoch)
+    epoch_steps = steps_per_epoch(dataset, splits, batch_size, group)
+    first_epoch, first_step = divmod(start_step, epoch_steps)
 
     def read_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
         # tf.data mixes the graph's seed into its own seeds. Fixed here, in the graph
@@ -264,7 +281,7 @@ def endless_batches(
             )
         per_step = batch_size // group
         seen = tf.where(epoch == first_epoch, first_step * per_step, 0)
-        examples = examples.take(steps_per_epoch * per_step)
+        examples = examples.take(epoch_steps * per_step)
         examples = examples.skip(tf.cast(seen, tf.int64))
         return examples.unbatch() if group > 1 else examples
 
@@ -280,12 +297,6 @@ def endless_batches(
     batches = examples.map(decode, num_parallel_calls=parallelism)
     batches = batches.batch(batch_size, drop_remainder=True)
     return batches.prefetch(tf.data.AUTOTUNE).with_options(_options())
-
-
-def _steps_per_epoch(dataset, splits, batch_size, group) -> int:
-    """Count the whole batches of an epoch, made of whole groups of one artist's."""
-    counts = sum(dataset.artist_counts(split) for split in splits)
-    return int((counts // group).sum()) // (batch_size // group)
 
 
 def _decode(serialized: tf.Tensor, image_size: int) -> dict[str, tf.Tensor]:

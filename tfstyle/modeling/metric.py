@@ -1,4 +1,4 @@
-"""The style stages: metric learning (section 3) and its reference, a classifier."""
+"""The metric stage: the style space (section 3)."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -33,7 +33,8 @@ class MetricModel(Stage):
 
     The other objectives compare the pictures of a batch with each other, so that it
     must hold several by each artist, which weights pairs otherwise than equation 1
-    over all pictures does. They have no presumed styles; the artists' mean codes,
+    over all pictures does. A batch that is of one artist by chance has no pairs that
+    differ, and only attracts. They have no presumed styles; the artists' mean codes,
     put there before each evaluation, serve as such.
 
     Args:
@@ -44,7 +45,8 @@ class MetricModel(Stage):
         start: of presumed styles: "random", or "mean_codes" of the artists.
         start_distance: mean scaled distance between artists that the scales h_d give
             at the start by every prefix; None for scales of 1. The paper says nothing
-            of its start; with scales of 1 the repulsion has no slope there.
+            of its start; with scales of 1 the repulsion has no slope there. Objectives
+            without presumed styles take the artists' mean codes for it.
         initial_deviation: of random presumed styles.
         warm_start_steps: how many steps at first train S to classify, under the same
             nested dropout; presumed styles start at its mean codes then.
@@ -74,6 +76,16 @@ class MetricModel(Stage):
             raise ValueError(f"objective: one of {OBJECTIVES}, got {objective!r}")
         if start not in STARTS:
             raise ValueError(f"start must be one of {STARTS}, got {start!r}")
+        if start_distance is not None and not start_distance > 0:
+            raise ValueError(f"start_distance must be above 0, got {start_distance}")
+        if not initial_deviation > 0:
+            raise ValueError(
+                f"initial_deviation must be above 0, got {initial_deviation}"
+            )
+        if not isinstance(warm_start_steps, int) or warm_start_steps < 0:
+            raise ValueError(
+                f"warm_start_steps must be a number from 0 on, got {warm_start_steps}"
+            )
         self.style_encoder = style_encoder
         self.dims = style_encoder.get_config()["dims"]
         self.presumed_styles = PresumedStyles(
@@ -162,8 +174,8 @@ class MetricModel(Stage):
 
     def set_phase(self, step, artist_means):
         self._in_warm_start = step < self._warm_start_steps
-        starts = self._warm_start_steps or self._start == "mean_codes"
-        if starts and step == self._warm_start_steps:
+        starts_random = self._start == "random" and self._objective == "presumed"
+        if step == self._warm_start_steps and (step or not starts_random):
             self.start_from(artist_means())
         self.make_train_function(force=True)
 
@@ -242,7 +254,9 @@ class MetricModel(Stage):
         losses = [
             triplet_loss(codes * masks[k], artist_ids) for k in range(_TRIPLET_PREFIXES)
         ]
-        return tf.add_n(losses) / _TRIPLET_PREFIXES
+        # Without a second artist there is no negative: tfa would take a positive.
+        has_negatives = tf.reduce_any(artist_ids != artist_ids[0])
+        return tf.where(has_negatives, tf.add_n(losses) / _TRIPLET_PREFIXES, 0.0)
 
     def _example_losses(self, codes, artist_ids, lengths):
         return objectives.presumed_style_loss(
@@ -252,75 +266,6 @@ class MetricModel(Stage):
             self.presumed_styles.prefix_scales,
             self._artist_counts,
             self._t,
-            lengths,
-        )
-
-
-class ClassifierModel(Stage):
-    """The same network trained to tell artists apart (section 6.1's reference).
-
-    Args:
-        style_encoder: S, built; its codes are the classifier's features.
-        artists: N.
-        t: nested dropout's parameter; None for none, so that all D features are kept.
-    """
-
-    def __init__(
-        self,
-        style_encoder: networks.StyleEncoder,
-        artists: int,
-        t: float | None = 0.995,
-        **kwargs,
-    ):
-        super().__init__(**kwargs)
-        self.style_encoder = style_encoder
-        self.dims = style_encoder.get_config()["dims"]
-        self.artist_logits = ArtistLogits(artists, self.dims)
-        if t is not None:
-            prefix_probabilities(self.dims, t)  # refuses a t out of range
-        self._t = t
-        self.declare_means("loss", "test_loss")
-
-    @property
-    def networks(self):
-        return {
-            "style_encoder": self.style_encoder,
-            "artist_logits": self.artist_logits,
-        }
-
-    @property
-    def parameter_groups(self):
-        return [
-            self.style_encoder.trainable_variables
-            + self.artist_logits.trainable_variables
-        ]
-
-    def compute_gradients(self, images, artist_ids, draws):
-        if self._t is None:
-            lengths = self._all_dims(artist_ids)
-        else:
-            lengths = draws.prefix_lengths("prefix", self.dims, self._t)
-        with tf.GradientTape() as tape:
-            features = self.style_encoder(images, training=True)
-            losses = self._example_losses(features, artist_ids, lengths)
-            loss = tf.reduce_sum(losses) / draws.total
-        self.record("loss", losses)
-        return [self.group_gradients(tape, loss, 0)]
-
-    def evaluation_terms(self, images, artist_ids):
-        features = self.style_encoder(images, training=False)
-        all_dims = self._all_dims(artist_ids)
-        return {"loss": self._example_losses(features, artist_ids, all_dims)}
-
-    def _all_dims(self, artist_ids):
-        return tf.fill(tf.shape(artist_ids), self.dims)
-
-    def _example_losses(self, features, artist_ids, lengths):
-        return objectives.prefix_classification_loss(
-            features,
-            artist_ids,
-            self.artist_logits.kernel,
-            self.artist_logits.bias,
             lengths,
         )
 
@@ -362,29 +307,5 @@ def metric(
         accumulation_steps=accumulation_steps,
         settings=settings,
         name="metric",
-    )
-    return model, [optimizer()]
-
-
-@gin.configurable
-def classifier(
-    image_size: int,
-    artists: int,
-    seed: int,
-    accumulation_steps: int = 1,
-    t: float | None = 0.995,
-    optimizer=adam,
-) -> tuple[ClassifierModel, list]:
-    """Build the classifier stage and its optimizers: as the metric's."""
-    encoder = table_1.style_encoder()
-    encoder(tf.zeros([1, image_size, image_size, 3]))
-    model = ClassifierModel(
-        encoder,
-        artists,
-        t=t,
-        seed=seed,
-        accumulation_steps=accumulation_steps,
-        settings={"t": t},
-        name="classifier",
     )
     return model, [optimizer()]

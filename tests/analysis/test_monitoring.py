@@ -1,0 +1,65 @@
+"""What the vae stage's test numbers are while it trains."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tfstyle.analysis import evaluation
+from tfstyle.analysis.monitoring import Monitor
+from tfstyle.modeling import networks
+from tfstyle.modeling.vae import ContentVAE
+
+KL_WARMUP_STEPS = 5
+
+
+@pytest.fixture(scope="module")
+def model():
+    tf.keras.utils.set_random_seed(2)
+    images = tf.zeros([1, 32, 32, 3])
+    style_encoder = networks.StyleEncoder((4, 8), (1, 1), dims=3)
+    content_encoder = networks.ContentEncoder((4, 8), (1, 1), dims=5)
+    decoder = networks.ContentDecoder((4, 8), (1, 1), image_size=32)
+    style_encoder(images), content_encoder(images)
+    decoder([tf.zeros([1, 3]), tf.zeros([1, 5])])
+    made = ContentVAE(
+        networks.NormalizedEncoder(style_encoder, np.zeros(3), np.ones(3)),
+        content_encoder,
+        decoder,
+        kl_warmup_steps=KL_WARMUP_STEPS,
+        seed=0,
+        accumulation_steps=1,
+        settings={},
+    )
+    made.compile(optimizer=[])
+    return made
+
+
+@pytest.fixture(scope="module")
+def monitor(small_records, tmp_path_factory):
+    return Monitor(small_records, tmp_path_factory.mktemp("previews"), 8, None, 0.01)
+
+
+def test_the_vaes_numbers_say_what_each_dimension_holds(model, monitor, small_records):
+    numbers = monitor.evaluate(model).numbers
+
+    use = evaluation.content_use(
+        model.content_encoder, evaluation.test_batches(small_records)
+    )
+    assert numbers["test_kl"] == pytest.approx(use.kl.sum(), rel=1e-4)
+    assert numbers["active_units"] == use.active.sum()
+    own = {name: one for name, one in numbers.items() if "kl_of" in name}
+    assert own == {
+        f"kl_of_dimension_{d}": pytest.approx(use.kl[d - 1], rel=1e-4)
+        for d in (1, 2, 4, 5)
+    }
+
+
+def test_weights_of_the_kl_warm_up_are_not_the_best(model, monitor):
+    """Codes that cost nothing rebuild best, and are of no use."""
+    scores = []
+    for step in (KL_WARMUP_STEPS - 1, KL_WARMUP_STEPS):
+        model.step.assign(step)
+        found = monitor.evaluate(model)
+        scores.append(found.score)
+
+    assert scores == [None, -found.numbers["test_reconstruction"]]
