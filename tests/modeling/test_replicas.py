@@ -37,7 +37,7 @@ _BINDINGS = {
     ],
     # with scales of 1, by which weights move more
     "pairwise": ['metric.objective = "pairwise"', "metric.start_distance = None"],
-    "triplet": ['metric.objective = "triplet"'],
+    "triplet": ['metric.objective = "triplet"', "metric.start_distance = None"],
 }
 
 
