@@ -5,10 +5,10 @@
 TF Serving itself serves the same folder; this command is for machines without it.
 """
 
+import os
 import pathlib
 import signal
 import socket
-import sys
 from typing import TYPE_CHECKING
 
 from absl import flags
@@ -44,7 +44,8 @@ def main() -> None:
     # Both are how a server is ended, no failure. Uvicorn takes these signals over,
     # finishes the requests under way, then raises them again for this handler.
     for signal_number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(signal_number, lambda *_: sys.exit(0))
+        # At once: an exception could come out of a lock of the server being started.
+        signal.signal(signal_number, lambda *_: os._exit(0))
     if not _EXPORT_DIR.value:
         raise command.UserError(
             "which models? Give --export_dir=EXPORT_DIR (written by: python -m"
