@@ -14,11 +14,13 @@ import json
 import os
 import pathlib
 import shutil
+import zipfile
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from tfstyle.advice import missing, train_command
 from tfstyle.command import UserError
 from tfstyle.data import records
 from tfstyle.modeling import networks
@@ -74,10 +76,7 @@ class StageFolder:
             UserError: if the stage was never started or the file is damaged.
         """
         if not self.exists:
-            raise UserError(
-                f"{self.run_dir} has no {self.stage} stage; make it with: "
-                f"{train_command(self.stage, self.run_dir)}"
-            )
+            raise UserError(missing(self.stage, self.run_dir))
         run = read_json(self.path / "run.json")
         if not isinstance(run, dict) or not run.keys() >= {"identity", "dataset"}:
             raise UserError(f"{self.path / 'run.json'} is damaged: it lacks entries")
@@ -98,11 +97,6 @@ class StageFolder:
     def remove(self) -> None:
         """Delete the stage and all it holds."""
         shutil.rmtree(self.path, ignore_errors=True)
-
-
-def train_command(stage: str, run_dir: pathlib.Path | str) -> str:
-    """Give the command that trains a stage."""
-    return f"python -m tfstyle.train --gin_file=gin/{stage}.gin --run_dir={run_dir}"
 
 
 def write_text(path: pathlib.Path, text: str) -> None:
@@ -266,7 +260,7 @@ def load_statistics(folder: StageFolder) -> CodeStatistics:
     """Read the code statistics of a metric or vae stage.
 
     Raises:
-        UserError: if the stage is missing or unfinished.
+        UserError: if the stage is missing or unfinished, or the file is damaged.
     """
     folder.read()
     path = folder.path / STATISTICS_FILES[folder.stage]
@@ -276,15 +270,22 @@ def load_statistics(folder: StageFolder) -> CodeStatistics:
             f"with: {train_command(folder.stage, folder.run_dir)} "
             "(or pass --allow_unfinished to use it as it is)"
         )
-    return CodeStatistics.read(path)
+    try:
+        return CodeStatistics.read(path)
+    except (ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile):
+        raise UserError(
+            f"{path} is damaged: delete it and {folder.path / 'FINISHED'}, then make "
+            f"it again with: {train_command(folder.stage, folder.run_dir)}"
+        ) from None
 
 
 def earlier_digests(stage: str, run_dir: pathlib.Path) -> dict[str, str | None]:
     """Identify the codes that a stage is trained on; None for a missing stage."""
     digests: dict[str, str | None] = {}
     for earlier in EARLIER_STAGES.get(stage, ()):
-        path = run_dir / earlier / STATISTICS_FILES[earlier]
-        digests[earlier] = CodeStatistics.read(path).digest if path.exists() else None
+        folder = StageFolder(run_dir, earlier)
+        known = (folder.path / STATISTICS_FILES[earlier]).exists()
+        digests[earlier] = load_statistics(folder).digest if known else None
     return digests
 
 
@@ -339,6 +340,8 @@ def load_dataset(run_dir: pathlib.Path) -> records.Dataset:
         folder = StageFolder(run_dir, stage)
         if folder.exists:
             return load_stage_dataset(folder)
+    if not run_dir.is_dir():
+        raise UserError(missing("metric", run_dir))
     raise UserError(
         f"{run_dir} holds no trained stage; begin with: "
         f"{train_command('metric', run_dir)}"
