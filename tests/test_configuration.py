@@ -96,6 +96,35 @@ def test_a_syntax_error_names_the_file(text, tmp_path):
     assert text in refusal(bindings=[text])
 
 
+def test_a_word_without_quotes_is_told_to_need_them():
+    text = refusal(bindings=["train.stage = metric"])
+
+    assert "'metric' is no value: text needs quotes" in text
+    assert "malformed node" not in text
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "wanted"),
+    [
+        ("metric.t", '"x"', "a number"),
+        ("metric.t", "None", "a number"),
+        ("generator.blocks", "None", None),  # a tuple, and said by the networks
+        ("style_encoder.dims", "(8,)", "a number"),
+        ("train.deterministic", '"yes"', "True or False"),
+        ("classifier.t", "None", None),
+        ("adam.learning_rate", "1", None),
+    ],
+)
+def test_a_setting_that_takes_a_number_is_named_where_it_gets_none(
+    setting, value, wanted
+):
+    if wanted is None:
+        parse(bindings=[f"{setting} = {value}"])
+    else:
+        text = refusal(bindings=[f"{setting} = {value}"])
+        assert f"{setting} takes {wanted}, got {value}".replace('"', "'") in text
+
+
 def test_a_missing_file_is_named_with_its_flag(tmp_path):
     file = tmp_path / "none.gin"
 

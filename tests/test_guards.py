@@ -1,5 +1,6 @@
 """Mistakes that would cost a training are found before it, and never two at once."""
 
+import math
 import shutil
 import subprocess
 import sys
@@ -43,7 +44,11 @@ def test_the_next_process_may_train_when_the_first_is_done(tmp_path):
         ({"epochs": 2}, "train.epochs"),
         ({"batch_size": "8"}, "train.batch_size"),
         ({"eval_interval": 0}, "train.eval_interval"),
+        ({"steps": True}, "train.steps"),
+        ({"steps": None, "epochs": math.inf}, "train.epochs"),
+        ({"steps": None, "epochs": math.nan}, "train.epochs"),
         ({"seed": -1}, "train.seed"),
+        ({"seed": 2**32}, "train.seed"),
         ({"splits": "train"}, "train.splits"),
         ({"splits": ("trian",)}, "train.splits"),
         ({"checkpoint": "foo"}, "train.checkpoint"),

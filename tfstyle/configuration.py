@@ -5,6 +5,7 @@ import inspect
 import pathlib
 import re
 import tokenize
+import typing
 from collections.abc import Callable, Mapping, Sequence
 
 import gin
@@ -21,6 +22,11 @@ _GIN_ERRORS = (
     RuntimeError,
     tokenize.TokenError,
 )
+# What gin says of a word without quotes.
+_NO_VALUE = re.compile(
+    r"malformed node or string.*?<ast\.\w+ object at \w+> Failed to parse token '(.+?)'"
+)
+_NO_NUMBERS = (str, tuple, list, dict)
 
 
 def parse(
@@ -39,7 +45,8 @@ def parse(
             suggestions.
 
     Raises:
-        UserError: if a file is missing or has an error, or a name is unknown.
+        UserError: if a file is missing or has an error, a name is unknown, or a setting
+            that takes a number gets none.
     """
     for file in files:
         if not pathlib.Path(file).is_file():
@@ -60,11 +67,34 @@ def parse(
         where = ", ".join([*files, *bindings])
         # gin appends its whole configuration to some messages
         message = " ".join(str(error).split(" in config string:")[0].split())
+        message = _NO_VALUE.sub(r"'\1' is no value: text needs quotes", message)
         raise UserError(
             f"configuration ({where}): {message}{_suggestion(message, configurables)}"
         ) from None
     finally:
         logging.set_verbosity(verbosity)
+    _check_numbers(configurables)
+
+
+def _check_numbers(configurables: Mapping[str, Callable]) -> None:
+    """Name a setting that is text or the like, where its function takes a number."""
+    for configurable, function in configurables.items():
+        for name, one in inspect.signature(function).parameters.items():
+            kind = type(one.default) if one.annotation is one.empty else one.annotation
+            kinds = set(typing.get_args(kind) or [kind])
+            if not kinds <= {int, float, bool, type(None)} or kinds == {type(None)}:
+                continue
+            try:
+                value = gin.query_parameter(f"{configurable}.{name}")
+            except ValueError:
+                continue  # not bound
+            missing = value is None and type(None) not in kinds
+            if missing or isinstance(value, _NO_NUMBERS):
+                wanted = "True or False" if kinds == {bool} else "a number"
+                setting = f"{configurable}.{name}"
+                raise UserError(
+                    f"configuration: {setting} takes {wanted}, got {value!r}"
+                )
 
 
 def _suggestion(message: str, configurables: Mapping[str, Callable]) -> str:

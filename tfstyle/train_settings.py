@@ -7,6 +7,9 @@ import gin
 
 from tfstyle.command import UserError
 
+_SEEDS = 2**32  # that NumPy takes
+_ENDLESS = 1e15  # steps or passes
+
 
 @gin.configurable(name_or_fn="train")
 @dataclasses.dataclass(frozen=True)
@@ -65,10 +68,17 @@ class TrainSettings:
         ):
             value = getattr(self, name)
             kinds = (int, float) if name == "epochs" else (int,)
-            if not isinstance(value, kinds) or value <= 0:
+            # True is an int to Python.
+            if isinstance(value, bool) or not isinstance(value, kinds):
                 raise UserError(f"train.{name} must be a number above 0, got {value!r}")
-        if not isinstance(self.seed, int) or self.seed < 0:
-            raise UserError(f"train.seed must be a number from 0 on, got {self.seed!r}")
+            if not 0 < value < _ENDLESS:
+                raise UserError(
+                    f"train.{name} must be above 0 and below 1e15, got {value!r}"
+                )
+        if type(self.seed) is not int or not 0 <= self.seed < _SEEDS:
+            raise UserError(
+                f"train.seed must be a number from 0 to {_SEEDS - 1}, got {self.seed!r}"
+            )
         if isinstance(self.splits, str) or not {"train", "test"}.issuperset(
             self.splits
         ):
