@@ -3,9 +3,10 @@
 import dataclasses
 import shutil
 
+import numpy as np
 import pytest
 
-from tfstyle import lineage, runs
+from tfstyle import lineage, runs, style_space
 from tfstyle.command import UserError
 from tfstyle.data import records
 
@@ -42,6 +43,70 @@ def test_training_on_a_stage_of_codes_that_are_gone_is_refused(
         lineage.require_earlier_stages(
             "gan", run_with_other_codes, dataset, False, "make-{}"
         )
+
+
+def enrol_ada(run_dir):
+    nobody = style_space.read_enrolled(run_dir)
+    mean = np.zeros(nobody.means.shape[1])
+    style_space.write_enrolled(run_dir, nobody.plus("Ada", mean, 3))
+
+
+def test_what_answers_to_the_codes_of_each_stage_is_named(tiny_run, tmp_path):
+    run_dir = shutil.copytree(tiny_run, tmp_path / "run")
+    enrol_ada(run_dir)
+    told = {
+        stage: lineage.dependents(runs.StageFolder(run_dir, stage))
+        for stage in runs.STAGES
+    }
+    assert told == {
+        "metric": [
+            "stages to train again with --restart: vae, gan",
+            "artists to enrol again: Ada",
+        ],
+        "classifier": [],
+        "vae": ["stages to train again with --restart: gan"],
+        "gan": [],
+    }
+
+
+def test_what_answers_to_codes_that_are_gone_is_not_named_again(run_with_other_codes):
+    enrol_ada(run_with_other_codes)
+    folder = runs.StageFolder(run_with_other_codes, "metric")
+    assert lineage.dependents(folder) == ["artists to enrol again: Ada"]
+
+
+def test_nothing_answers_to_a_stage_that_is_not_there(tmp_path):
+    assert lineage.dependents(runs.StageFolder(tmp_path, "metric")) == []
+
+
+@pytest.mark.parametrize("damage", ["no archive", "half an archive", "lacks an array"])
+def test_damaged_statistics_are_said_with_the_way_to_make_them_again(
+    damage, tiny_run, tmp_path
+):
+    run_dir = shutil.copytree(tiny_run, tmp_path / "run")
+    path = run_dir / "metric" / runs.STATISTICS_FILES["metric"]
+    if damage == "lacks an array":
+        np.savez(path, mean=np.zeros(4))
+    else:
+        whole = path.read_bytes()
+        path.write_bytes(b"?" if damage == "no archive" else whole[: len(whole) // 2])
+    with pytest.raises(UserError, match=r"is damaged: delete it.*metric\.gin"):
+        runs.load_statistics(runs.StageFolder(run_dir, "metric"))
+    with pytest.raises(UserError, match="is damaged"):
+        runs.earlier_digests("gan", run_dir)
+    assert lineage.dependents(runs.StageFolder(run_dir, "metric")) == []
+
+
+def test_first_weights_out_of_the_run_itself_are_refused(tmp_path):
+    with pytest.raises(UserError, match="--init_from=.* is the run itself"):
+        lineage.check_folders(tmp_path / "run", f"{tmp_path}/other/../run")
+    lineage.check_folders(tmp_path / "run", f"{tmp_path}/other")
+
+
+def test_a_run_that_is_a_file_is_refused(tmp_path):
+    (tmp_path / "run").write_text("")
+    with pytest.raises(UserError, match="--run_dir=.* is not a folder"):
+        lineage.check_folders(tmp_path / "run", None)
 
 
 def test_differences_name_single_settings_inside_lists():

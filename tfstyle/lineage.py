@@ -5,7 +5,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfstyle import finishing, runs
+from tfstyle import finishing, runs, style_space
 from tfstyle.command import UserError
 from tfstyle.data import input_pipeline, records
 from tfstyle.modeling.stage import Stage
@@ -52,6 +52,52 @@ def require_earlier_stages(
                 f"with: {remedy} (or pass --allow_unfinished to use it as it is)"
             )
         finishing.finish(folder, dataset)
+
+
+def check_folders(run_dir: pathlib.Path, init_from: str | None) -> None:
+    """Refuse a run that is no folder, and first weights out of the run itself.
+
+    Raises:
+        UserError: with the flag.
+    """
+    if run_dir.exists() and not run_dir.is_dir():
+        raise UserError(f"--run_dir={run_dir} is not a folder")
+    if init_from and pathlib.Path(init_from).resolve() == run_dir.resolve():
+        raise UserError(
+            f"--init_from={init_from} is the run itself: choose another --run_dir"
+        )
+
+
+def dependents(folder: runs.StageFolder) -> list[str]:
+    """Tell what is to be made again once a stage has other codes.
+
+    Args:
+        folder: of the stage, in whatever state.
+
+    Returns:
+        Such as "stages to train again with --restart: vae, gan"; nothing if no finished
+        stage and no enrolled artist answers to the codes as they are now.
+    """
+    enrolled: list[str] = []
+    try:
+        current = runs.earlier_digests("gan", folder.run_dir).get(folder.stage)
+        if current and folder.stage == "metric":
+            enrolled = style_space.read_enrolled(folder.run_dir).names
+    except UserError:
+        return []  # nothing answers to what is damaged
+    later = [runs.StageFolder(folder.run_dir, stage) for stage in runs.EARLIER_STAGES]
+    stages = [
+        one.stage
+        for one in later
+        if current
+        and one.finished
+        and one.read()["identity"]["earlier_stages"].get(folder.stage) == current
+    ]
+    told = {
+        "stages to train again with --restart": stages,
+        "artists to enrol again": enrolled,
+    }
+    return [f"{what}: {', '.join(names)}" for what, names in told.items() if names]
 
 
 def check_pruning(model: Stage) -> None:
@@ -109,9 +155,12 @@ def initialize_from(model: Stage, run: dict[str, Any], other_run: pathlib.Path) 
     """Take another run's final weights; what depends on its artists starts anew.
 
     Raises:
-        UserError: if the other run's stage is unfinished or has other networks.
+        UserError: if the other run's stage is missing, unfinished, damaged or has other
+            networks.
     """
     other = runs.StageFolder(other_run, model.name)
+    if not other.exists:
+        raise UserError(f"--init_from={other_run} holds no {model.name} stage")
     described = other.read()["networks"]
     if other.final_weights is None:
         raise UserError(
@@ -126,7 +175,13 @@ def initialize_from(model: Stage, run: dict[str, Any], other_run: pathlib.Path) 
             f"--init_from={other_run} has other networks: {'; '.join(changed)}"
         )
     taken = {name: model.networks[name] for name in described}
-    status = tf.train.Checkpoint(**taken).restore(other.final_weights)
+    try:
+        status = tf.train.Checkpoint(**taken).restore(other.final_weights)
+    except (tf.errors.OpError, IndexError) as error:
+        raise UserError(
+            f"--init_from={other_run}: {other.final_weights} is damaged "
+            f"({str(error)[:100]})"
+        ) from error
     status.assert_existing_objects_matched()
 
 

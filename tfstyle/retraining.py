@@ -166,6 +166,9 @@ def _train_command(run_dir: pathlib.Path, d: int, restart: bool) -> list[str]:
         "classifier.t = None",
         # The best weights are those that classify best from all d features.
         f"pruning.style_dims = {d}",
+        # It may have gone further than its configuration says by now.
+        f"train.steps = {described['steps']}",
+        "train.epochs = None",
     ]
     return [
         *(sys.executable, "-m", "tfstyle.train"),

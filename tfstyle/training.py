@@ -65,6 +65,7 @@ def train(paths: Paths, settings: TrainSettings) -> None:
             f"train.stage must be one of {runs.STAGES}, got {settings.stage!r}"
         )
     folder = runs.StageFolder(paths.run_dir, settings.stage)
+    lineage.check_folders(paths.run_dir, paths.init_from)
     dataset = records.read_dataset(paths.records_dir)
     input_pipeline.check_image_size(dataset, settings.image_size)
     lineage.require_earlier_stages(
@@ -90,6 +91,7 @@ def train(paths: Paths, settings: TrainSettings) -> None:
         )
     run = lineage.describe_run(settings, steps, model, dataset, paths.run_dir)
     run["init_from"] = paths.init_from
+    run["gin_dir"] = str(paths.gin_dir)
     if paths.dry_run:
         _print_plan(run, dataset, settings, folder)
         return
@@ -99,8 +101,10 @@ def train(paths: Paths, settings: TrainSettings) -> None:
 
 def _train_built(paths, settings, folder, dataset, model, run) -> None:
     """Train a built stage from where it is."""
-    steps = run["steps"]
+    dependents = lineage.dependents(folder)
     if paths.restart:
+        if paths.init_from:  # before what is trained is gone: it may be misspelt
+            lineage.initialize_from(model, run, pathlib.Path(paths.init_from))
         folder.remove()
     lineage.check_identity(folder, run)
     saved = tf.train.Checkpoint(**model.checkpoint_items())
@@ -124,13 +128,22 @@ def _train_built(paths, settings, folder, dataset, model, run) -> None:
         run["init_from"] = folder.read().get("init_from")
         if paths.init_from not in (None, run["init_from"]):
             print(f"--init_from={paths.init_from} is not used: {folder.path} has begun")
-    if start >= steps and folder.finished:
+    if start >= run["steps"] and folder.finished:
         print(f"{settings.stage}: already trained to step {start} in {folder.path}")
         finishing.renew_pruning(folder, dataset, settings.checkpoint)
+        if lineage.dependents(folder) != dependents:  # pruned to other codes
+            _print_dependents(folder, dependents)
         return
+    if start > run["steps"]:
+        asked = f"train.steps={settings.steps}"
+        if settings.steps is None:
+            asked = f"train.epochs={settings.epochs}"
+        print(f"{settings.stage}: already at step {start}, beyond {asked}")
+    steps = run["steps"] = max(run["steps"], start)
 
     began = time.time()
     _print_plan(run, dataset, settings, folder, start)
+    _print_dependents(folder, dependents)
     folder.mark_unfinished()
     folder.write(run)
     _write_operative_config(folder)
@@ -296,6 +309,15 @@ def _fit(model, housekeeping, dataset, settings, steps):
         )
         model.fit(
             batches, steps_per_epoch=end - here, verbose=0, callbacks=[housekeeping]
+        )
+
+
+def _print_dependents(folder, dependents):
+    if dependents:
+        print(
+            f"note: with other codes of the {folder.stage} stage in {folder.run_dir} "
+            f"there will be {'; '.join(dependents)}",
+            flush=True,
         )
 
 
