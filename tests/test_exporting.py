@@ -256,6 +256,7 @@ def test_an_interrupted_export_leaves_neither_version_nor_temporary_files(
     moment, metric_run, tmp_path, monkeypatch
 ):
     folder = tmp_path / "export"
+    (metric_run / "dimension_names.tsv").write_text("1\tdark\n")
     owner, name = {
         "saving": (signatures.Servable, "save"),
         "warming up": (exporting, "_write_warm_up"),
@@ -276,17 +277,38 @@ def test_an_interrupted_export_leaves_neither_version_nor_temporary_files(
 
 
 def test_an_interrupted_second_export_leaves_the_first_as_it_was(
-    export_dir, metric_run, tmp_path, monkeypatch
+    export_dir, tiny_run, tmp_path, monkeypatch
 ):
     folder = pathlib.Path(shutil.copytree(export_dir, tmp_path / "export"))
+    (folder / "export.json").write_text('{"digest": "of other weights"}')
     before = files_below(folder)
     monkeypatch.setattr(signatures.Servable, "save", lambda *_: 1 / 0)
 
     with pytest.raises(ZeroDivisionError):
-        export(metric_run, folder)
+        export(tiny_run, folder)
 
     assert files_below(folder) == before
     assert not (folder / ".making").exists()
+
+
+def test_no_model_is_left_beside_others_of_other_codes(
+    export_dir, metric_run, tmp_path
+):
+    folder = pathlib.Path(shutil.copytree(export_dir, tmp_path / "export"))
+    before = files_below(folder)
+
+    left = "content_encoder, generator, style_transfer"
+    with pytest.raises(UserError, match=f"{left} in .*: train vae and gan again"):
+        export(metric_run, folder)
+
+    assert files_below(folder) == before
+
+
+def test_a_file_in_place_of_the_folder_is_refused(metric_run, tmp_path):
+    (tmp_path / "export").write_text("")
+
+    with pytest.raises(UserError, match="--export_dir=.* cannot be made"):
+        export(metric_run, tmp_path / "export")
 
 
 def test_what_is_missing_is_said(metric_run, tmp_path, capsys):

@@ -17,12 +17,15 @@ import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
 from tfstyle import runs, style_space
+from tfstyle.command import UserError
 from tfstyle.serving import signatures
 
 # Batches that a server may form; a warm-up request is stored for each.
 ALLOWED_BATCH_SIZES = (1, 2, 4, 8)
 # Seed of the noise vector that all style transfers of an export share.
 NOISE_SEED = 0
+# All models that an export may hold.
+_MODELS = ("style_encoder", "content_encoder", "generator", "style_transfer")
 
 
 def export_run(
@@ -40,24 +43,31 @@ def export_run(
         weights already, no model is written.
 
     Raises:
-        UserError: if the metric stage is not trained.
+        UserError: if the metric stage is not trained, export_dir cannot be made, or
+            holds models that would not understand those of now.
     """
     # What pictures are like is in the run: its records may be on another machine.
     collection = runs.StageFolder(run_dir, "metric").read()["dataset"]
     builders = _builders(run_dir, collection)
+    _refuse_other_codes(export_dir, list(builders))
     digest = _digest(run_dir, list(builders))
     newest = max(
         (number for name in builders for number in _versions(export_dir / name)),
         default=0,
     )
-    _copy_dimension_names(run_dir, export_dir)
     complete = all(newest in _versions(export_dir / name) for name in builders)
     if newest and complete and _exported_digest(export_dir) == digest:
         print("these weights are exported already")
+        _copy_dimension_names(run_dir, export_dir)
         _write_server_files(export_dir, serving_dir)
         return newest, list(builders)
     version = newest + 1
-    export_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        export_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"--export_dir={export_dir} cannot be made: {error.strerror}"
+        ) from None
     making = export_dir / ".making"
     shutil.rmtree(making, ignore_errors=True)
     try:
@@ -70,6 +80,7 @@ def export_run(
             os.rename(making / name, export_dir / name / str(version))
     finally:
         shutil.rmtree(making, ignore_errors=True)
+    _copy_dimension_names(run_dir, export_dir)
     _write_server_files(export_dir, serving_dir)
     runs.write_json(
         export_dir / "export.json",
@@ -78,12 +89,22 @@ def export_run(
     return version, list(builders)
 
 
+def _refuse_other_codes(export_dir: pathlib.Path, names: list[str]) -> None:
+    """Refuse to leave older models beside new ones: a server would offer both."""
+    older = [one for one in _MODELS if one not in names and _versions(export_dir / one)]
+    if older:
+        stages = "gan" if "content_encoder" in names else "vae and gan"
+        raise UserError(
+            f"{', '.join(older)} in {export_dir} may be of other codes than what would "
+            f"be exported now: train {stages} again, or export to a new folder"
+        )
+
+
 def _copy_dimension_names(run_dir: pathlib.Path, export_dir: pathlib.Path) -> None:
     """Let the names given to style dimensions go with the models."""
     copy = export_dir / style_space.NAMES_FILE
     names = style_space.read_dimension_names(run_dir)
     if names:
-        export_dir.mkdir(parents=True, exist_ok=True)
         lines = (f"{dimension}\t{name}\n" for dimension, name in sorted(names.items()))
         runs.write_text(copy, "".join(lines))
     else:
