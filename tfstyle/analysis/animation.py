@@ -6,6 +6,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from tfstyle.analysis import sheets
+from tfstyle.analysis.captions import fitted
 
 _MILLISECONDS = 80  # that a frame is shown; GIF counts in tens
 _SMALLEST_SIDE = 256  # pixels
@@ -53,15 +54,14 @@ def write_gif(path: sheets.Path, pictures: np.ndarray, captions: Sequence[str]) 
     height, width = pictures.shape[1:3]
     scale = -(-_SMALLEST_SIDE // min(height, width))
     size = (width * scale, height * scale)
-    font = sheets.caption_font(_FONT)
     frames = []
     for picture, caption in zip(pictures, captions, strict=True):
         frame = Image.new("RGB", (size[0], size[1] + 2 * _FONT), "white")
         tile = Image.fromarray(picture).resize(size, Image.Resampling.NEAREST)
         frame.paste(tile, (0, 0))
-        text = sheets.shortened(caption, font, size[0] - _FONT)
         middle = (size[0] / 2, size[1] + _FONT)
-        ImageDraw.Draw(frame).text(middle, text, "black", font, anchor="mm")
+        text = fitted(caption, _FONT, size[0] - _FONT)
+        text.draw(ImageDraw.Draw(frame), middle, "mm")
         frames.append(frame.quantize())
     with sheets.replacing(path) as temporary:
         frames[0].save(

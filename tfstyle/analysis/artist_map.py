@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw
 
-from tfstyle.analysis import sheets
+from tfstyle.analysis.captions import fitted
 from tfstyle.command import UserError
 
 # As few artists as three lie in a plane anyway: UMAP has nothing to unfold.
@@ -111,8 +111,8 @@ def draw_artist_map(
     points /= points.max() or 1.0
     thumbnail, side = _LARGEST, _SIDE
     while True:
-        font = sheets.caption_font(max(12, thumbnail // 7))
-        line = round(1.4 * font.size)
+        size = max(12, thumbnail // 7)
+        line = round(1.4 * size)
         # What one artist takes, with room for a gap.
         box = np.array([1.25 * thumbnail, thumbnail + line + 8])
         margin = box / 2 + 8
@@ -140,12 +140,12 @@ def draw_artist_map(
         x, y = int(x), int(y)
         draw.rectangle((x - 2, y - 2, x + thumbnail + 1, y + thumbnail + 1), _POINT)
         sheet.paste(tile, (x, y))
-        text = sheets.shortened(name, font, float(box[0]))
-        middle, below = x + thumbnail / 2, y + thumbnail + line / 2 + 1
-        left, top, right, bottom = draw.textbbox((middle, below), text, font, "mm")
+        caption = fitted(name, size, float(box[0]))
+        middle = (x + thumbnail / 2, y + thumbnail + line / 2 + 1)
+        left, top, right, bottom = caption.box(draw, middle, "mm")
         # Names stay readable over lines and points.
         draw.rectangle((left - 2, top - 1, right + 2, bottom + 1), (255, 255, 255))
-        draw.text((middle, below), text, (32, 32, 32), font, "mm")
+        caption.draw(draw, middle, "mm")
     return sheet
 
 

@@ -5,13 +5,14 @@ Files appear complete or not at all; folders are made as needed.
 
 import contextlib
 import os
-import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, StrMethodFormatter
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
+
+from tfstyle.analysis.captions import fitted
 
 Path = str | os.PathLike[str]
 # By label: x and y, and if wanted the deviation of y, drawn as a bar at each point.
@@ -24,11 +25,7 @@ Series = Mapping[str, Curve]
 _SMALLEST_TILE = 96  # pixels: below this captions do not fit and eyes do not see
 _WIDEST_ROW_CAPTION = 2.0  # tiles
 _NARROWEST_TITLE = 480  # pixels that a title may take even over a narrower grid
-_INK, _EDGE, _PAPER = (32, 32, 32), (216, 216, 216), (255, 255, 255)
-
-# Pillow's own font knows ASCII only; accents are dropped by decomposition, and these
-# have no decomposition.
-_PLAIN = str.maketrans("×–—−‘’“”", "x---''\"\"")
+_EDGE, _PAPER = (216, 216, 216), (255, 255, 255)
 
 
 def picture_grid(
@@ -72,16 +69,13 @@ def picture_grid(
 
     # Text grows with the tiles: wide sheets are looked at scaled down.
     size = max(14, min(height, width) // 10)
-    font, title_font = caption_font(size), caption_font(round(1.3 * size))
     margin, line = size, round(1.5 * size)
-    row_captions = [
-        shortened(text, font, _WIDEST_ROW_CAPTION * width) for text in row_captions
-    ]
-    column_captions = [shortened(text, font, width) for text in column_captions]
+    of_rows = [fitted(one, size, _WIDEST_ROW_CAPTION * width) for one in row_captions]
+    of_columns = [fitted(one, size, width) for one in column_captions]
 
     left = margin
     if any(row_captions):
-        left += round(max(map(font.getlength, row_captions))) + size // 2
+        left += round(max(one.width for one in of_rows)) + size // 2
     top = margin
     if title:
         top += 2 * line
@@ -91,21 +85,17 @@ def picture_grid(
     tops = _offsets(rows, top, height, gap, row_breaks)
     sheet_width = lefts[-1] + width + margin
     sheet_height = tops[-1] + height + margin
-    if title:
-        room = max(sheet_width - 2 * margin, _NARROWEST_TITLE)
-        title = shortened(title, title_font, room)
-        sheet_width = max(sheet_width, round(title_font.getlength(title)) + 2 * margin)
+    room = max(sheet_width - 2 * margin, _NARROWEST_TITLE)
+    heading = fitted(title or "", round(1.3 * size), room)
+    sheet_width = max(sheet_width, round(heading.width) + 2 * margin)
 
     sheet = Image.new("RGB", (sheet_width, sheet_height), _PAPER)
     draw = ImageDraw.Draw(sheet)
-    if title:
-        draw.text((margin, margin), title, _INK, title_font, anchor="la")
-    for x, text in zip(lefts, column_captions, strict=True):
-        middle, above = x + width / 2, top - line * 2 // 3
-        draw.text((middle, above), text, _INK, font, anchor="mm")
-    for y, text in zip(tops, row_captions, strict=True):
-        right, middle = left - size // 2, y + height / 2
-        draw.text((right, middle), text, _INK, font, anchor="rm")
+    heading.draw(draw, (margin, margin), "la")
+    for x, caption in zip(lefts, of_columns, strict=True):
+        caption.draw(draw, (x + width / 2, top - line * 2 // 3), "mm")
+    for y, caption in zip(tops, of_rows, strict=True):
+        caption.draw(draw, (left - size // 2, y + height / 2), "rm")
     for y, row in zip(tops, images, strict=True):
         for x, image in zip(lefts, row, strict=True):
             if image is not None:
@@ -296,24 +286,6 @@ def _offsets(
         start + i * (size + gap) + wide * sum(0 < b <= i for b in breaks)
         for i in range(count)
     ]
-
-
-def caption_font(size: int) -> ImageFont.FreeTypeFont:
-    """Load the font of captions, `size` pixels high."""
-    font = ImageFont.load_default(size)
-    assert isinstance(font, ImageFont.FreeTypeFont), "Pillow was built without FreeType"
-    return font
-
-
-def shortened(text: str, font: ImageFont.FreeTypeFont, room: float) -> str:
-    """Cut a text to `room` pixels, in characters that the font has."""
-    decomposed = unicodedata.normalize("NFKD", " ".join(text.translate(_PLAIN).split()))
-    text = "".join(c for c in decomposed if not unicodedata.combining(c))
-    if font.getlength(text) <= room:
-        return text
-    while text and font.getlength(text + "...") > room:
-        text = text[:-1]
-    return text.rstrip() + "..."
 
 
 def _draw_curves(axes, series: Series, xlabel, ylabel, title, log_x, kept) -> None:
