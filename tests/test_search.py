@@ -214,6 +214,23 @@ def test_the_sheet_shows_the_picture_and_the_works_found(
             )
 
 
+@pytest.mark.parametrize(("count", "rows"), [(10, 1), (11, 2), (20, 2), (72, 3)])
+def test_a_sheet_has_ten_works_to_a_row_and_no_end_of_them(
+    count, rows, run_dir, portraits_dir, monkeypatch, capsys
+):
+    """At most 30 here; the picture itself stands beside those of the first row."""
+    monkeypatch.setattr(searching, "_SHOWN", 30)
+    found = searching.search(run_dir, [f"{portraits_dir}/micah/00000.png"], count)
+
+    sheet = searching.draw_sheet(run_dir, found)
+
+    row = sheets.picture_grid(np.zeros([1, 11, 32, 32, 3], np.uint8), None, ["a"] * 11)
+    assert row.width <= sheet.width < row.width + 96
+    assert rows * row.height <= sheet.height < rows * row.height + 96
+    said = "note: the sheet shows the nearest 30 of 72 works" in capsys.readouterr().out
+    assert said == (count == 72)
+
+
 def test_the_command_prints_a_table_and_draws(run_dir, portraits_dir, tmp_path):
     paths = [f"{portraits_dir}/micah/0000{number}.png" for number in range(2)]
     sheet = tmp_path / "new" / "found.png"

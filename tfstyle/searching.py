@@ -23,6 +23,8 @@ from tfstyle.style_space import StyleSpace
 
 INDEX_FILE = "index.npz"
 _SPLITS = ("train", "test")
+# Works on a sheet for each picture at the most, and in each of its rows.
+_SHOWN, _IN_A_ROW = 100, 10
 
 
 @dataclasses.dataclass(frozen=True)
@@ -160,7 +162,9 @@ def table(found: Sequence[Found]) -> list[str]:
 
 
 def draw_sheet(run_dir: pathlib.Path, found: Sequence[Found]) -> Image.Image:
-    """Lay out each picture, in a row of its own, beside the works found for it.
+    """Lay out each picture beside the works found for it, ten to a row.
+
+    Of more than a hundred works the nearest are shown, and that is said.
 
     Raises:
         UserError: if the run's records are gone or have changed.
@@ -168,27 +172,35 @@ def draw_sheet(run_dir: pathlib.Path, found: Sequence[Found]) -> Image.Image:
     dataset = runs.load_dataset(run_dir)
     rows = []
     for one in found:
-        positions = [work.position for work in one.works]
-        works = input_pipeline.read_pictures(dataset, _SPLITS, positions)
         nearest = ", ".join(f"{name} {near:.4f}" for name, near in one.artists)
-        rows.append(
-            sheets.picture_grid(
-                [[one.picture, *works]],
-                column_captions=[
-                    pathlib.Path(encoding.printable(one.path)).name,
-                    *(work.artist for work in one.works),
-                ],
-                title=f"nearest artists: {nearest}",
-                column_breaks=[1],
+        name = pathlib.Path(encoding.printable(one.path)).name
+        for first in range(0, min(len(one.works), _SHOWN), _IN_A_ROW):
+            works = one.works[first : min(first + _IN_A_ROW, _SHOWN)]
+            positions = [work.position for work in works]
+            # A row that is not full keeps its works below those of the first.
+            holes = min(len(one.works), _IN_A_ROW) - len(works)
+            rows.append(
+                sheets.picture_grid(
+                    [
+                        [
+                            None if first else one.picture,
+                            *input_pipeline.read_pictures(dataset, _SPLITS, positions),
+                            *[None] * holes,
+                        ]
+                    ],
+                    column_captions=[
+                        "" if first else name,
+                        *(work.artist for work in works),
+                        *[""] * holes,
+                    ],
+                    title=None if first else f"nearest artists: {nearest}",
+                    column_breaks=[1],
+                )
             )
-        )
-    width, height = max(row.width for row in rows), sum(row.height for row in rows)
-    sheet = Image.new("RGB", (width, height), "white")
-    top = 0
-    for row in rows:
-        sheet.paste(row, (0, top))
-        top += row.height
-    return sheet
+    most = max(len(one.works) for one in found)
+    if most > _SHOWN:
+        print(f"note: the sheet shows the nearest {_SHOWN} of {most} works")
+    return sheets.stacked(rows)
 
 
 def _load(path: str, space: StyleSpace) -> np.ndarray:
