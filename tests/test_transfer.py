@@ -243,6 +243,39 @@ def test_nothing_is_overwritten_unless_wanted(tiny_run, contents, styles, tmp_pa
     read(tmp_path / "00000-2.png")
 
 
+@pytest.mark.parametrize("clash", ["content", "style", "sheet", "sheet by a link"])
+def test_nothing_is_written_over_what_is_read_or_made(
+    clash, tiny_run, contents, styles, tmp_path
+):
+    """However it is named, and even with --overwrite."""
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "folder")
+    content = shutil.copy(contents[0], tmp_path / "folder" / "content.png")
+    style = shutil.copy(styles[0], tmp_path / "folder" / "style.png")
+    before = {path: pathlib.Path(path).read_bytes() for path in (content, style)}
+    output = (
+        tmp_path / "link" / f"{clash if clash in ('content', 'style') else 'c'}.png"
+    )
+    sheet = {
+        "sheet": tmp_path / "link" / ".." / "folder" / "c.png",
+        "sheet by a link": tmp_path / "folder" / "c.png",
+    }.get(clash)
+
+    with pytest.raises(UserError, match="choose another"):
+        transferring.transfer(
+            tiny_run,
+            [str(content)],
+            Wanted([str(style)]),
+            str(output),
+            sheet=str(sheet) if sheet else None,
+            overwrite=True,
+        )
+
+    for path, content in before.items():
+        assert pathlib.Path(path).read_bytes() == content
+    assert len(list((tmp_path / "folder").iterdir())) == 2
+
+
 def test_an_unknown_artist_is_told_the_nearest_and_nothing_is_written(
     tiny_run, contents, tmp_path
 ):

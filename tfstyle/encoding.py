@@ -158,7 +158,8 @@ def find_pictures(paths: Sequence[str]) -> tuple[list[Source], list[LeftOut]]:
     """List picture files, and those below folders.
 
     Args:
-        paths: of files, which are taken whatever their names, and folders.
+        paths: of files, which are taken whatever their names, and folders. A picture
+            given twice, by its name and a folder say, is listed once.
 
     Returns:
         The pictures in order, and (name, reason) of the other files in the folders. A
@@ -167,11 +168,16 @@ def find_pictures(paths: Sequence[str]) -> tuple[list[Source], list[LeftOut]]:
     """
     sources: list[Source] = []
     left_out: list[LeftOut] = []
+    seen: set[str] = set()
     for path in paths:
+        files = splits.walk(path) if os.path.isdir(path) else [path]
+        # Links inside of one folder are left as they are.
+        files = [file for file in files if os.path.realpath(file) not in seen]
+        seen.update(map(os.path.realpath, files))
         if not os.path.isdir(path):
-            sources.append(Source(path, "", path))
+            sources += [Source(file, "", file) for file in files]
             continue
-        for file in splits.walk(path):
+        for file in files:
             name = os.path.relpath(file, path).replace(os.sep, "/")
             if splits.is_picture(file):
                 artist, slash, _ = name.partition("/")

@@ -91,11 +91,12 @@ def transfer(
 
     Raises:
         UserError: the run lacks a generator, an artist is unknown, no picture can be
-            used, or a file is there already.
+            used, or a file is there already or given for two things.
     """
     sources, left_out = encoding.find_pictures(contents)
-    sources = list(dict.fromkeys(sources))  # a file given twice is made once
     paths = _output_paths(contents, sources, output)
+    style_sources, _ = encoding.find_pictures(wanted.pictures)
+    _refuse_clashes([*sources, *style_sources], paths, sheet)
     if not overwrite:
         _refuse_existing(paths)
     generator, (_, _, noise_dims) = synthesizing.load_generator(run_dir)
@@ -155,6 +156,24 @@ def _output_paths(
         taken.add(unique.casefold())
         paths[source] = os.path.join(output, f"{unique}.png")
     return paths
+
+
+def _refuse_clashes(
+    given: Sequence[Source], paths: dict[Source, str], sheet: str | None
+) -> None:
+    """Refuse to write over what is read or written by the same command."""
+    inputs = {os.path.realpath(source.path) for source in given}
+    results = {os.path.realpath(path) for path in paths.values()}
+    for path in paths.values():
+        if os.path.realpath(path) in inputs:
+            raise UserError(
+                f"{path} is a picture to transfer from: choose another --output"
+            )
+    if sheet is not None and os.path.realpath(sheet) in inputs | results:
+        raise UserError(
+            f"--sheet={sheet} is one of the contents, styles or results too: choose "
+            "another file"
+        )
 
 
 def _refuse_existing(paths: dict[Source, str]) -> None:
