@@ -225,6 +225,24 @@ def test_records_of_another_size_are_refused(tiny_run, portraits_records):
         encoding.encode_records(tiny_run, portraits_records.records_dir)
 
 
+def test_a_picture_given_by_name_and_by_folder_is_listed_once(pictures, tmp_path):
+    (tmp_path / "link").symlink_to(pictures)
+    name = str(pictures / "dylan" / "00000.png")
+    folder, _ = encoding.find_pictures([str(pictures)])
+    again, left_out = encoding.find_pictures([str(pictures), name, f"{tmp_path}/link"])
+    assert again == folder
+    assert [one for one, _ in left_out] == ["dylan/notes.txt"]
+    first, *others = encoding.find_pictures([name, name, str(pictures)])[0]
+    assert first.name == name
+    assert [one for one in folder if one.path != name] == others
+
+
+def test_links_inside_of_one_folder_stay_pictures_of_their_own(pictures, tmp_path):
+    for name in ("a.png", "b.png"):
+        (tmp_path / name).symlink_to(pictures / "grey.webp")
+    assert len(encoding.find_pictures([str(tmp_path)])[0]) == 2
+
+
 def test_the_command_writes_and_says_so(tiny_run, pictures, tmp_path):
     done = run(
         module("encode"),
@@ -247,6 +265,8 @@ def test_the_command_writes_and_says_so(tiny_run, pictures, tmp_path):
         (["--input_dir=a", "--records_dir=b"], "either --input_dir or --records_dir"),
         (["--input_dir=a", "--output=codes.txt"], ".npz or .csv file, got codes.txt"),
         (["--input_dir=a", "--output=/dev/null/a.csv"], "check /dev/null"),
+        (["--input_dir=a", "--output=/proc/new/a.csv"], "cannot be written"),
+        (["--input_dir=a", f"--output=new/{'a' * 300}.csv"], "cannot be written"),
         (["--input_dir=a"], "--input_dir=a is not a folder"),
         (["--input_dir=."], "tfstyle.train --gin_file=gin/metric.gin"),
     ],

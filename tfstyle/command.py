@@ -63,11 +63,34 @@ def check_output(
         raise UserError(
             f"--{flag}={path} is there already: choose another file, or add --overwrite"
         )
-    folder = os.path.dirname(os.path.abspath(path))
+    folder, missing = os.path.dirname(os.path.abspath(path)), []
     while not os.path.lexists(folder):
+        missing.append(folder)
         folder = os.path.dirname(folder)
     if not os.path.isdir(folder) or not os.access(folder, os.W_OK):
         raise UserError(f"--{flag}={path} cannot be written: check {folder}")
+    try:
+        _try_to_write(path, missing[::-1])
+    except OSError as error:
+        raise UserError(
+            f"--{flag}={path} cannot be written: {error.strerror}"
+        ) from None
+
+
+def _try_to_write(path: str, missing: list[str]) -> None:
+    """Write a file beside a path, in folders made for it, and leave no trace."""
+    made = []
+    probe = f"{path}.{os.getpid()}.tmp"
+    try:
+        for folder in missing:
+            os.mkdir(folder)
+            made.append(folder)
+        with open(probe, "wb"):
+            pass
+        os.remove(probe)
+    finally:
+        for folder in reversed(made):
+            os.rmdir(folder)
 
 
 def _guarded(main: Callable[..., None], argv: list[str], positional: bool) -> None:
