@@ -146,6 +146,13 @@ def test_help_explains_the_flags_without_loading_tensorflow():
         ((*SMALL, "--background=whitish"), ["--background=whitish is no color"]),
         ((*SMALL, "--holdout_artists=1"), ["1 artist left", "--holdout_artists"]),
         ((*SMALL, "--holdout_artists=1.5"), ["got 1.5"]),
+        ((*SMALL, "--holdout_artists=nan"), ["--holdout_artists must be a number"]),
+        ((*SMALL, "--max_skipped_fraction=nan"), ["--max_skipped_fraction must be"]),
+        ((*SMALL, "--test_fraction=1"), ["0 artists left", "--test_fraction=1, "]),
+        (
+            (*SMALL, "--image_size=64", "--max_skipped_fraction=1"),
+            ["no picture is usable", "12 too_small"],
+        ),
         ((*SMALL, "--exclude_artists=none.txt"), ["none.txt: No such file"]),
         ((*SMALL, "--num_shards=1000000"), ["lower --num_shards=1000000"]),
     ],
@@ -178,6 +185,28 @@ def test_artist_folders_without_pictures_are_explained(tmp_path):
     (tmp_path / "in" / "a" / "notes.txt").write_text("notes")
     result = run(tmp_path / "in", tmp_path / "out")
     assert_refused(result, tmp_path / "out", "hold no pictures", "1 other")
+
+
+def test_pictures_that_are_all_copies_of_each_other_are_counted_as_such(few, tmp_path):
+    for path in (few / "b").iterdir():
+        (few / "a" / path.name).write_bytes(path.read_bytes())
+    result = run(few, tmp_path / "out", *SMALL)
+    words = ["no picture is usable, the files left out are: 12 ambiguous"]
+    assert_refused(result, tmp_path / "out", *words)
+
+
+def test_what_is_not_taken_for_an_artist_is_noted(few, tmp_path):
+    for name in ("c", "d"):
+        (few / name).mkdir()
+    (few / "loose.png").write_bytes((few / "a" / "0.png").read_bytes())
+    (few / "notes.txt").touch()
+    result = run(few, tmp_path / "out", *SMALL)
+    assert result.returncode == 0, result.stderr
+    notes = [line for line in result.stdout.splitlines() if line.startswith("note")]
+    assert notes == [
+        "note: 1 pictures beside the artists' folders are left out",
+        "note: 2 folders hold no pictures: c, d",
+    ]
 
 
 def test_one_artist_is_not_enough(few, tmp_path):

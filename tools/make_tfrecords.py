@@ -8,6 +8,7 @@ reason in RECORDS/skipped.tsv, for those found under two artists (`ambiguous`) w
 other copy. The same pictures and settings always give the same records.
 """
 
+import math
 import os
 import shlex
 import sys
@@ -108,6 +109,9 @@ def main() -> None:
     for flag in ("input_dir", "output_dir"):
         if not FLAGS[flag].value:
             raise UserError(f"--{flag} is missing (see --help)")
+    for flag in ("test_fraction", "holdout_artists", "max_skipped_fraction"):
+        if math.isnan(FLAGS[flag].value):
+            raise UserError(f"--{flag} must be a number, got nan")
     if FLAGS.holdout_artists >= 1 and FLAGS.holdout_artists % 1:
         raise UserError(
             "--holdout_artists is a share below 1 or a whole number, got"
@@ -122,6 +126,8 @@ def main() -> None:
     sources, skipped = splits.scan_artist_folders(FLAGS.input_dir, excluded)
     note = splits.nesting_note(FLAGS.input_dir, sources)
     if note:
+        print(note)
+    for note in splits.overlooked_notes(FLAGS.input_dir, sources, excluded):
         print(note)
     make_records(sources, skipped)
 

@@ -281,7 +281,8 @@ def write_dataset(
                     contents.append(hashlib.sha256(encoded).hexdigest())
                 else:
                     left_out.append((source.name, encoded.reason))
-        plan = plan_splits(usable, contents, rule)
+        reasons = [reason for _, reason in left_out]
+        plan = plan_splits(usable, contents, rule, reasons)
         left_out += [(usable[index].name, reason) for index, reason in plan.dropped]
         copies = {usable[i].name: usable[j].name for i, j in plan.copies.items()}
 

@@ -162,6 +162,32 @@ def nesting_note(input_dir: str, sources: Iterable[Source]) -> str | None:
     )
 
 
+def overlooked_notes(
+    input_dir: str, sources: Iterable[Source], exclude: Collection[str] = ()
+) -> list[str]:
+    """Tell what `scan_artist_folders` took nothing from: loose pictures, empty folders.
+
+    Args:
+        input_dir: the folder that was scanned.
+        sources: its pictures.
+        exclude: artists who were left out.
+
+    Returns:
+        A note for each kind, if there are any.
+    """
+    visible = [e for e in os.scandir(input_dir) if not e.name.startswith(".")]
+    loose = sum(e.is_file() and is_picture(e.name) for e in visible)
+    known = {source.artist for source in sources}.union(exclude)
+    empty = sorted(e.name for e in visible if e.is_dir() and e.name not in known)
+    notes = []
+    if loose:
+        notes = [f"note: {loose} pictures beside the artists' folders are left out"]
+    if empty:
+        named = ", ".join([*empty[:5], *[".."][: len(empty) - 5]])
+        notes.append(f"note: {len(empty)} folders hold no pictures: {named}")
+    return notes
+
+
 def sign_sources(sources: Sequence[Source]) -> str:
     """Return a digest of which files there are, without reading a picture.
 
@@ -180,7 +206,10 @@ def sign_sources(sources: Sequence[Source]) -> str:
 
 
 def plan_splits(
-    sources: Sequence[Source], contents: Sequence[str], rule: SplitRule
+    sources: Sequence[Source],
+    contents: Sequence[str],
+    rule: SplitRule,
+    left_out: Iterable[str] = (),
 ) -> SplitPlan:
     """Divide usable pictures into train, test and holdout.
 
@@ -189,6 +218,7 @@ def plan_splits(
         contents: per picture, a digest of its pixels. Equal ones stay on one side;
             those found under two artists are dropped as `ambiguous`.
         rule: the numbers.
+        left_out: the reasons of files that were left out before, for errors.
 
     Returns:
         The plan; it does not depend on the order of `sources`.
@@ -221,18 +251,25 @@ def plan_splits(
         else:
             divided[artist] = test
     names = sorted(divided)
+    reasons = [reason for _, reason in dropped]
     if not names:
+        copied = reasons.count("ambiguous")
         require_enough_pictures(
-            (sources[i] for group in by_artist.values() for i in group), rule
+            (sources[i] for group in by_artist.values() for i in group),
+            rule,
+            [*left_out, *["ambiguous"] * copied],
         )
     held_out = _choose_holdout(names, rule)
     names = [name for name in names if name not in held_out]
     if len(names) < 2:
+        flags = ["min_images_per_artist", "holdout_artists", "exclude_artists"]
+        if "artist_without_training" in reasons:  # all their pictures go to test
+            flags = [f"test_fraction={rule.test_fraction:g}", "min_test_images", *flags]
         raise UserError(
-            f"{len(names)} artist left to train on"
+            f"{len(names)} artist{'s' * (not names)} left to train on"
             + (f" ({names[0]}, {len(by_artist[names[0]])} pictures)" if names else "")
             + f", of {len(by_artist)} found: a style space needs at least two"
-            " (see --min_images_per_artist, --holdout_artists, --exclude_artists)"
+            f" (see {', '.join(f'--{flag}' for flag in flags)})"
         )
 
     examples: dict[str, list[int]] = {split: [] for split in SPLITS}
@@ -254,14 +291,27 @@ def plan_splits(
     )
 
 
-def require_enough_pictures(sources: Iterable[Source], rule: SplitRule) -> None:
-    """Raise UserError unless some artist has enough of `sources` to be kept."""
+def require_enough_pictures(
+    sources: Iterable[Source], rule: SplitRule, left_out: Iterable[str] = ()
+) -> None:
+    """Raise UserError unless some artist has enough of `sources` to be kept.
+
+    Args:
+        sources: the pictures.
+        rule: the numbers.
+        left_out: the reasons of files that were left out.
+    """
     counts = collections.Counter(source.artist for source in sources)
     most = max(counts.values(), default=0)
+    reasons = collections.Counter(left_out)
+    told = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
+    if not most and told:
+        raise UserError(f"no picture is usable, the files left out are: {told}")
     if most < rule.min_images_per_artist:
         raise UserError(
             f"no artist has {rule.min_images_per_artist} usable pictures, the most is"
-            f" {most}: lower --min_images_per_artist"
+            f" {most}{f' (left out: {told})' if told else ''}: lower"
+            " --min_images_per_artist"
         )
     if most <= rule.min_test_images:
         raise UserError(
