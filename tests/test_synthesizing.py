@@ -61,6 +61,8 @@ def test_a_mix_is_the_weighted_mean_whatever_the_sum_of_weights(mix, expected):
         ("Ann:1,Bob", "'Bob'"),
         ("Ann:0,Bob:1", "'Ann:0,Bob:1'"),
         ("Ann:1,Bob:-1", "'Bob:-1'"),
+        ("Ann:-1,Bob:2", "'Ann:-1,Bob:2'"),
+        ("Ann:-.5e0,Bob:2", "'Ann:-.5e0,Bob:2'"),
         ("Ann:1.2.3", "'Ann:1.2.3'"),
         ("Ann:1e999", "'Ann:1e999'"),
     ],
@@ -76,6 +78,12 @@ def test_what_is_no_mix_is_shown_from_where_it_goes_wrong(mix, got):
 def test_an_unknown_artist_in_a_mix_is_told_the_nearest():
     with pytest.raises(UserError, match="named 'Bo'; the nearest names are: Bob"):
         ARTISTS.mixed("Ann:1,Bo:1")
+
+
+@pytest.mark.parametrize("mix", ["Ann:x,Bob:2", "Ann:half,Smith, John:1"])
+def test_an_unknown_name_with_a_colon_is_told_what_a_mix_looks_like(mix):
+    with pytest.raises(UserError, match="no artist .*NAME:WEIGHT,NAME:WEIGHT"):
+        ARTISTS.mixed(mix)
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,9 @@ from tfstyle.command import UserError
 from tfstyle.modeling.networks import Generator
 
 # NAME:WEIGHT up to a comma or the end. The shortest name that leaves a weight, so that
-# names may hold colons and commas.
+# names may hold colons and commas. A sign is read, so that the weight is refused.
 _WEIGHTED = re.compile(
-    r"\s*(.+?)\s*:\s*([\d.]+(?:e[-+]?\d+)?)\s*(?:,|$)", re.IGNORECASE
+    r"\s*(.+?)\s*:\s*([-+]?[\d.]+(?:e[-+]?\d+)?)\s*(?:,|$)", re.IGNORECASE
 )
 
 
@@ -70,9 +70,10 @@ class Artists:
         """
         if name not in self.names:
             nearest = sorted(self.names, key=lambda known: -_likeness(known, name))
+            hint = " (--style_mix takes NAME:WEIGHT,NAME:WEIGHT,..)" * (":" in name)
             raise UserError(
                 f"no artist of the run is named {name!r}; the nearest names are: "
-                f"{', '.join(nearest[:3])}"
+                f"{', '.join(nearest[:3])}{hint}"
             )
         return self.means[self.names.index(name)]
 
