@@ -177,9 +177,11 @@ def test_a_run_with_only_metric_gets_a_report_without_generator(tiny_run, tmp_pa
 def test_a_run_with_only_a_classifier_has_no_style_dimensions(tiny_run, tmp_path):
     run_dir = tiny.keep_stages(tiny_run, tmp_path / "run", "classifier")
 
-    page = Page(drawing.draw_run(run_dir))
+    report = drawing.draw_run(run_dir)
 
+    page = Page(report)
     assert page.headings == ["The collection and the run", "The style space"]
+    assert "(arXiv 1805.07997)" in report.read_text()  # whose numbers figures have
     assert [one.name for one in (run_dir / "figures").iterdir()] == ["figure_1.png"]
 
 

@@ -28,6 +28,12 @@ _RANDOM_STYLES = 6
 _INTERPOLATION = 7
 _FRAMES = 48
 _EXAMPLES = 12
+_WHAT_THIS_IS = (
+    "tfstyle learns from pictures what the styles of their artists are, and makes new "
+    "pictures in them. Figures are numbered as in the paper that it follows: Anime "
+    "Style Space Exploration Using Metric Learning and Generative Adversarial Networks "
+    "(arXiv 1805.07997).\n\n"
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -158,7 +164,8 @@ def _overview(numbers, dataset: records.Dataset) -> Section:
     rows += [[stage, steps] for stage, steps in numbers["steps"].items()]
     return Section(
         "The collection and the run",
-        f"{numbers['train_pictures']} training and {numbers['test_pictures']} test "
+        _WHAT_THIS_IS
+        + f"{numbers['train_pictures']} training and {numbers['test_pictures']} test "
         f"pictures of {numbers['artists']} artists, {dataset.image_size}x"
         f"{dataset.image_size} pixels. Test pictures were never trained on, unless a "
         "section says so.",

@@ -110,19 +110,22 @@ def _single_rows(numbers) -> list[list[object]]:
             "error of the style code given back",
             value("style_error", ".2f"),
             f"{generator['style_error_of_zeros']:.2f} for knowing nothing, 0 perfect",
-            "How far the style read from a picture is from the one asked for.",
+            "How far the style read from a picture is from the one asked for: squared "
+            "distance between codes, mean over pictures.",
         ],
         [
             "error of the content code given back",
             value("content_error", ".2f"),
             f"{generator['content_error_of_zeros']} for knowing nothing, 0 perfect",
-            "How far the content read from a picture is from the one asked for.",
+            "The same of the content code.",
         ],
         [
             "error of rebuilt test pictures",
             f"{generator['reconstruction_error']:.1f}",
             _reconstruction_reference(numbers.get("content")),
-            "How much a real picture changes when generated again from its own codes.",
+            "How much a real picture changes when generated again from its own codes: "
+            "squared differences in Lab, each channel scaled to about -1 to 1, summed "
+            "over a picture; mean over pictures.",
         ],
     ]
     return rows + _consistency_rows(generator.get("consistency"))
