@@ -103,10 +103,11 @@ def test_first_weights_out_of_the_run_itself_are_refused(tmp_path):
     lineage.check_folders(tmp_path / "run", f"{tmp_path}/other")
 
 
-def test_a_run_that_is_a_file_is_refused(tmp_path):
-    (tmp_path / "run").write_text("")
-    with pytest.raises(UserError, match="--run_dir=.* is not a folder"):
-        lineage.check_folders(tmp_path / "run", None)
+@pytest.mark.parametrize("run_dir", ["file", "file/run"])
+def test_a_run_that_is_a_file_or_inside_of_one_is_refused(run_dir, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="--run_dir=.*/file is not a folder"):
+        lineage.check_folders(tmp_path / run_dir, None)
 
 
 def test_differences_name_single_settings_inside_lists():

@@ -60,8 +60,9 @@ def check_folders(run_dir: pathlib.Path, init_from: str | None) -> None:
     Raises:
         UserError: with the flag.
     """
-    if run_dir.exists() and not run_dir.is_dir():
-        raise UserError(f"--run_dir={run_dir} is not a folder")
+    there = next(one for one in (run_dir, *run_dir.parents) if one.exists())
+    if not there.is_dir():
+        raise UserError(f"--run_dir={run_dir}: {there} is not a folder")
     if init_from and pathlib.Path(init_from).resolve() == run_dir.resolve():
         raise UserError(
             f"--init_from={init_from} is the run itself: choose another --run_dir"
@@ -78,21 +79,21 @@ def dependents(folder: runs.StageFolder) -> list[str]:
         Such as "stages to train again with --restart: vae, gan"; nothing if no finished
         stage and no enrolled artist answers to the codes as they are now.
     """
-    enrolled: list[str] = []
+    stages, enrolled = [], []
     try:
         current = runs.earlier_digests("gan", folder.run_dir).get(folder.stage)
-        if current and folder.stage == "metric":
+        if not current:
+            return []
+        for stage in runs.EARLIER_STAGES:
+            later = runs.StageFolder(folder.run_dir, stage)
+            # What is missing or unfinished answers to nothing.
+            known = later.read()["identity"]["earlier_stages"] if later.finished else {}
+            if known.get(folder.stage) == current:
+                stages.append(stage)
+        if folder.stage == "metric":
             enrolled = style_space.read_enrolled(folder.run_dir).names
     except UserError:
         return []  # nothing answers to what is damaged
-    later = [runs.StageFolder(folder.run_dir, stage) for stage in runs.EARLIER_STAGES]
-    stages = [
-        one.stage
-        for one in later
-        if current
-        and one.finished
-        and one.read()["identity"]["earlier_stages"].get(folder.stage) == current
-    ]
     told = {
         "stages to train again with --restart": stages,
         "artists to enrol again": enrolled,
