@@ -5,7 +5,7 @@ import shutil
 import pytest
 import test_resume as resume
 
-from tfstyle import runs
+from tfstyle import advice, runs
 
 pytestmark = pytest.mark.slow
 
@@ -54,3 +54,13 @@ def test_pruning_anew_names_what_was_trained_on_the_codes_before(
     assert note not in done.stdout
     done = resume.succeed("metric", small_records, run_dir, pruning__style_dims=3)
     assert note in done.stdout
+
+
+def test_the_next_stage_is_suggested_with_the_configurations_of_the_last(
+    trained, small_records, monkeypatch
+):
+    monkeypatch.chdir(resume.ROOT)
+    assert advice.train_command("gan", trained) == (
+        f"python -m tfstyle.train --gin_file=gin/quickstart/gan.gin --run_dir={trained}"
+        f" --records_dir={small_records.records_dir}"
+    )
