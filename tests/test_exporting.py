@@ -297,10 +297,8 @@ def test_no_model_is_left_beside_others_of_other_codes(
     folder = pathlib.Path(shutil.copytree(export_dir, tmp_path / "export"))
     before = files_below(folder)
 
-    left = "content_encoder, generator, style_transfer"
-    with pytest.raises(UserError, match=f"{left} in .*: train vae and gan again"):
+    with pytest.raises(UserError, match="generator, .* in .*: train vae and gan again"):
         export(metric_run, folder)
-
     assert files_below(folder) == before
 
 
