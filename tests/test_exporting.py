@@ -14,6 +14,7 @@ from tensorflow_serving.apis import prediction_log_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
 from tfstyle import exporting, runs
+from tfstyle.code_statistics import CodeStatistics
 from tfstyle.command import UserError
 from tfstyle.data import color
 from tfstyle.data.pictures import load_picture
@@ -318,7 +319,7 @@ def normalized_run(tiny_run, tmp_path_factory) -> pathlib.Path:
     run_dir = tmp_path_factory.mktemp("normalized") / "run"
     tiny.keep_stages(tiny_run, run_dir, "metric", "vae", "gan")
     path = run_dir / "vae" / runs.STATISTICS_FILES["vae"]
-    statistics = runs.CodeStatistics.read(path)
+    statistics = CodeStatistics.read(path)
     dataclasses.replace(statistics, normalize_content=True).write(path)
     gan = runs.StageFolder(run_dir, "gan")
     description = gan.read()

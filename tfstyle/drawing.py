@@ -19,7 +19,8 @@ from tfstyle.drawing_content import content_section
 from tfstyle.drawing_dimensions import dimensions_section
 from tfstyle.drawing_generator import generator_section
 from tfstyle.drawing_style import comparison_section, style_section
-from tfstyle.modeling.networks import Generator, NormalizedEncoder
+from tfstyle.modeling.networks import Generator
+from tfstyle.modeling.normalized_codes import NormalizedEncoder
 from tfstyle.style_space import read_dimension_names
 
 # Rows and columns of the sheets.

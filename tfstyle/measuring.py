@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tfstyle import callbacks, retraining, runs
+from tfstyle import callbacks, files, retraining, runs
 from tfstyle.analysis import evaluation, metrics, retrieval
 from tfstyle.analysis.codes import collect_codes
 from tfstyle.command import UserError
@@ -93,7 +93,7 @@ def measure_run(
         numbers["generator"] = measure_generator(trained, dataset)
     if numbers.get("unmeasured"):
         print(f"not measured yet: {', '.join(numbers['unmeasured'])}")
-    runs.write_json(run_dir / EVALUATION_FILE, numbers)
+    files.write_json(run_dir / EVALUATION_FILE, numbers)
     return numbers
 
 
@@ -112,7 +112,7 @@ def read_numbers(
     path = run_dir / EVALUATION_FILE
     if not path.exists() or path.stat().st_mtime < _last_trained(run_dir, stages):
         return None
-    numbers = runs.read_json(path)
+    numbers = files.read_json(path)
     if numbers.get("format") != EVALUATION_FORMAT:
         return None
     return None if set(stages) & set(numbers.get("unmeasured", ())) else numbers
@@ -135,7 +135,7 @@ def _last_trained(run_dir: pathlib.Path, stages: Collection[str]) -> float:
 def _kept_numbers(run_dir: pathlib.Path, stages: Collection[str]) -> Numbers:
     """Take the numbers of stages that evaluation.json has and that still hold."""
     path = run_dir / EVALUATION_FILE
-    previous = runs.read_json(path) if path.exists() else {}
+    previous = files.read_json(path) if path.exists() else {}
     if previous.get("format") != EVALUATION_FORMAT:
         previous = {}
     numbers: Numbers = {}

@@ -263,8 +263,7 @@ def _fidelity(generator, vae, judge, dataset, test) -> Numbers:
     """
     pictures, artist_ids = test
     has_test = evaluation.test_split(dataset) == "test"
-    decoder = runs.load_network(vae, "content_decoder")
-    content_dims = vae.read()["code_dims"][1]
+    decoder = runs.load_code_decoder(vae.run_dir)
     train_batches = _first_batches(dataset, "train", MOST_TRAIN)
     train = collect_codes(judge.encoder, train_batches)
     if min(len(pictures), len(train.codes)) <= NEIGHBOURS:
@@ -281,11 +280,7 @@ def _fidelity(generator, vae, judge, dataset, test) -> Numbers:
         random = np.random.default_rng(seed)
         contents = generator.draw_contents(len(artist_ids), random)
         made = generator.draw(artist_ids, contents, random)
-        decoded = decode_codes(
-            decoder,
-            generator.artist_means[artist_ids],
-            np.pad(contents, [(0, 0), (0, content_dims - contents.shape[1])]),
-        )
+        decoded = decode_codes(decoder, generator.artist_means[artist_ids], contents)
         kinds = {
             "generated": features_of(made),
             "vae": features_of(decoded),

@@ -8,7 +8,7 @@ import time
 import gin
 import tensorflow as tf
 
-from tfstyle import callbacks, finishing, guards, lineage, runs
+from tfstyle import callbacks, files, finishing, guards, lineage, runs
 from tfstyle.analysis import evaluation
 from tfstyle.analysis.monitoring import Monitor
 from tfstyle.command import UserError
@@ -154,7 +154,7 @@ def _train_built(paths, settings, folder, dataset, model, run) -> None:
 
 
 def _write_operative_config(folder):
-    runs.write_text(folder.path / "operative_config.gin", gin.operative_config_str())
+    files.write_text(folder.path / "operative_config.gin", gin.operative_config_str())
 
 
 def make_strategy(name: str) -> tf.distribute.Strategy:
@@ -229,6 +229,7 @@ def build_stage(
                 built = gan.gan(
                     runs.load_style_encoder(run_dir),
                     runs.load_content_encoder(run_dir),
+                    runs.load_code_decoder(run_dir),
                     **common,
                 )
         except UserError:

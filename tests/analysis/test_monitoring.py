@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from tfstyle.analysis import evaluation
 from tfstyle.analysis.monitoring import Monitor
-from tfstyle.modeling import networks
+from tfstyle.modeling import networks, normalized_codes
 from tfstyle.modeling.vae import ContentVAE
 
 KL_WARMUP_STEPS = 5
@@ -22,7 +22,7 @@ def model():
     style_encoder(images), content_encoder(images)
     decoder([tf.zeros([1, 3]), tf.zeros([1, 5])])
     made = ContentVAE(
-        networks.NormalizedEncoder(style_encoder, np.zeros(3), np.ones(3)),
+        normalized_codes.NormalizedEncoder(style_encoder, np.zeros(3), np.ones(3)),
         content_encoder,
         decoder,
         kl_warmup_steps=KL_WARMUP_STEPS,
