@@ -6,6 +6,7 @@ from collections.abc import Collection
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
 from tfstyle import callbacks, files, retraining, runs
 from tfstyle.analysis import evaluation, metrics, retrieval
@@ -42,6 +43,7 @@ def measure_run(
     run_dir: pathlib.Path,
     tolerance: float = 0.01,
     stages: Collection[str] | None = None,
+    inception: tf.keras.Model | None = None,
 ) -> Numbers:
     """Measure trained stages and write the numbers into the run.
 
@@ -50,6 +52,7 @@ def measure_run(
         tolerance: see `metrics.recommended_dims`.
         stages: to be measured, all trained ones by default. The numbers of the others
             stay as evaluation.json has them, unless these were trained since.
+        inception: see `measure_generator`.
 
     Returns:
         What is written to evaluation.json: {"style", "content", "generator"}, as far
@@ -90,7 +93,7 @@ def measure_run(
     if "vae" in wanted:
         numbers["content"] = measure_content(trained["vae"], dataset, tolerance)
     if "gan" in wanted:
-        numbers["generator"] = measure_generator(trained, dataset)
+        numbers["generator"] = measure_generator(trained, dataset, inception)
     if numbers.get("unmeasured"):
         print(f"not measured yet: {', '.join(numbers['unmeasured'])}")
     files.write_json(run_dir / EVALUATION_FILE, numbers)
