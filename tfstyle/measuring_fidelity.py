@@ -7,14 +7,13 @@ import numpy as np
 import tensorflow as tf
 
 from tfstyle.analysis import evaluation, fidelity
-from tfstyle.analysis.codes import collect_codes, encode_pictures
+from tfstyle.analysis.likeness import Likeness
 from tfstyle.analysis.repeats import over_seeds
 from tfstyle.data import records
 
 SEEDS = (0, 1, 2)
-# Real pictures that generated ones are compared with, the records' first: they were
-# shuffled when written.
-MOST_TRAIN, MOST_TEST = 2000, 1000
+# Test pictures that others are compared with, and as many of each kind.
+MOST_TEST = 1000
 NEIGHBOURS = 5
 # What is compared with real pictures; the report's columns.
 KINDS = ("generated", "real", "vae", "shuffled")
@@ -34,10 +33,8 @@ def measure_fidelity(
     All kinds have the test pictures' artists: "shuffled" are the test pictures with
     their pixels in random order; "real" are the test pictures against train, and train
     pictures of the same artists against test. Neighbours are counted against train
-    only: an artist's test pictures are too few. The classifier's features are centred
-    on the train pictures' mean and divided by their deviation, one number for all
-    dimensions, so that distances mean the same for any classifier; Inception's are
-    taken as they are, as is usual.
+    only: an artist's test pictures are too few. The classifier's features are scaled
+    (see `Likeness`), Inception's are taken as they are, as is usual.
 
     Args:
         name: "fidelity", by the classifier, or "fidelity_inception".
@@ -52,25 +49,16 @@ def measure_fidelity(
     """
     pictures, artist_ids = test
     has_test = evaluation.test_split(dataset) == "test"
-    batches = evaluation.split_batches(dataset, "train")
-    train = collect_codes(encoder, batches.take(-(-MOST_TRAIN // evaluation.BATCH)))
-    if min(len(pictures), len(train.codes)) <= NEIGHBOURS:
+    likeness = Likeness(encoder, dataset, scaled=name == "fidelity")
+    trained_on, own = likeness.train, likeness.features(pictures)
+    if min(len(own), len(trained_on)) <= NEIGHBOURS:
         return {}
-    mean, deviation = 0.0, 1.0
-    if name == "fidelity":
-        mean = train.codes.mean(axis=0)
-        deviation = np.sqrt(np.square(train.codes - mean).mean())
-
-    def features_of(pictures):
-        return (encode_pictures(encoder, pictures) - mean) / deviation
-
-    trained_on, own = (train.codes - mean) / deviation, features_of(pictures)
     against_train, against_test = [], []
     for seed in SEEDS:
         random = np.random.default_rng(seed)
         made = sample(random)
         made["shuffled"] = _shuffled(pictures, random)
-        kinds = {kind: features_of(drawn) for kind, drawn in made.items()}
+        kinds = {kind: likeness.features(drawn) for kind, drawn in made.items()}
         against_train.append(
             {
                 kind: {
@@ -82,7 +70,7 @@ def measure_fidelity(
                 for kind, features in kinds.items()
             }
         )
-        rows = _rows_of_artists(train.artist_ids, artist_ids, random)
+        rows = _rows_of_artists(likeness.train_artist_ids, artist_ids, random)
         kinds["real"] = trained_on[rows]
         against_test.append(
             {kind: _distances(own, features, seed) for kind, features in kinds.items()}

@@ -272,11 +272,24 @@ def _housekeeping(folder, dataset, settings, steps, model, manager):
         manager=manager,
         best_manager=best_manager,
         monitor=Monitor(
-            dataset, folder.previews, settings.batch_size, style_dims, tolerance
+            dataset,
+            folder.previews,
+            settings.batch_size,
+            style_dims,
+            tolerance,
+            _judge(folder) if folder.stage == "gan" else None,
         ),
     )
     housekeeping.listen_for_signals()
     return housekeeping
+
+
+def _judge(folder) -> tf.keras.Model | None:
+    """Load the run's classifier, if it is trained, to judge generated pictures."""
+    classifier_folder = runs.StageFolder(folder.run_dir, "classifier")
+    if not classifier_folder.finished:
+        return None
+    return runs.load_network(classifier_folder, "style_encoder")
 
 
 def _fit(model, housekeeping, dataset, settings, steps):
