@@ -3,6 +3,7 @@
 import pathlib
 
 import pytest
+import tensorflow as tf
 import tiny_run as tiny
 
 from tfstyle.data import records, splits
@@ -45,3 +46,12 @@ def tiny_run(small_records, tmp_path_factory) -> pathlib.Path:
     """A run with all four stages trained on small_records; copy it to write there."""
     run_dir = tmp_path_factory.mktemp("tiny") / "run"
     return tiny.train_in_own_process(small_records.records_dir, run_dir)
+
+
+@pytest.fixture(scope="session")
+def inception_file(tmp_path_factory) -> pathlib.Path:
+    """Random weights of Keras' InceptionV3: trained ones are not in the package."""
+    path = tmp_path_factory.mktemp("inception") / "notop.h5"
+    network = tf.keras.applications.InceptionV3(include_top=False, weights=None)
+    network.save_weights(path)
+    return path

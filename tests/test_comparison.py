@@ -8,7 +8,7 @@ import shutil
 import pytest
 import tiny_run as tiny
 
-from tfstyle import comparison, drawing, measuring, runs
+from tfstyle import comparison, drawing, files, measuring, runs
 from tfstyle.command import UserError
 
 
@@ -49,7 +49,7 @@ def change_accuracy(run_dir: pathlib.Path, factor: float) -> None:
         for name in ("accuracy", "every_accuracy"):
             values = numbers["style"][stage][name]
             numbers["style"][stage][name] = [factor * value for value in values]
-    runs.write_json(run_dir / "evaluation.json", numbers)
+    files.write_json(run_dir / "evaluation.json", numbers)
 
 
 def style_of(run_dir):

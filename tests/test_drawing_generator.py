@@ -1,8 +1,12 @@
 """The report's section of the generator's numbers: each with words and references."""
 
-import pytest
+import json
 
-from tfstyle.drawing_generator import generator_section
+import pytest
+from PIL import Image
+
+from tfstyle import runs
+from tfstyle.drawing_generator import frechet_curve, generator_section
 
 
 def over(mean, deviation=0.01):
@@ -125,3 +129,26 @@ def test_what_was_not_measured_is_left_out(numbers):
     assert len(section.table) == 1 + 4
     assert not section.more
     assert "second table" not in section.text
+
+
+def logged(folder, *lines):
+    folder.path.mkdir(parents=True)
+    folder.metrics_file.write_text("".join(json.dumps(one) + "\n" for one in lines))
+
+
+def distance(step, value):
+    return {"name": "frechet_distance", "step": step, "value": value}
+
+
+def test_the_curve_of_likeness_is_drawn_from_the_log(tmp_path):
+    folder = runs.StageFolder(tmp_path / "run", "gan")
+    logged(folder, distance(10, 30.0), {"name": "loss", "step": 10, "value": 1.0})
+    assert frechet_curve(folder, tmp_path) == []  # one point is no curve
+
+    with folder.metrics_file.open("a") as log:
+        log.write(json.dumps(distance(20, 20.0)) + "\n")
+    (picture,) = frechet_curve(folder, tmp_path)
+
+    assert "less is better" in picture.caption
+    with Image.open(tmp_path / "frechet_distance.png") as drawn:
+        assert min(drawn.size) > 100

@@ -14,6 +14,7 @@ from PIL import Image
 from test_commands import error_line, module, run
 
 from tfstyle import encoding, enrolling, exporting, runs, searching, style_space
+from tfstyle.code_statistics import CodeStatistics
 from tfstyle.command import UserError
 from tfstyle.data import color
 from tfstyle.data.pictures import load_picture
@@ -145,8 +146,8 @@ def test_an_export_names_the_enrolled_and_is_written_anew_for_them(
 def test_codes_of_earlier_weights_are_left_out_and_said(run_dir, works, capsys):
     enrolling.enrol(run_dir, NAME, works)
     path = run_dir / "metric" / runs.STATISTICS_FILES["metric"]
-    statistics = runs.CodeStatistics.read(path)
-    runs.CodeStatistics(
+    statistics = CodeStatistics.read(path)
+    CodeStatistics(
         statistics.mean + 1, statistics.deviation, statistics.artist_means
     ).write(path)
     capsys.readouterr()

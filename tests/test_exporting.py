@@ -14,6 +14,7 @@ from tensorflow_serving.apis import prediction_log_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
 from tfstyle import exporting, runs
+from tfstyle.code_statistics import CodeStatistics
 from tfstyle.command import UserError
 from tfstyle.data import color
 from tfstyle.data.pictures import load_picture
@@ -304,7 +305,6 @@ def test_no_model_is_left_beside_others_of_other_codes(
 
 def test_a_file_in_place_of_the_folder_is_refused(metric_run, tmp_path):
     (tmp_path / "export").write_text("")
-
     with pytest.raises(UserError, match="--export_dir=.* cannot be made"):
         export(metric_run, tmp_path / "export")
 
@@ -338,7 +338,7 @@ def normalized_run(tiny_run, tmp_path_factory) -> pathlib.Path:
     run_dir = tmp_path_factory.mktemp("normalized") / "run"
     tiny.keep_stages(tiny_run, run_dir, "metric", "vae", "gan")
     path = run_dir / "vae" / runs.STATISTICS_FILES["vae"]
-    statistics = runs.CodeStatistics.read(path)
+    statistics = CodeStatistics.read(path)
     dataclasses.replace(statistics, normalize_content=True).write(path)
     gan = runs.StageFolder(run_dir, "gan")
     description = gan.read()

@@ -80,6 +80,44 @@ def test_normalized_content_has_mean_0_and_deviation_1_in_every_later_command(
     np.testing.assert_allclose(codes.std(axis=0), 1, rtol=1e-3)
 
 
+def test_content_given_the_style_is_alike_in_every_later_command(
+    run_dir, small_records, bind, capsys
+):
+    """Least squares leave nothing that a linear function of the style code tells."""
+    bind(normalize_content="given_style")
+    finishing.renew_pruning(vae_of(run_dir), small_records, None)
+    said = capsys.readouterr().out
+    assert f"to {tiny.CONTENT_DIMS} dimensions, normalized given the style\n" in said
+    gin.clear_config()
+
+    codes = content_codes(runs.load_content_encoder(run_dir), small_records)
+
+    assert codes.shape == (60, tiny.CONTENT_DIMS)
+    np.testing.assert_allclose(codes.std(axis=0), 1, rtol=1e-2)
+    styles = content_codes(runs.load_style_encoder(run_dir), small_records)
+    plain = content_codes(
+        runs.load_network(vae_of(run_dir), "content_encoder"), small_records
+    )[:, : tiny.CONTENT_DIMS]
+
+    def told(codes):  # share of the variance
+        features = np.c_[np.ones(len(styles)), styles]
+        fitted = features @ np.linalg.lstsq(features, codes, rcond=None)[0]
+        return (fitted.var(axis=0) / codes.var(axis=0)).max()
+
+    assert told(codes) < 0.1 * told(plain)
+    statistics = runs.load_statistics(vae_of(run_dir))
+    np.testing.assert_allclose(
+        statistics.artist_means,
+        [codes[artist_ids_of(small_records) == k].mean(axis=0) for k in range(3)],
+        atol=1e-3,
+    )
+
+
+def artist_ids_of(dataset):
+    batches = evaluation.split_batches(dataset, "train")
+    return np.concatenate([one["artist"].numpy()[one["mask"] > 0] for one in batches])
+
+
 def test_a_generator_of_other_contents_is_left_out_until_they_are_back(
     run_dir, small_records, bind, capsys
 ):
@@ -129,7 +167,9 @@ def test_the_digest_tells_normalized_codes_from_plain_ones(tiny_run):
         assert arrays.files == ["mean", "deviation", "artist_means"]
         whole = b"".join(arrays[name].tobytes() for name in arrays.files)
     assert plain.digest == hashlib.sha256(whole).hexdigest()
-    assert dataclasses.replace(plain, normalize_content=True).digest != plain.digest
+    normalized = dataclasses.replace(plain, normalize_content=True)
+    given = dataclasses.replace(normalized, given_style=np.zeros([3, 2], np.float32))
+    assert len({one.digest for one in (plain, normalized, given)}) == 3
 
 
 def test_a_choice_that_is_none_is_refused(bind):

@@ -14,7 +14,7 @@ import tensorflow as tf
 from tfstyle import configuration, finishing, runs, train_settings, training
 from tfstyle.data import input_pipeline, records, splits
 from tfstyle.data.pictures import Conversion
-from tfstyle.modeling import networks, optimizers, table_1
+from tfstyle.modeling import networks, normalized_codes, optimizers, table_1
 
 ROOT = pathlib.Path(__file__).parents[1]
 STAGES = ("metric", "classifier", "vae", "gan")
@@ -60,10 +60,17 @@ def parse(*names) -> train_settings.TrainSettings:
     return train_settings.read_settings()
 
 
-def encoder_on(image_size, network, dims) -> networks.NormalizedEncoder:
+def encoder_on(image_size, network, dims) -> normalized_codes.NormalizedEncoder:
     """A random frozen encoder, pruned, in place of an earlier stage's."""
     network(tf.zeros([1, image_size, image_size, 3]))
-    return networks.NormalizedEncoder(network, np.zeros(dims), np.ones(dims))
+    return normalized_codes.NormalizedEncoder(network, np.zeros(dims), np.ones(dims))
+
+
+def code_decoder(decoder, style_dims, content_dims) -> normalized_codes.CodeDecoder:
+    """A random frozen decoder, in place of the vae stage's."""
+    decoder([tf.zeros([1, style_dims]), tf.zeros([1, content_dims])])
+    scale = np.zeros(content_dims), np.ones(content_dims)
+    return normalized_codes.CodeDecoder(decoder, *scale, None, content_dims)
 
 
 def weights_of(model) -> dict[str, list[np.ndarray]]:
@@ -92,6 +99,14 @@ def test_a_quickstart_stage_builds_and_takes_a_step(
         runs,
         "load_content_encoder",
         lambda _: encoder_on(size, table_1.content_encoder(), pruning.content_dims),
+    )
+
+    monkeypatch.setattr(
+        runs,
+        "load_code_decoder",
+        lambda _: code_decoder(
+            table_1.content_decoder(size), pruning.style_dims, pruning.content_dims
+        ),
     )
 
     model = training.build_stage(settings, tmp_path, portraits_records)

@@ -12,7 +12,7 @@ import pytest
 import tensorflow as tf
 import tiny_run as tiny
 
-from tfstyle import guards, lineage, runs, train_settings, training
+from tfstyle import files, guards, lineage, runs, train_settings, training
 from tfstyle.command import UserError
 
 SETTINGS = {"stage": "metric", "batch_size": 8, "steps": 10}
@@ -105,6 +105,6 @@ def test_training_never_begins_again_over_checkpoints_without_their_index(
 
 def test_a_run_file_without_its_entries_is_said_to_be_damaged(tmp_path):
     folder = runs.StageFolder(tmp_path, "metric")
-    runs.write_json(folder.path / "run.json", {"format_version": 1})
+    files.write_json(folder.path / "run.json", {"format_version": 1})
     with pytest.raises(UserError, match="run.json is damaged"):
         folder.read()

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from tfstyle import lineage, runs, style_space
+from tfstyle.code_statistics import CodeStatistics
 from tfstyle.command import UserError
 from tfstyle.data import records
 
@@ -16,7 +17,7 @@ def run_with_other_codes(tiny_run, tmp_path):
     """A run whose metric stage was trained again after vae and gan."""
     run_dir = shutil.copytree(tiny_run, tmp_path / "run")
     path = run_dir / "metric" / runs.STATISTICS_FILES["metric"]
-    statistics = runs.CodeStatistics.read(path)
+    statistics = CodeStatistics.read(path)
     dataclasses.replace(statistics, mean=statistics.mean + 1).write(path)
     return run_dir
 

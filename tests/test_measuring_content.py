@@ -74,7 +74,8 @@ def test_the_leak_is_that_of_probes_of_either_code(content, codes):
         assert leak[name] == pytest.approx(expected, abs=1.5 / 12), name
     assert leak["chance"] == pytest.approx(1 / 3)
     assert len(leak["by_dims"]) == len(content["dims"])
-    assert leak["by_dims"][content["dims"].index(tiny.CONTENT_DIMS)] == leak["linear"]
+    kept = content["dims"].index(tiny.CONTENT_DIMS)
+    assert leak["by_dims"][kept] == leak["linear"] == leak["linear_before"]
 
 
 def test_each_number_is_a_line_of_the_stages_log(content, folder):

@@ -10,7 +10,7 @@ import tiny_run as tiny
 from tfstyle import measuring_generator, runs
 from tfstyle.analysis import fidelity
 from tfstyle.data import color, input_pipeline
-from tfstyle.measuring_generator import SEEDS
+from tfstyle.measuring_fidelity import KINDS, SEEDS
 
 PER_ARTIST = measuring_generator.GENERATED_PER_ARTIST
 ARTISTS = 3
@@ -264,7 +264,7 @@ def test_likeness_is_measured_in_the_classifiers_features(
         # Rounding may move a picture over the edge of a ball.
         assert against["real"][name]["mean"] == pytest.approx(value, abs=0.1)
     for compared in (against, measured["against_test"]):
-        assert set(compared) == set(measuring_generator.KINDS)
+        assert set(compared) == set(KINDS)
     # Neighbours are not counted among so few pictures of an artist.
     assert set(measured["against_test"]["generated"]) == {
         "frechet_distance",
@@ -296,33 +296,6 @@ def test_the_vaes_own_pictures_are_decoded_from_kept_contents(
     assert numbers["classifier_accuracy_vae"] == pytest.approx(
         np.mean(right), abs=1.5 / 36
     )
-
-
-def test_shuffled_pictures_keep_their_pixels_and_lose_their_places():
-    random = np.random.default_rng(0)
-    pictures = random.integers(0, 256, [3, 8, 8, 3]).astype(np.uint8)
-
-    shuffled = measuring_generator._shuffled(pictures, random)
-
-    assert shuffled.shape == pictures.shape
-    for old, new in zip(pictures, shuffled, strict=True):
-        assert (old != new).any()
-        assert sorted(map(tuple, old.reshape(-1, 3))) == sorted(
-            map(tuple, new.reshape(-1, 3))
-        )
-
-
-def test_rows_are_chosen_by_artist_and_none_twice():
-    from_ids = np.array([0, 0, 0, 0, 1, 2, 2, 2])
-
-    rows = measuring_generator._rows_of_artists(
-        from_ids, np.array([0, 0, 1, 1, 2]), np.random.default_rng(0)
-    )
-
-    assert len(set(rows)) == len(rows)
-    # Artist 1 has a single picture for the two that are wanted: another's fills up.
-    counts = np.bincount(from_ids[rows])
-    assert len(rows) == 5 and (counts >= [2, 1, 1]).all()
 
 
 def test_each_mean_is_a_line_of_the_log(numbers, run_dir):

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 import tensorflow as tf
 
-from tfstyle import runs
+from tfstyle import files, runs
 from tfstyle.analysis.monitoring import Monitor
 from tfstyle.command import UserError
 
@@ -52,7 +52,7 @@ class MetricsLog:
         if folder.metrics_file.exists():
             lines = folder.metrics_file.read_text().splitlines(keepends=True)
             kept = [line for line in lines if _step_of(line) <= step]
-            runs.write_text(folder.metrics_file, "".join(kept))
+            files.write_text(folder.metrics_file, "".join(kept))
 
     def write(
         self,
@@ -267,7 +267,7 @@ class Housekeeping(tf.keras.callbacks.Callback):
             self._progress.note(f"warning: {evaluation.warning}")
         if self._best_manager and score is not None and score >= self._best_score():
             self._best_manager.save(checkpoint_number=self._step)
-            runs.write_json(self._best_file, {"step": self._step, "score": score})
+            files.write_json(self._best_file, {"step": self._step, "score": score})
         self._logged_time = time.time()
 
     def _best_score(self) -> float:

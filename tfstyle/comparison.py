@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tfstyle import measuring, runs
+from tfstyle import files, measuring, runs
 from tfstyle.command import UserError
 
 COMPARISON_FILE = "comparison.json"
@@ -112,7 +112,7 @@ def compare_runs(
         "leads": leading_dims(methods),
         "recommended": at_recommended_dims(styles),
     }
-    runs.write_json(run_dirs[0] / COMPARISON_FILE, compared)
+    files.write_json(run_dirs[0] / COMPARISON_FILE, compared)
     return compared
 
 

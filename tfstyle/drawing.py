@@ -17,9 +17,10 @@ from tfstyle.analysis.synthesis import bilinear_codes, style_by_content_sheet
 from tfstyle.data import records
 from tfstyle.drawing_content import content_section
 from tfstyle.drawing_dimensions import dimensions_section
-from tfstyle.drawing_generator import generator_section
+from tfstyle.drawing_generator import frechet_curve, generator_section
 from tfstyle.drawing_style import comparison_section, style_section
-from tfstyle.modeling.networks import Generator, NormalizedEncoder
+from tfstyle.modeling.networks import Generator
+from tfstyle.modeling.normalized_codes import NormalizedEncoder
 from tfstyle.style_space import read_dimension_names
 
 # Rows and columns of the sheets.
@@ -133,7 +134,9 @@ def draw_run(
         sections.append(content_section(content, folder, run_dir, fixed, dataset))
     if trained:
         sections += [
-            generator_section(numbers),
+            generator_section(
+                numbers, frechet_curve(runs.StageFolder(run_dir, "gan"), folder)
+            ),
             _separation_section(trained, folder),
             _exploration_section(trained, folder),
             _transfer_section(trained, folder),

@@ -56,7 +56,7 @@ def content_section(
     sheets.curves(
         folder / "content_leak.png",
         {
-            "content, linear probe": (dims, leak["by_dims"]),
+            "the encoder's code, linear probe": (dims, leak["by_dims"]),
             "style, linear probe": (dims, [leak["style_linear"]] * len(dims)),
             "chance": (dims, [leak["chance"]] * len(dims)),
         },
@@ -87,7 +87,7 @@ def content_section(
             Picture(
                 "figures/content_leak.png",
                 "How often a linear probe names the artist of a test picture by its "
-                "first content dimensions.",
+                "first content dimensions, as the encoder gives them.",
             ),
         ],
     )
@@ -98,13 +98,16 @@ def _text(content: Numbers) -> str:
     share = content["kept_error"] / content["mean_picture_error"]
     kept, leak = content["kept_dims"], content["leak"]
     told = max(leak["linear"], leak["mlp"])
+    silent = (
+        "" if content["active_kept"] == kept else "The others say next to nothing. "
+    )
     return (
         "A variational autoencoder is given the style for free, so that its own code "
         f"holds the rest. Its error on test pictures ({seen}) with the kept {kept} "
         f"dimensions is {share:.0%} of the mean picture's.\n\n"
         f"{content['active_kept']} of the kept {kept} dimensions are active: their "
-        f"code's mean varies by more than {ACTIVE_VARIANCE} over pictures. The others "
-        f"say next to nothing. {deviations_in_words(content).capitalize()}.\n\n"
+        f"code's mean varies by more than {ACTIVE_VARIANCE} over pictures. {silent}"
+        f"{deviations_in_words(content).capitalize()}.\n\n"
         "Content should not tell who made a picture. A probe that sees nothing but the "
         f"content code names the artist of {told:.0%} of the test pictures; one that "
         f"guesses, of {leak['chance']:.0%}; one that sees the style code, of "

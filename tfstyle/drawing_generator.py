@@ -1,11 +1,15 @@
 """The generator in numbers: each beside what it is to be compared with, in words."""
 
-from collections.abc import Mapping
+import json
+import pathlib
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tfstyle import runs
+from tfstyle.analysis import sheets
 from tfstyle.analysis.repeats import said
-from tfstyle.analysis.report import Section
-from tfstyle.measuring_generator import KINDS
+from tfstyle.analysis.report import Picture, Section
+from tfstyle.measuring_fidelity import KINDS
 
 _COLUMNS = {
     "generated": "generated",
@@ -53,11 +57,47 @@ _LIKENESS = (
 )
 
 
-def generator_section(numbers: Mapping[str, Any]) -> Section:
+def frechet_curve(folder: runs.StageFolder, figures: pathlib.Path) -> list[Picture]:
+    """Draw how far pictures were from real ones while the gan stage was trained.
+
+    Args:
+        folder: of that stage.
+        figures: where to write the curve.
+
+    Returns:
+        The curve, for the report; nothing if no classifier was there to measure it.
+    """
+    found: dict[int, float] = {}
+    for line in folder.metrics_file.read_text().splitlines():
+        one = json.loads(line)
+        if one["name"] == "frechet_distance":
+            found[one["step"]] = one["value"]  # a resumed run may repeat a step
+    if len(found) < 2:
+        return []
+    steps = sorted(found)
+    sheets.curves(
+        figures / "frechet_distance.png",
+        {"generated pictures": (steps, [found[step] for step in steps])},
+        xlabel="steps trained",
+        ylabel="Frechet distance",
+        title="How far generated pictures are from training pictures",
+        log_x=False,
+    )
+    caption = (
+        "The Frechet distance by the classifier's features while the generator was "
+        "trained; less is better. The random codes are the same at every step."
+    )
+    return [Picture("figures/frechet_distance.png", caption)]
+
+
+def generator_section(
+    numbers: Mapping[str, Any], pictures: Sequence[Picture] = ()
+) -> Section:
     """Write the section.
 
     Args:
         numbers: evaluation.json, with "generator".
+        pictures: to show in it.
     """
     generator = numbers["generator"]
     seeds = len(generator["seeds"])
@@ -74,6 +114,7 @@ def generator_section(numbers: Mapping[str, Any]) -> Section:
         text,
         table=_single_rows(numbers),
         more=_likeness_rows(generator.get("fidelity")),
+        pictures=pictures,
     )
 
 

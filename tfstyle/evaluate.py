@@ -37,11 +37,18 @@ _RETRAIN = flags.DEFINE_string(
     "trained with the settings of the run's own. This costs a training per d; stopped, "
     "the same command goes on.",
 )
+_INCEPTION = flags.DEFINE_string(
+    "inception_weights",
+    None,
+    "Keras' InceptionV3 without its top (inception_v3_weights_tf_dim_ordering_tf_"
+    "kernels_notop.h5), to compare generated pictures by its features too.",
+)
 
 
 def main() -> None:
     """Measure, write and print."""
     from tfstyle import comparison, measuring, retraining, runs
+    from tfstyle.analysis.inception import Inception
 
     stages = None
     if _STAGE.value is not None:
@@ -51,6 +58,9 @@ def main() -> None:
                 raise command.UserError(
                     f"--stage must be of {', '.join(runs.STAGES)}, got {one!r}"
                 )
+    inception = None
+    if _INCEPTION.value is not None:
+        inception = Inception(pathlib.Path(_INCEPTION.value))
     run_dirs = [pathlib.Path(one) for one in _RUN_DIR.value]
     comparison.check_comparable(run_dirs)
     if _RETRAIN.value is not None:
@@ -60,7 +70,7 @@ def main() -> None:
     for run_dir in run_dirs:
         if len(run_dirs) > 1:
             print(f"{run_dir}:")
-        numbers = measuring.measure_run(run_dir, _TOLERANCE.value, stages)
+        numbers = measuring.measure_run(run_dir, _TOLERANCE.value, stages, inception)
         print("\n".join(measuring.summary(numbers)))
     has_style = stages is None or {"metric", "classifier"} & set(stages)
     if len(run_dirs) > 1 and has_style:

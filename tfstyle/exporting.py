@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
-from tfstyle import runs, style_space
+from tfstyle import files, runs, style_space
 from tfstyle.command import UserError
 from tfstyle.serving import signatures
 
@@ -82,7 +82,7 @@ def export_run(
         shutil.rmtree(making, ignore_errors=True)
     _copy_dimension_names(run_dir, export_dir)
     _write_server_files(export_dir, serving_dir)
-    runs.write_json(
+    files.write_json(
         export_dir / "export.json",
         {"version": version, "models": list(builders), "digest": digest},
     )
@@ -106,7 +106,7 @@ def _copy_dimension_names(run_dir: pathlib.Path, export_dir: pathlib.Path) -> No
     names = style_space.read_dimension_names(run_dir)
     if names:
         lines = (f"{dimension}\t{name}\n" for dimension, name in sorted(names.items()))
-        runs.write_text(copy, "".join(lines))
+        files.write_text(copy, "".join(lines))
     else:
         copy.unlink(missing_ok=True)
 
@@ -242,11 +242,11 @@ def _write_server_files(
         "  }\n"
         for name in names
     )
-    runs.write_text(
+    files.write_text(
         export_dir / "models.config", f"model_config_list {{\n{configs}}}\n"
     )
     sizes = "".join(f"allowed_batch_sizes: {size}\n" for size in ALLOWED_BATCH_SIZES)
-    runs.write_text(
+    files.write_text(
         export_dir / "batching.config",
         f"max_batch_size {{ value: {ALLOWED_BATCH_SIZES[-1]} }}\n"
         "batch_timeout_micros { value: 0 }\n"

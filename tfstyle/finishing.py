@@ -11,8 +11,10 @@ import tensorflow as tf
 from tfstyle import runs
 from tfstyle.analysis import evaluation, metrics
 from tfstyle.analysis.codes import collect_codes, mean_by_artist
+from tfstyle.code_statistics import CodeStatistics
 from tfstyle.command import UserError
 from tfstyle.data import records
+from tfstyle.modeling import normalized_codes
 
 
 @gin.configurable(name_or_fn="pruning")
@@ -28,18 +30,20 @@ class Pruning:
             that the recommended number may cost against the full code.
         normalize_content: normalize content codes by the training pictures' mean and
             deviation, as style codes are, so that contents drawn from N(0, I) are like
-            those of pictures. The paper normalizes the style code only.
+            those of pictures. "given_style" first takes out what a quadratic function
+            of the style code tells of them, so that this holds in every style. The
+            paper normalizes the style code only.
     """
 
     style_dims: int | None = 32
     content_dims: int | None = 128
     tolerance: float = 0.01
-    normalize_content: bool = False
+    normalize_content: bool | str = False
 
     def __post_init__(self):
-        if not isinstance(self.normalize_content, bool):
+        if self.normalize_content not in (False, True, "given_style"):
             raise UserError(
-                "pruning.normalize_content must be True or False, got "
+                'pruning.normalize_content must be True, False or "given_style", got '
                 f"{self.normalize_content!r}"
             )
 
@@ -76,9 +80,11 @@ def renew_pruning(
     wanted = getattr(pruning, kind) or runs.read_recommendation(folder.run_dir)[kind]
     normalize_content = folder.stage == "vae" and pruning.normalize_content
     statistics = runs.load_statistics(folder)
-    if (statistics.dims, statistics.normalize_content) != (wanted, normalize_content):
+    if (statistics.dims, statistics.normalized) != (wanted, normalize_content):
         finish(folder, dataset, checkpoint)
         normalized = ", normalized" if normalize_content else ""
+        if normalize_content == "given_style":
+            normalized += " given the style"
         print(f"{folder.stage}: pruned to {wanted} dimensions{normalized}")
 
 
@@ -135,11 +141,14 @@ def _write_content_statistics(folder, dataset):
     runs.update_recommendation(folder.run_dir, content_dims=recommended)
     kept = _kept("content", pruning.content_dims, recommended, encoder)
     splits = folder.read()["identity"]["splits"]
-    codes = collect_codes(encoder, evaluation.split_batches(dataset, *splits))
+    batches = evaluation.split_batches(dataset, *splits)
+    codes = collect_codes(encoder, batches)
     statistics = dataclasses.replace(
         _statistics(codes, kept, len(dataset.artists)),
-        normalize_content=pruning.normalize_content,
+        normalize_content=bool(pruning.normalize_content),
     )
+    if pruning.normalize_content == "given_style":
+        statistics = _given_style(statistics, codes, style_encoder, batches)
     still = int((np.square(statistics.deviation) <= evaluation.ACTIVE_VARIANCE).sum())
     if pruning.normalize_content and still:
         print(
@@ -147,6 +156,25 @@ def _write_content_statistics(folder, dataset):
             " normalized they are mostly noise, so keep fewer (pruning.content_dims)"
         )
     statistics.write(folder.path / runs.STATISTICS_FILES["vae"])
+
+
+def _given_style(statistics, codes, style_encoder, batches) -> CodeStatistics:
+    """Take what styles tell of contents out of them."""
+    styles = collect_codes(style_encoder, batches).codes
+    contents = codes.codes[:, : statistics.dims].astype(np.float64) - statistics.mean
+    deviation, coefficients = normalized_codes.fit_expected_content(styles, contents)
+    expected = normalized_codes.expected_content(
+        tf.constant(styles, tf.float64), coefficients
+    )
+    rest = contents / deviation - expected.numpy()
+    artists = len(statistics.artist_means)
+    return CodeStatistics(
+        statistics.mean,
+        deviation.astype(np.float32),
+        mean_by_artist(rest, codes.artist_ids, artists).astype(np.float32),
+        normalize_content=True,
+        given_style=coefficients.astype(np.float32),
+    )
 
 
 def _kept(kind: str, wanted: int | None, recommended: int, encoder) -> int:
@@ -158,13 +186,13 @@ def _kept(kind: str, wanted: int | None, recommended: int, encoder) -> int:
     return wanted or recommended
 
 
-def _statistics(codes, dims: int, artists: int) -> runs.CodeStatistics:
+def _statistics(codes, dims: int, artists: int) -> CodeStatistics:
     kept = codes.codes[:, :dims].astype(np.float64)
     mean, deviation = kept.mean(axis=0), kept.std(axis=0)
     # A dimension that never varies carries nothing; leave it at zero.
     deviation = np.where(deviation > 0, deviation, 1)
     normalized = (kept - mean) / deviation
-    return runs.CodeStatistics(
+    return CodeStatistics(
         mean.astype(np.float32),
         deviation.astype(np.float32),
         mean_by_artist(normalized, codes.artist_ids, artists).astype(np.float32),

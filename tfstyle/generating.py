@@ -6,7 +6,7 @@ import re
 import numpy as np
 from PIL import Image
 
-from tfstyle import encoding, runs, synthesizing
+from tfstyle import encoding, files, synthesizing
 from tfstyle.analysis import animation, sheets
 from tfstyle.analysis.codes import BATCH_SIZE, decode_codes
 from tfstyle.command import UserError
@@ -85,7 +85,7 @@ def generate(
                 decode_codes(generator, path, contents, noises),
                 [through[number] for number in nearest],
             )
-        runs.write_npz(
+        files.write_npz(
             folder / CODES_FILE,
             filenames=np.array(names),
             **dict(zip(("style", "content", "noise"), codes, strict=True)),

@@ -6,8 +6,9 @@ from collections.abc import Collection
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
-from tfstyle import callbacks, retraining, runs
+from tfstyle import callbacks, files, retraining, runs
 from tfstyle.analysis import evaluation, metrics, retrieval
 from tfstyle.analysis.codes import collect_codes
 from tfstyle.command import UserError
@@ -42,6 +43,7 @@ def measure_run(
     run_dir: pathlib.Path,
     tolerance: float = 0.01,
     stages: Collection[str] | None = None,
+    inception: tf.keras.Model | None = None,
 ) -> Numbers:
     """Measure trained stages and write the numbers into the run.
 
@@ -50,6 +52,7 @@ def measure_run(
         tolerance: see `metrics.recommended_dims`.
         stages: to be measured, all trained ones by default. The numbers of the others
             stay as evaluation.json has them, unless these were trained since.
+        inception: see `measure_generator`.
 
     Returns:
         What is written to evaluation.json: {"style", "content", "generator"}, as far
@@ -90,10 +93,10 @@ def measure_run(
     if "vae" in wanted:
         numbers["content"] = measure_content(trained["vae"], dataset, tolerance)
     if "gan" in wanted:
-        numbers["generator"] = measure_generator(trained, dataset)
+        numbers["generator"] = measure_generator(trained, dataset, inception)
     if numbers.get("unmeasured"):
         print(f"not measured yet: {', '.join(numbers['unmeasured'])}")
-    runs.write_json(run_dir / EVALUATION_FILE, numbers)
+    files.write_json(run_dir / EVALUATION_FILE, numbers)
     return numbers
 
 
@@ -112,7 +115,7 @@ def read_numbers(
     path = run_dir / EVALUATION_FILE
     if not path.exists() or path.stat().st_mtime < _last_trained(run_dir, stages):
         return None
-    numbers = runs.read_json(path)
+    numbers = files.read_json(path)
     if numbers.get("format") != EVALUATION_FORMAT:
         return None
     return None if set(stages) & set(numbers.get("unmeasured", ())) else numbers
@@ -135,7 +138,7 @@ def _last_trained(run_dir: pathlib.Path, stages: Collection[str]) -> float:
 def _kept_numbers(run_dir: pathlib.Path, stages: Collection[str]) -> Numbers:
     """Take the numbers of stages that evaluation.json has and that still hold."""
     path = run_dir / EVALUATION_FILE
-    previous = runs.read_json(path) if path.exists() else {}
+    previous = files.read_json(path) if path.exists() else {}
     if previous.get("format") != EVALUATION_FORMAT:
         previous = {}
     numbers: Numbers = {}

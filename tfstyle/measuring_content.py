@@ -30,6 +30,7 @@ def measure_content(
     began = time.time()
     style_encoder = runs.load_style_encoder(folder.run_dir)
     encoder = runs.load_network(folder, "content_encoder")
+    code_encoder = runs.load_content_encoder(folder.run_dir)
     decoder = runs.load_network(folder, "content_decoder")
     statistics = runs.load_statistics(folder)
     kept = statistics.dims
@@ -55,9 +56,9 @@ def measure_content(
         "kl": use.kl.tolist(),
         "active_units": int(use.active.sum()),
         "active_kept": int(use.active[:kept].sum()),
-        "normalized": statistics.normalize_content,
+        "normalized": statistics.normalized,
         "deviations": statistics.deviation.tolist(),
-        "leak": _measure_leak(style_encoder, encoder, dataset, dims, kept),
+        "leak": _measure_leak(style_encoder, encoder, code_encoder, dataset, dims),
     }
     logged = {f"reconstruction_error_{d}": errors[k] for k, d in enumerate(dims)}
     logged |= {f"kl_of_dimension_{d}": use.kl[d - 1] for d in dims}
@@ -87,7 +88,12 @@ def content_summary(content: Numbers) -> list[str]:
         "vae: artist told from the content code by a linear probe "
         f"{leak['linear']:.1%}, by an mlp {leak['mlp']:.1%} (chance "
         f"{leak['chance']:.1%}); from the style code {leak['style_linear']:.1%} and "
-        f"{leak['style_mlp']:.1%}",
+        f"{leak['style_mlp']:.1%}"
+        + (
+            f"; linear before style was taken out {leak['linear_before']:.1%}"
+            if content["normalized"] == "given_style"
+            else ""
+        ),
     ]
 
 
@@ -98,21 +104,28 @@ def deviations_in_words(content: Numbers) -> str:
         f"deviations of the kept content dimensions {low:.2g} to {high:.2g}, half of "
         f"them below {middle:.2g}"
     )
+    if content["normalized"] == "given_style":
+        spread += ", less what the style tells of them"
     if content["normalized"]:
         return f"{spread}; normalized to 1, which the generator draws"
     return f"{spread}; the generator draws contents of deviation 1"
 
 
-def _measure_leak(style_encoder, encoder, dataset, dims, kept) -> Numbers:
-    """Tell the artists of test pictures by probes trained on training pictures."""
+def _measure_leak(style_encoder, encoder, code_encoder, dataset, dims) -> Numbers:
+    """Tell the artists of test pictures by probes trained on training pictures.
+
+    From the codes that go on; "by_dims" and "linear_before" from the encoder's own.
+    """
 
     # One pass: decoding a picture takes longer than encoding it.
     def encode(images):
-        return tf.concat([style_encoder(images), encoder(images)[0]], axis=1)
+        codes = [style_encoder(images), code_encoder(images), encoder(images)[0]]
+        return tf.concat(codes, axis=1)
 
     train = collect_codes(encode, evaluation.split_batches(dataset, "train"))
     test = collect_codes(encode, evaluation.test_batches(dataset))
     border = style_encoder.dims
+    own = border + code_encoder.dims
 
     def accuracy(kind: str, first: int, last: int) -> float:
         return probes.probe_accuracy(
@@ -123,10 +136,11 @@ def _measure_leak(style_encoder, encoder, dataset, dims, kept) -> Numbers:
             kind,
         )
 
-    by_dims = [accuracy("linear", border, border + d) for d in dims]
+    by_dims = [accuracy("linear", own, own + d) for d in dims]
     return {
-        "linear": by_dims[dims.index(kept)],
-        "mlp": accuracy("mlp", border, border + kept),
+        "linear": accuracy("linear", border, own),
+        "mlp": accuracy("mlp", border, own),
+        "linear_before": by_dims[dims.index(code_encoder.dims)],
         "style_linear": accuracy("linear", 0, border),
         "style_mlp": accuracy("mlp", 0, border),
         "chance": probes.majority_accuracy(train.artist_ids, test.artist_ids),

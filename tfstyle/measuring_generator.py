@@ -5,6 +5,7 @@ Counts stand beside the numbers, since most of them depend on counts.
 """
 
 import dataclasses
+import itertools
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -13,22 +14,16 @@ import numpy as np
 import tensorflow as tf
 
 from tfstyle import callbacks, runs
-from tfstyle.analysis import consistency, evaluation, fidelity
-from tfstyle.analysis.codes import collect_codes, decode_codes, encode_pictures
+from tfstyle.analysis import consistency, evaluation
+from tfstyle.analysis.codes import decode_codes, encode_pictures
 from tfstyle.analysis.repeats import flat_means, over_seeds, said
 from tfstyle.data import color, records
+from tfstyle.measuring_fidelity import KINDS, MOST_TEST, SEEDS, measure_fidelity
 
-SEEDS = (0, 1, 2)
 # Generated pictures of each artist that are judged, and at the most of all.
 GENERATED_PER_ARTIST, MOST_GENERATED = 20, 4000
 # Contents and artists' styles, each content in each style.
 CONTENTS, STYLES = 16, 16
-# Real pictures that generated ones are compared with, the records' first: they were
-# shuffled when written.
-MOST_TRAIN, MOST_TEST = 2000, 1000
-NEIGHBOURS = 5
-# What `_fidelity` compares with real pictures; the report's columns.
-KINDS = ("generated", "real", "vae", "shuffled")
 
 Numbers = dict[str, Any]
 
@@ -71,7 +66,9 @@ class _Judge:
 
 
 def measure_generator(
-    trained: dict[str, runs.StageFolder], dataset: records.Dataset
+    trained: dict[str, runs.StageFolder],
+    dataset: records.Dataset,
+    inception: tf.keras.Model | None = None,
 ) -> Numbers:
     """Measure the gan stage.
 
@@ -79,10 +76,12 @@ def measure_generator(
         trained: the finished stages, gan, metric and vae among them; without the
             classifier, what it judges is left out.
         dataset: the records.
+        inception: scaled Lab -> features, to compare pictures by these too.
 
     Returns:
         "generator" of evaluation.json: numbers of single pictures, "deviation" of
-        those over seeds, "consistency", and "fidelity" if there is a classifier.
+        those over seeds, "consistency", "fidelity" if there is a classifier, and
+        "fidelity_inception" if there is an Inception.
     """
     began = time.time()
     folder = trained["gan"]
@@ -117,16 +116,34 @@ def measure_generator(
     }
     if artists > 1:
         numbers["consistency"] = _consistency(generator, dataset)
+    splits = folder.read()["identity"]["splits"]
+    numbers["test_pictures_unseen"] = evaluation.test_split(dataset) not in splits
+    pictures, own = _first_pictures(dataset, evaluation.test_split(dataset), MOST_TEST)
+    decoder = runs.load_code_decoder(folder.run_dir)
+
+    def sample(random: np.random.Generator) -> dict[str, np.ndarray]:
+        """Draw in the test pictures' artists' mean styles, with the same contents."""
+        contents = generator.draw_contents(len(own), random)
+        return {
+            "generated": generator.draw(own, contents, random),
+            "vae": decode_codes(decoder, generator.artist_means[own], contents),
+        }
+
     if judge:
-        pictures, own = _first_pictures(
-            dataset, evaluation.test_split(dataset), MOST_TEST
-        )
         numbers["classifier_accuracy_real"] = judge.accuracy(
             judge.encode(pictures), own
         )
-        numbers |= _fidelity(generator, trained["vae"], judge, dataset, (pictures, own))
-        splits = folder.read()["identity"]["splits"]
-        numbers["test_pictures_unseen"] = evaluation.test_split(dataset) not in splits
+        drawn = [sample(np.random.default_rng(seed))["vae"] for seed in SEEDS]
+        numbers["classifier_accuracy_vae"] = float(
+            np.mean([judge.accuracy(judge.encode(one), own) for one in drawn])
+        )
+        numbers |= measure_fidelity(
+            "fidelity", sample, judge.encoder, dataset, (pictures, own)
+        )
+    if inception:
+        numbers |= measure_fidelity(
+            "fidelity_inception", sample, inception, dataset, (pictures, own)
+        )
     _log(folder, numbers, began)
     return numbers
 
@@ -155,8 +172,10 @@ def generator_summary(numbers: Numbers, artists: int) -> list[str]:
             f"contents; pictures of one style {said(kept['diversity'], '.3f')} apart"
             + (f", real {real:.3f}" if real is not None else "")
         )
-    for against in ("train", "test"):
-        compared = numbers.get("fidelity", {}).get(f"against_{against}")
+    for features, against in itertools.product(
+        ("fidelity", "fidelity_inception"), ("train", "test")
+    ):
+        compared = numbers.get(features, {}).get(f"against_{against}")
         if compared is None:
             continue
         shown = ", ".join(
@@ -164,7 +183,8 @@ def generator_summary(numbers: Numbers, artists: int) -> list[str]:
             for kind in KINDS
             if kind in compared
         )
-        lines.append(f"gan: Frechet distance to {against} pictures: {shown}")
+        by = " by Inception" if features == "fidelity_inception" else ""
+        lines.append(f"gan: Frechet distance to {against} pictures{by}: {shown}")
     return lines
 
 
@@ -174,8 +194,9 @@ def _log(folder: runs.StageFolder, numbers: Numbers, began: float) -> None:
     if "consistency" in numbers:
         kept = numbers["consistency"]
         counts["consistency"] = kept["contents"] * kept["styles"]
-    if "fidelity" in numbers:
-        counts["fidelity"] = numbers["fidelity"]["pictures"]
+    for features in ("fidelity", "fidelity_inception"):
+        if features in numbers:
+            counts[features] = numbers[features]["pictures"]
     for name, count in counts.items():
         values = flat_means({name: numbers[name]}, "generated")
         callbacks.log_evaluation(folder, values, count, began)
@@ -245,116 +266,6 @@ def _consistency(generator: _Generator, dataset: records.Dataset) -> Numbers:
         ),
         "real_pictures": len(real),
     }
-
-
-def _fidelity(generator, vae, judge, dataset, test) -> Numbers:
-    """Compare equal numbers of pictures of several kinds with the real ones.
-
-    All kinds have the test pictures' artists: "generated" and "vae" those artists' mean
-    styles and the same random contents (the vae's beyond the kept dimensions are 0);
-    "shuffled" are the test pictures with their pixels in random order; "real" are the
-    test pictures against train, and train pictures of the same artists against test.
-    Neighbours are counted against train only: an artist's test pictures are too few.
-    Features are centred on the train pictures' mean and divided by their deviation,
-    one number for all dimensions, so that distances mean the same for any classifier.
-
-    Returns:
-        {"fidelity", "classifier_accuracy_vae"}, or {} if there are too few pictures.
-    """
-    pictures, artist_ids = test
-    has_test = evaluation.test_split(dataset) == "test"
-    decoder = runs.load_network(vae, "content_decoder")
-    content_dims = vae.read()["code_dims"][1]
-    train_batches = _first_batches(dataset, "train", MOST_TRAIN)
-    train = collect_codes(judge.encoder, train_batches)
-    if min(len(pictures), len(train.codes)) <= NEIGHBOURS:
-        return {}
-    mean = train.codes.mean(axis=0)
-    deviation = np.sqrt(np.square(train.codes - mean).mean())
-
-    def features_of(pictures):
-        return (judge.encode(pictures) - mean) / deviation
-
-    trained_on, own = (train.codes - mean) / deviation, features_of(pictures)
-    against_train, against_test, accuracies = [], [], []
-    for seed in SEEDS:
-        random = np.random.default_rng(seed)
-        contents = generator.draw_contents(len(artist_ids), random)
-        made = generator.draw(artist_ids, contents, random)
-        decoded = decode_codes(
-            decoder,
-            generator.artist_means[artist_ids],
-            np.pad(contents, [(0, 0), (0, content_dims - contents.shape[1])]),
-        )
-        kinds = {
-            "generated": features_of(made),
-            "vae": features_of(decoded),
-            "shuffled": features_of(_shuffled(pictures, random)),
-        }
-        accuracies.append(judge.accuracy(judge.encode(decoded), artist_ids))
-        against_train.append(
-            {
-                kind: {
-                    **_distances(trained_on, features, seed),
-                    **fidelity.precision_recall_density_coverage(
-                        trained_on, features, NEIGHBOURS
-                    ),
-                }
-                for kind, features in kinds.items()
-            }
-        )
-        rows = _rows_of_artists(train.artist_ids, artist_ids, random)
-        kinds["real"] = trained_on[rows]
-        against_test.append(
-            {kind: _distances(own, features, seed) for kind, features in kinds.items()}
-        )
-    numbers: Numbers = {
-        "protocol": f"classifier_{own.shape[1]}_features_{len(own)}_pictures",
-        "pictures": len(own),
-        "train_pictures": len(trained_on),
-        "neighbours": NEIGHBOURS,
-        "seeds": list(SEEDS),
-        "against_train": over_seeds(against_train),
-    }
-    if has_test:
-        once = {
-            **_distances(trained_on, own, SEEDS[0]),
-            **fidelity.precision_recall_density_coverage(trained_on, own, NEIGHBOURS),
-        }
-        numbers["against_train"]["real"] = over_seeds([once])
-        numbers["against_test"] = over_seeds(against_test)
-    accuracy = float(np.mean(accuracies))
-    return {"fidelity": numbers, "classifier_accuracy_vae": accuracy}
-
-
-def _distances(reference, features, seed) -> Numbers:
-    kernel, _ = fidelity.kernel_distance(reference, features, seed=seed)
-    return {
-        "frechet_distance": fidelity.frechet_distance(reference, features),
-        "kernel_distance": kernel,
-    }
-
-
-def _shuffled(pictures: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """Put each picture's pixels in random order: its colors without anything drawn."""
-    flat = pictures.reshape(len(pictures), -1, 3)
-    return np.stack([random.permutation(one) for one in flat]).reshape(pictures.shape)
-
-
-def _rows_of_artists(from_ids, artist_ids, random) -> np.ndarray:
-    """Choose as many rows at random, of the same artists as far as these have them."""
-    chosen: list[int] = []
-    for artist, count in zip(*np.unique(artist_ids, return_counts=True), strict=True):
-        own = np.flatnonzero(from_ids == artist)
-        chosen += random.permutation(own)[:count].tolist()
-    others = np.setdiff1d(np.arange(len(from_ids)), chosen)
-    missing = len(artist_ids) - len(chosen)
-    return np.array([*chosen, *random.permutation(others)[:missing]])
-
-
-def _first_batches(dataset, split: str, most: int) -> tf.data.Dataset:
-    batches = evaluation.split_batches(dataset, split)
-    return batches.take(-(-most // evaluation.BATCH))
 
 
 def _first_pictures(

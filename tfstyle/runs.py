@@ -7,11 +7,8 @@ RUN_DIR/STAGE/checkpoints/       step-*: to resume; best/; final: what goes on
 RUN_DIR/STAGE/FINISHED           written last
 """
 
-import contextlib
 import dataclasses
-import hashlib
 import json
-import os
 import pathlib
 import shutil
 import zipfile
@@ -20,10 +17,12 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tfstyle import files
 from tfstyle.advice import missing, train_command
+from tfstyle.code_statistics import CodeStatistics
 from tfstyle.command import UserError
 from tfstyle.data import records
-from tfstyle.modeling import networks
+from tfstyle.modeling import networks, normalized_codes
 
 STAGES = ("metric", "classifier", "vae", "gan")
 # Stages whose code statistics a stage is trained on.
@@ -77,18 +76,18 @@ class StageFolder:
         """
         if not self.exists:
             raise UserError(missing(self.stage, self.run_dir))
-        run = read_json(self.path / "run.json")
+        run = files.read_json(self.path / "run.json")
         if not isinstance(run, dict) or not run.keys() >= {"identity", "dataset"}:
             raise UserError(f"{self.path / 'run.json'} is damaged: it lacks entries")
         return run
 
     def write(self, run: dict[str, Any]) -> None:
         """Write run.json."""
-        write_json(self.path / "run.json", run)
+        files.write_json(self.path / "run.json", run)
 
     def mark_finished(self, step: int) -> None:
         """Say that the stage is trained; to be called last."""
-        write_text(self.path / "FINISHED", f"step {step}\n")
+        files.write_text(self.path / "FINISHED", f"step {step}\n")
 
     def mark_unfinished(self) -> None:
         """Say that training goes on."""
@@ -97,44 +96,6 @@ class StageFolder:
     def remove(self) -> None:
         """Delete the stage and all it holds."""
         shutil.rmtree(self.path, ignore_errors=True)
-
-
-def write_text(path: pathlib.Path, text: str) -> None:
-    """Write a file under a temporary name, then rename it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(text)
-    os.replace(temporary, path)
-
-
-def write_json(path: pathlib.Path, value: Any) -> None:
-    """Write indented JSON under a temporary name, then rename it."""
-    write_text(path, json.dumps(value, indent=2, default=_plain) + "\n")
-
-
-def read_json(path: pathlib.Path) -> Any:
-    """Read JSON.
-
-    Raises:
-        UserError: if the file is damaged.
-    """
-    try:
-        return json.loads(path.read_text())
-    except json.JSONDecodeError as error:
-        raise UserError(f"{path} is damaged: {error}") from None
-
-
-def write_npz(path: pathlib.Path, **arrays: np.ndarray) -> None:
-    """Write an .npz file under a temporary name, then rename it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.stem + ".tmp.npz")
-    try:
-        np.savez(temporary, **arrays)
-        os.replace(temporary, path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise
 
 
 def differences(old: Any, new: Any, name: str = "") -> list[str]:
@@ -150,63 +111,20 @@ def differences(old: Any, new: Any, name: str = "") -> list[str]:
         for index, (one, other) in enumerate(zip(old, new, strict=True)):
             lines += differences(one, other, f"{name}[{index}]")
         return lines
-    same = json.dumps(old, default=_plain) == json.dumps(new, default=_plain)
+    same = json.dumps(old, default=files.plain) == json.dumps(new, default=files.plain)
     return [] if same else [f"{name}: {json.dumps(old)} -> {json.dumps(new)}"]
 
 
 def read_recommendation(run_dir: pathlib.Path) -> dict[str, int]:
     """Read recommendation.json; empty if there is none."""
     path = run_dir / "recommendation.json"
-    return read_json(path) if path.exists() else {}
+    return files.read_json(path) if path.exists() else {}
 
 
 def update_recommendation(run_dir: pathlib.Path, **dims: int) -> None:
     """Set entries of recommendation.json."""
     known = read_recommendation(run_dir)
-    write_json(run_dir / "recommendation.json", {**known, **dims})
-
-
-@dataclasses.dataclass(frozen=True)
-class CodeStatistics:
-    """Of the training pictures' pruned codes: what normalizes them.
-
-    Args:
-        mean, deviation: float32 [dims], of the encoder's own codes.
-        artist_means: float32 [N, dims], each artist's mean code, normalized.
-        normalize_content: of content, whether codes go on normalized, or as they are
-            (the paper's). The style code always goes on normalized.
-    """
-
-    mean: np.ndarray
-    deviation: np.ndarray
-    artist_means: np.ndarray
-    normalize_content: bool = False
-
-    @property
-    def dims(self) -> int:
-        return len(self.mean)
-
-    @property
-    def digest(self) -> str:
-        """Tells whether a later stage was trained on these codes."""
-        parts = [self.mean, self.deviation, self.artist_means]
-        digest = hashlib.sha256(b"".join(one.tobytes() for one in parts))
-        if self.normalize_content:
-            digest.update(b"normalize_content")
-        return digest.hexdigest()
-
-    def write(self, path: pathlib.Path) -> None:
-        values = dataclasses.asdict(self)
-        if not self.normalize_content:  # only a choice is worth an entry
-            del values["normalize_content"]
-        write_npz(path, **values)
-
-    @classmethod
-    def read(cls, path: pathlib.Path) -> "CodeStatistics":
-        with np.load(path) as arrays:
-            values = {name: arrays[name] for name in arrays.files}
-        normalize_content = bool(values.pop("normalize_content", False))
-        return cls(**values, normalize_content=normalize_content)
+    files.write_json(run_dir / "recommendation.json", {**known, **dims})
 
 
 STATISTICS_FILES = {
@@ -311,23 +229,39 @@ def finished_stages(run_dir: pathlib.Path) -> dict[str, StageFolder]:
     return found
 
 
-def load_style_encoder(run_dir: pathlib.Path) -> networks.NormalizedEncoder:
+def load_style_encoder(run_dir: pathlib.Path) -> normalized_codes.NormalizedEncoder:
     """Load S of a run, pruned and normalized."""
     folder = StageFolder(run_dir, "metric")
     statistics = load_statistics(folder)
     encoder = load_network(folder, "style_encoder")
-    return networks.NormalizedEncoder(encoder, statistics.mean, statistics.deviation)
+    return normalized_codes.NormalizedEncoder(
+        encoder, statistics.mean, statistics.deviation
+    )
 
 
-def load_content_encoder(run_dir: pathlib.Path) -> networks.NormalizedEncoder:
+def load_content_encoder(run_dir: pathlib.Path) -> normalized_codes.NormalizedEncoder:
     """Load Enc of a run, pruned: its mean, normalized if the statistics say so."""
     folder = StageFolder(run_dir, "vae")
     statistics = load_statistics(folder)
     encoder = load_network(folder, "content_encoder")
-    mean, deviation = np.zeros(statistics.dims), np.ones(statistics.dims)
-    if statistics.normalize_content:
-        mean, deviation = statistics.mean, statistics.deviation
-    return networks.NormalizedEncoder(encoder, mean, deviation)
+    scale = statistics.content_scale
+    if statistics.given_style is None:
+        return normalized_codes.NormalizedEncoder(encoder, *scale)
+    return normalized_codes.StyleFreeEncoder(
+        encoder, *scale, statistics.given_style, load_style_encoder(run_dir)
+    )
+
+
+def load_code_decoder(run_dir: pathlib.Path) -> normalized_codes.CodeDecoder:
+    """Load Dec of a run, for codes of the run's normalized encoders."""
+    folder = StageFolder(run_dir, "vae")
+    statistics = load_statistics(folder)
+    return normalized_codes.CodeDecoder(
+        load_network(folder, "content_decoder"),
+        *statistics.content_scale,
+        statistics.given_style,
+        content_dims=folder.read()["code_dims"][1],
+    )
 
 
 def load_dataset(run_dir: pathlib.Path) -> records.Dataset:
@@ -386,10 +320,3 @@ def _example_inputs(described: dict[str, Any], run: dict[str, Any]):
         scales = (config["image_size"] // config["patch_size"]).bit_length()
         return [images, tf.zeros([1, sum(4**k for k in range(scales)), 2])]
     return images
-
-
-def _plain(value: Any) -> Any:
-    """Turn NumPy values and paths into JSON's types."""
-    if isinstance(value, np.generic | np.ndarray):
-        return value.tolist()
-    return str(value)

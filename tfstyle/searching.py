@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from tfstyle import encoding, runs
+from tfstyle import encoding, files, runs
 from tfstyle.analysis import evaluation, sheets
 from tfstyle.analysis.codes import collect_codes, encode_pictures
 from tfstyle.command import UserError
@@ -134,7 +134,7 @@ def load_index(run_dir: pathlib.Path, space: StyleSpace) -> Index:
     )
     found = collect_codes(space.encoder, batches)
     try:
-        runs.write_npz(
+        files.write_npz(
             path,
             codes=found.codes,
             artist_ids=found.artist_ids,

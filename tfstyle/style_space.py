@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from tfstyle import runs
+from tfstyle import files, runs
 from tfstyle.analysis import dimensions, retrieval
 from tfstyle.command import UserError
-from tfstyle.modeling.networks import NormalizedEncoder
+from tfstyle.modeling.normalized_codes import NormalizedEncoder
 
 ENROLLED_FILE = "enrolled.npz"
 # Names given to style dimensions by hand; export copies it.
@@ -124,7 +124,7 @@ def write_enrolled(run_dir: pathlib.Path, enrolled: Enrolled) -> None:
         if not enrolled.names:
             path.unlink(missing_ok=True)
             return
-        runs.write_npz(
+        files.write_npz(
             path,
             names=np.array(enrolled.names, str),
             means=enrolled.means,

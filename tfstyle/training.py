@@ -8,7 +8,7 @@ import time
 import gin
 import tensorflow as tf
 
-from tfstyle import callbacks, finishing, guards, lineage, runs
+from tfstyle import callbacks, files, finishing, guards, lineage, runs
 from tfstyle.analysis import evaluation
 from tfstyle.analysis.monitoring import Monitor
 from tfstyle.command import UserError
@@ -167,7 +167,7 @@ def _train_built(paths, settings, folder, dataset, model, run) -> None:
 
 
 def _write_operative_config(folder):
-    runs.write_text(folder.path / "operative_config.gin", gin.operative_config_str())
+    files.write_text(folder.path / "operative_config.gin", gin.operative_config_str())
 
 
 def make_strategy(name: str) -> tf.distribute.Strategy:
@@ -242,6 +242,7 @@ def build_stage(
                 built = gan.gan(
                     runs.load_style_encoder(run_dir),
                     runs.load_content_encoder(run_dir),
+                    runs.load_code_decoder(run_dir),
                     **common,
                 )
         except UserError:
@@ -284,11 +285,24 @@ def _housekeeping(folder, dataset, settings, steps, model, manager):
         manager=manager,
         best_manager=best_manager,
         monitor=Monitor(
-            dataset, folder.previews, settings.batch_size, style_dims, tolerance
+            dataset,
+            folder.previews,
+            settings.batch_size,
+            style_dims,
+            tolerance,
+            _judge(folder) if folder.stage == "gan" else None,
         ),
     )
     housekeeping.listen_for_signals()
     return housekeeping
+
+
+def _judge(folder) -> tf.keras.Model | None:
+    """Load the run's classifier, if it is trained, to judge generated pictures."""
+    classifier_folder = runs.StageFolder(folder.run_dir, "classifier")
+    if not classifier_folder.finished:
+        return None
+    return runs.load_network(classifier_folder, "style_encoder")
 
 
 def _fit(model, housekeeping, dataset, settings, steps):

@@ -1,12 +1,17 @@
 """What the vae stage's test numbers are while it trains."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfstyle.analysis import evaluation
+from tfstyle import runs
+from tfstyle.analysis import evaluation, fidelity
+from tfstyle.analysis.codes import decode_codes
+from tfstyle.analysis.likeness import Likeness
 from tfstyle.analysis.monitoring import Monitor
-from tfstyle.modeling import networks
+from tfstyle.modeling import networks, normalized_codes
 from tfstyle.modeling.vae import ContentVAE
 
 KL_WARMUP_STEPS = 5
@@ -22,7 +27,7 @@ def model():
     style_encoder(images), content_encoder(images)
     decoder([tf.zeros([1, 3]), tf.zeros([1, 5])])
     made = ContentVAE(
-        networks.NormalizedEncoder(style_encoder, np.zeros(3), np.ones(3)),
+        normalized_codes.NormalizedEncoder(style_encoder, np.zeros(3), np.ones(3)),
         content_encoder,
         decoder,
         kl_warmup_steps=KL_WARMUP_STEPS,
@@ -63,3 +68,35 @@ def test_weights_of_the_kl_warm_up_are_not_the_best(model, monitor):
         scores.append(found.score)
 
     assert scores == [None, -found.numbers["test_reconstruction"]]
+
+
+def test_generated_pictures_are_compared_where_there_is_a_judge(
+    tiny_run, small_records, tmp_path
+):
+    """By the features of a network of the run that the generator never meets."""
+    judge = runs.load_network(runs.StageFolder(tiny_run, "classifier"), "style_encoder")
+    gan = gan_like(tiny_run)
+    monitor = Monitor(small_records, tmp_path, 8, None, 0.01, judge)
+
+    distance = monitor._frechet_distance(gan)
+
+    random = np.random.default_rng(0)
+    contents = random.normal(size=[12, gan.content_encoder.dims])
+    noises = random.normal(size=[12, gan.noise_dims])
+    styles = evaluation.artist_means(gan.style_encoder, small_records)
+    pictures = decode_codes(gan.average, np.repeat(styles, 4, axis=0), contents, noises)
+    likeness = Likeness(judge, small_records)
+    expected = fidelity.frechet_distance(likeness.train, likeness.features(pictures))
+    assert distance == pytest.approx(expected, rel=1e-3)
+    assert monitor._frechet_distance(gan) == pytest.approx(distance)  # the same codes
+
+
+def gan_like(run_dir):
+    """What of a gan stage the comparison looks at."""
+    folder = runs.StageFolder(run_dir, "gan")
+    return SimpleNamespace(
+        average=runs.load_network(folder, "generator_average"),
+        style_encoder=runs.load_style_encoder(run_dir),
+        content_encoder=runs.load_content_encoder(run_dir),
+        noise_dims=folder.read()["code_dims"][2],
+    )

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfstyle.modeling import classifier, gan, metric, networks, vae
+from tfstyle.modeling import classifier, gan, metric, networks, normalized_codes, vae
 
 IMAGE_SIZE = 32
 BATCH = 4
@@ -90,6 +90,7 @@ def make_tiny_stage(
             model, optimizers = gan.gan(
                 _frozen(networks.StyleEncoder),
                 _frozen(networks.ContentEncoder),
+                _frozen_decoder(),
                 **common,
             )
         if plain_steps:
@@ -170,9 +171,16 @@ def _frozen(kind):
     encoder = kind((4, 8), (1, 1), dims=6)
     encoder(tf.zeros([1, IMAGE_SIZE, IMAGE_SIZE, 3]))
     kept = dims[kind]
-    return networks.NormalizedEncoder(
+    return normalized_codes.NormalizedEncoder(
         encoder, np.linspace(-0.1, 0.1, kept), np.linspace(0.8, 1.2, kept)
     )
+
+
+def _frozen_decoder():
+    decoder = networks.ContentDecoder((4, 8), (1, 1), IMAGE_SIZE)
+    decoder([tf.zeros([1, STYLE_DIMS]), tf.zeros([1, 6])])
+    mean, deviation = np.zeros(CONTENT_DIMS), np.ones(CONTENT_DIMS)
+    return normalized_codes.CodeDecoder(decoder, mean, deviation, None, content_dims=6)
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ ALL = (
     "gan.reconstruction_share = 0.5",
     "gan.reconstruction_weight = 1.0",
     "gan.reconstruction_steps = 1",
+    "gan.decoder_weight = 2.0",
     "gan.style_ramp_steps = 2",
     "gan.content_ramp_steps = 3",
     "gan.r1_weight = 1.0",
@@ -62,6 +63,7 @@ def test_additions_that_are_off_are_not_part_of_a_runs_identity(tiny_stage):
         "reconstruction_steps",
     }
     added = {
+        "decoder_weight": 2.0,
         "style_ramp_steps": 2,
         "content_ramp_steps": 3,
         "r1_weight": 1.0,
@@ -71,6 +73,47 @@ def test_additions_that_are_off_are_not_part_of_a_runs_identity(tiny_stage):
         "augmentation": ("color", "translation", "cutout"),
     }
     assert {name: on[name] for name in set(on) - set(off)} == added
+
+
+# The decoder's pictures.
+
+
+def test_pictures_of_random_codes_are_drawn_towards_the_decoders(tiny_stage, images):
+    """By the mean square of averages over squares of 4 x 4 pixels; in every phase.
+
+    Rows 1 and 3 of 4 are compared with their pictures instead.
+    """
+    start = (
+        "gan.reconstruction_share = 0.5",
+        "gan.reconstruction_weight = 0.0",
+        "gan.reconstruction_steps = 1",
+    )
+    model = tiny_stage("gan", *start, "gan.decoder_weight = 3.0", plain_steps=True)
+    draws = draws_at(0)
+    styles, contents, _ = model._codes(images, draws)
+    noise = draws.normal("noise", model.noise_dims)
+    given = model.content_decoder([styles, contents])
+    size = images.shape[1]
+    with tf.GradientTape() as tape:
+        fakes = model.generator([styles, contents, noise], training=True)
+        loss = 0.0
+        for row in (0, 2):
+            for i, j in np.ndindex(size // 4, size // 4):
+                square = (row, slice(4 * i, 4 * i + 4), slice(4 * j, 4 * j + 4))
+                off = tf.reduce_mean(fakes[square] - given[square], axis=[0, 1])
+                loss += tf.reduce_sum(tf.square(off)) / (3 * (size // 4) ** 2)
+        loss *= 3.0 / 4
+    expected = tape.gradient(loss, model.generator.trainable_variables)
+
+    gradients, _ = gradients_at(model, images, 0)
+
+    assert_close(gradients, [one.numpy() for one in expected])
+    assert any(np.abs(one).max() > 1e-4 for one in gradients)
+
+
+def test_the_decoder_itself_is_not_trained(tiny_stage):
+    model = tiny_stage("gan", *ALL)
+    assert not model.content_decoder.trainable_variables
 
 
 # Ramps.

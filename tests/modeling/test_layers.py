@@ -90,6 +90,20 @@ def repeat_pixels(images):
     return outputs
 
 
+def enlarge(images):
+    """Bilinear: pixel centres keep their places, the border is repeated outwards."""
+    batch, side, _, channels = images.shape
+    outputs = np.zeros([batch, 2 * side, 2 * side, channels])
+    for b, i, j, c in np.ndindex(*outputs.shape):
+        for k, m in np.ndindex(side + 2, side + 2):
+            row, column = k - 1, m - 1
+            near = max(0, 1 - abs((i + 0.5) / 2 - 0.5 - row))
+            near *= max(0, 1 - abs((j + 0.5) / 2 - 0.5 - column))
+            inside = min(max(row, 0), side - 1), min(max(column, 0), side - 1)
+            outputs[b, i, j, c] += near * images[b, inside[0], inside[1], c]
+    return outputs
+
+
 def noise(*shape, seed=0, dtype=np.float64):
     return np.random.default_rng(seed).normal(size=shape).astype(dtype)
 
@@ -344,7 +358,7 @@ def test_decoder_block_is_its_formula(dtype_policy, stride, channels, last, upsa
 
     first, second = block.first.kernel.numpy(), block.second.kernel.numpy()
     activate = (block.inner.slope.numpy(), block.inner.threshold.numpy())
-    if upsampling == "transposed":
+    if upsampling != "nearest":
         assert first.shape == (3, 3, channels, channels)
         assert second.shape == (stride + 2, stride + 2, 2, channels)
         residual = convolve_transposed(inputs, normalize(first, 2), 1)
@@ -359,7 +373,9 @@ def test_decoder_block_is_its_formula(dtype_policy, stride, channels, last, upsa
     shortcut = inputs
     if channels != 2:
         shortcut = convolve(inputs, normalize(block.project.kernel.numpy(), 3), 1)
-    shortcut = repeat_pixels(shortcut) if stride == 2 else shortcut
+    if stride == 2:
+        larger = enlarge if upsampling == "bilinear" else repeat_pixels
+        shortcut = larger(shortcut)
     expected = weighted_sum(
         residual,
         shortcut,
@@ -372,7 +388,9 @@ def test_decoder_block_is_its_formula(dtype_policy, stride, channels, last, upsa
         expected = each_channel(
             tprelu, expected, block.outer.slope.numpy(), block.outer.threshold.numpy()
         )
-    np.testing.assert_allclose(block(inputs), expected, rtol=1e-9, atol=1e-10)
+    # TensorFlow enlarges in float32.
+    tolerance = 1e-6 if upsampling == "bilinear" else 1e-10
+    np.testing.assert_allclose(block(inputs), expected, rtol=1e-9, atol=tolerance)
 
 
 def test_encoder_block_starts_as_its_pooled_shortcut():
@@ -399,6 +417,7 @@ def test_block_shapes_in_eager_and_in_a_graph_of_unknown_batch(filters, stride):
         (layers.EncoderBlock(filters, stride), 8 // stride),
         (layers.DecoderBlock(filters, stride), 8 * stride),
         (layers.DecoderBlock(filters, stride, upsampling="nearest"), 8 * stride),
+        (layers.DecoderBlock(filters, stride, upsampling="bilinear"), 8 * stride),
     ]:
         assert block(tf.zeros([2, 8, 8, 3])).shape == (2, side, side, filters)
         traced = tf.function(block).get_concrete_function(unknown)
@@ -455,6 +474,7 @@ ALL_LAYERS = [
     lambda: layers.ChannelAffine(),
     lambda: layers.EncoderBlock(5, stride=2),
     lambda: layers.DecoderBlock(5, stride=2, last=True, upsampling="nearest"),
+    lambda: layers.DecoderBlock(5, stride=2, upsampling="bilinear"),
 ]
 
 

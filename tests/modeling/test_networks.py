@@ -243,27 +243,6 @@ def test_decoders_give_float32_pictures_under_mixed_precision(dtype_policy):
     )
 
 
-# Normalized codes.
-
-
-@pytest.mark.parametrize("kind", [networks.StyleEncoder, networks.ContentEncoder])
-def test_normalized_codes_are_pruned_centred_and_scaled(kind):
-    """(code[d] - mean[d]) / deviation[d] for the first dimensions only."""
-    encoder = kind((4,), (1,), 5)
-    images = np.random.default_rng(1).normal(size=[3, 8, 8, 3]).astype(np.float32)
-    codes = encoder(images)
-    if kind is networks.ContentEncoder:
-        codes = codes[0]  # the mean
-    mean, deviation = np.array([0.5, -1.0, 2.0]), np.array([1.0, 2.0, 0.25])
-    normalized = networks.NormalizedEncoder(encoder, mean, deviation)
-    expected = np.zeros([3, 3])
-    for b in range(3):
-        for d in range(3):
-            expected[b, d] = (codes[b, d] - mean[d]) / deviation[d]
-    assert normalized.dims == 3
-    np.testing.assert_allclose(normalized(images), expected, rtol=1e-5, atol=1e-5)
-
-
 # The consortium.
 
 

@@ -465,3 +465,14 @@ def test_code_loss_sums_squares_over_dimensions():
     codes = tf.constant([[1.0, 2.0], [0.0, -1.0]])
     targets = tf.constant([[3.0, 2.0], [1.0, 1.0]])
     np.testing.assert_array_equal(objectives.code_loss(codes, targets), [4, 5])
+
+
+def test_pooled_squared_error_is_that_of_averages_over_squares():
+    random = np.random.default_rng(6)
+    images, targets = random.normal(size=[2, 2, 4, 6, 3])
+    expected = np.zeros(2)
+    for n, i, j, c in np.ndindex(2, 2, 3, 3):
+        square = (n, slice(2 * i, 2 * i + 2), slice(2 * j, 2 * j + 2), c)
+        expected[n] += (images[square].mean() - targets[square].mean()) ** 2 / 18
+    found = objectives.pooled_squared_error(images, targets, 2)
+    np.testing.assert_allclose(found, expected, rtol=1e-9)

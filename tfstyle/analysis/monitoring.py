@@ -4,6 +4,7 @@ import dataclasses
 import pathlib
 
 import numpy as np
+import tensorflow as tf
 
 from tfstyle.analysis import metrics, sheets
 from tfstyle.analysis.codes import (
@@ -12,6 +13,7 @@ from tfstyle.analysis.codes import (
     encode_pictures,
 )
 from tfstyle.analysis.evaluation import artist_means, content_use, test_split
+from tfstyle.analysis.likeness import Likeness
 from tfstyle.analysis.synthesis import style_by_content_sheet
 from tfstyle.data import input_pipeline, records
 from tfstyle.modeling.classifier import ClassifierModel
@@ -27,6 +29,8 @@ _NEIGHBOURS = 6
 # exp(-t^2) is flat: about 1, or about 0.
 COLLAPSED_DISTANCE = 0.1
 SATURATED_DISTANCE = 3.0
+# Generated pictures that an evaluation compares with real ones, at the most.
+MOST_COMPARED = 1000
 # Test works that a preview searches, in batches: enough to see, quick at any size.
 _PREVIEW_BATCHES = 32
 
@@ -95,6 +99,8 @@ class Monitor:
         style_dims: dimensions that will be kept, for the best checkpoint; None for
             the recommended number.
         tolerance: see `tfstyle.analysis.metrics.recommended_dims`.
+        judge: scaled Lab -> features, of a network that no stage is trained against;
+            it measures how far a generator's pictures are from real ones.
     """
 
     def __init__(
@@ -104,6 +110,7 @@ class Monitor:
         batch_size: int,
         style_dims: int | None,
         tolerance: float,
+        judge: tf.keras.Model | None = None,
     ):
         self._dataset = dataset
         self._previews = previews
@@ -112,6 +119,8 @@ class Monitor:
         )
         self._style_dims = style_dims
         self._tolerance = tolerance
+        self._judge = judge
+        self._likeness: Likeness | None = None
         self._fixed: FixedPictures | None = None
 
     @property
@@ -137,6 +146,8 @@ class Monitor:
             for d in metrics.curve_dims(model.dims):
                 numbers[f"kl_of_dimension_{d}"] = float(use.kl[d - 1])
             return Evaluation(numbers, score)
+        if self._judge is not None:
+            numbers["frechet_distance"] = self._frechet_distance(model)
         return Evaluation(numbers)
 
     def preview(self, model: Stage, step: int) -> None:
@@ -172,6 +183,26 @@ class Monitor:
             # A classifier's codes are no style space: neither the best nor unhealthy.
             return Evaluation(numbers)
         return Evaluation(numbers, float(accuracy[dims - 1]), warning)
+
+    def _frechet_distance(self, model) -> float:
+        """Compare with real pictures as many as there are to test, with their artists.
+
+        In these artists' mean styles; the random codes are the same every time.
+        """
+        if self._likeness is None:
+            self._likeness = Likeness(self._judge, self._dataset)
+            counts = self._dataset.artist_counts(test_split(self._dataset))
+            artist_ids = np.repeat(np.arange(len(counts)), counts)
+            rows = np.linspace(0, len(artist_ids), MOST_COMPARED, endpoint=False)
+            artist_ids = artist_ids[np.unique(rows.astype(int))]
+            self._styles = artist_means(model.style_encoder, self._dataset)[artist_ids]
+        random = np.random.default_rng(0)
+        contents, noises = (
+            random.normal(size=[len(self._styles), dims])
+            for dims in (model.content_encoder.dims, model.noise_dims)
+        )
+        pictures = decode_codes(model.average, self._styles, contents, noises)
+        return self._likeness.frechet_distance(pictures)
 
     def _fixed_pictures(self) -> FixedPictures:
         if self._fixed is None:

@@ -7,15 +7,19 @@ import gin
 import tensorflow as tf
 
 from tfstyle.modeling import augmentation as augmentations
-from tfstyle.modeling import networks, objectives, table_1
+from tfstyle.modeling import networks, normalized_codes, objectives, table_1
+from tfstyle.modeling.moving_average import move_average
 from tfstyle.modeling.optimizers import rmsprop
 from tfstyle.modeling.stage import Stage
 
 # Section 5.2: style, content and unconditioned dimensions together.
 CODE_DIMS = 512
+# Side of the squares by which G's pictures are compared with Dec's.
+DECODER_POOLING = 4
 # Additions to the paper, as they are when off. Off, they are left out of a run's
 # identity, so that runs from before an addition go on.
 _ADDITIONS_OFF = {
+    "decoder_weight": 0.0,
     "style_ramp_steps": 0,
     "content_ramp_steps": 0,
     "r1_weight": 0.0,
@@ -32,6 +36,7 @@ class ConditionalGAN(Stage):
     Args:
         style_encoder: S, frozen, gives normalized pruned codes.
         content_encoder: Enc, frozen, gives pruned means.
+        content_decoder: Dec, frozen, for such codes.
         generator: G, built.
         average: a second network like G, to hold its moving average.
         discriminators: D, built.
@@ -42,6 +47,9 @@ class ConditionalGAN(Stage):
             pictures, to be compared with those pictures; 0 in the paper.
         reconstruction_weight: of their mean squared error over pixels and channels.
         reconstruction_steps: how many steps at first train G on that error alone.
+        decoder_weight: of the mean squared error to the VAE's picture of the same
+            codes, where G draws from random ones. Both are averaged over squares of
+            DECODER_POOLING pixels: of Dec G learns shape and color, not the blur.
         style_ramp_steps: over so many steps, from the first in which D takes part,
             lambda_style rises from 0; 0 for the whole weight at once.
         content_ramp_steps: the same of lambda_content.
@@ -57,8 +65,9 @@ class ConditionalGAN(Stage):
 
     def __init__(
         self,
-        style_encoder: networks.NormalizedEncoder,
-        content_encoder: networks.NormalizedEncoder,
+        style_encoder: normalized_codes.NormalizedEncoder,
+        content_encoder: normalized_codes.NormalizedEncoder,
+        content_decoder: normalized_codes.CodeDecoder,
         generator: networks.Generator,
         average: networks.Generator,
         discriminators: networks.DiscriminatorConsortium,
@@ -68,6 +77,7 @@ class ConditionalGAN(Stage):
         reconstruction_share: float = 0.0,
         reconstruction_weight: float = 0.0,
         reconstruction_steps: int = 0,
+        decoder_weight: float = 0.0,
         style_ramp_steps: int = 0,
         content_ramp_steps: int = 0,
         r1_weight: float = 0.0,
@@ -94,10 +104,11 @@ class ConditionalGAN(Stage):
                 "style_ramp_steps, content_ramp_steps and r1_weight must be at least "
                 f"0, got {style_ramp_steps}, {content_ramp_steps} and {r1_weight}"
             )
-        for frozen in (style_encoder, content_encoder, average):
+        for frozen in (style_encoder, content_encoder, content_decoder, average):
             frozen.trainable = False
         self.style_encoder = style_encoder
         self.content_encoder = content_encoder
+        self.content_decoder = content_decoder
         self.generator = generator
         self.average = average
         self.discriminators = discriminators
@@ -107,13 +118,14 @@ class ConditionalGAN(Stage):
         self._reconstruction_share = reconstruction_share
         self._reconstruction_weight = float(reconstruction_weight)
         self._reconstruction_steps = reconstruction_steps
+        self._decoder_weight = float(decoder_weight)
         self._style_ramp_steps = style_ramp_steps
         self._content_ramp_steps = content_ramp_steps
         self._r1_weight = float(r1_weight)
         self._r1_interval = r1_interval
         self._flip = flip
         self._augmentation = tuple(augmentation)
-        self._average_from_generator(0.0)
+        move_average(average, generator, 0.0)
         self.declare_means(
             "discriminator_loss",
             "generator_loss",
@@ -165,6 +177,10 @@ class ConditionalGAN(Stage):
                 tf.math.squared_difference(fakes, images), axis=[1, 2, 3]
             )
             generator_total = self._reconstruction_weight * from_pictures * error
+            if self._decoder_weight:
+                decoded = self.content_decoder([styles, contents])
+                off = objectives.pooled_squared_error(fakes, decoded, DECODER_POOLING)
+                generator_total += self._decoder_weight * (1 - from_pictures) * off
             if not self._warm_start:
                 fake_shown = self._shown(fakes, draws, "fake")
                 fake_logits = self.discriminators(fake_shown, training=True)
@@ -211,7 +227,8 @@ class ConditionalGAN(Stage):
 
     def after_update(self):
         step = tf.cast(self.step, tf.float32)
-        self._average_from_generator(tf.minimum(0.999, step / (9 + step)))
+        decay = tf.minimum(0.999, step / (9 + step))
+        move_average(self.average, self.generator, decay)
 
     def evaluation_terms(self, images, artist_ids):
         styles, contents = self.style_encoder(images), self.content_encoder(images)
@@ -283,28 +300,6 @@ class ConditionalGAN(Stage):
         self.record("gradient_penalty", penalties)
         return gradients
 
-    def _average_from_generator(self, decay) -> None:
-        """Move the average towards G, on every replica alike."""
-
-        def update(strategy):
-            for mean, value in zip(
-                self.average.variables, self.generator.variables, strict=True
-            ):
-                if not value.dtype.is_floating:
-                    continue
-                strategy.extended.update(
-                    mean,
-                    lambda mean, value: mean.assign(
-                        decay * mean + (1 - decay) * tf.cast(value, mean.dtype)
-                    ),
-                    args=(value,),
-                )
-
-        if tf.distribute.in_cross_replica_context():
-            update(tf.distribute.get_strategy())
-        else:
-            tf.distribute.get_replica_context().merge_call(update)
-
 
 def _mean_over_networks(values: list[tf.Tensor]) -> tf.Tensor:
     """Average over patches, then networks: list of [batch, patches] -> [batch]."""
@@ -313,8 +308,9 @@ def _mean_over_networks(values: list[tf.Tensor]) -> tf.Tensor:
 
 @gin.configurable
 def gan(
-    style_encoder: networks.NormalizedEncoder,
-    content_encoder: networks.NormalizedEncoder,
+    style_encoder: normalized_codes.NormalizedEncoder,
+    content_encoder: normalized_codes.NormalizedEncoder,
+    content_decoder: normalized_codes.CodeDecoder,
     image_size: int,
     seed: int,
     accumulation_steps: int = 1,
@@ -324,6 +320,7 @@ def gan(
     reconstruction_share: float = 0.0,
     reconstruction_weight: float = 0.0,
     reconstruction_steps: int = 0,
+    decoder_weight: float = 0.0,
     style_ramp_steps: int = 0,
     content_ramp_steps: int = 0,
     r1_weight: float = 0.0,
@@ -371,6 +368,7 @@ def gan(
         "reconstruction_share": reconstruction_share,
         "reconstruction_weight": reconstruction_weight,
         "reconstruction_steps": reconstruction_steps,
+        "decoder_weight": decoder_weight,
         "style_ramp_steps": style_ramp_steps,
         "content_ramp_steps": content_ramp_steps,
         "r1_weight": r1_weight,
@@ -382,6 +380,7 @@ def gan(
     model = ConditionalGAN(
         style_encoder,
         content_encoder,
+        content_decoder,
         generator,
         average,
         discriminators,

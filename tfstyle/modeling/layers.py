@@ -13,7 +13,7 @@ import tensorflow as tf
 
 NORM_EPSILON = 1e-8
 NORMALIZATIONS = ("strict", "learned")
-UPSAMPLINGS = ("transposed", "nearest")
+UPSAMPLINGS = ("transposed", "nearest", "bilinear")
 
 
 class _WeightNormalized(tf.keras.layers.Layer):
@@ -320,8 +320,8 @@ class DecoderBlock(tf.keras.layers.Layer):
         stride: 1 or 2.
         last: end in a per-channel affine map instead of TPReLU: the picture itself.
         upsampling: "transposed" convolutions and a nearest-neighbour shortcut as in
-            [13]; or "nearest" upsampling of both branches, followed by plain
-            convolutions in the residual.
+            [13]; "bilinear", the same with a bilinear shortcut; or "nearest" upsampling
+            of both branches, followed by plain convolutions in the residual.
         normalization: see `make_conv`; "learned" goes with plain convolutions only.
     """
 
@@ -335,7 +335,7 @@ class DecoderBlock(tf.keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        if normalization == "learned" and upsampling == "transposed":
+        if normalization == "learned" and upsampling != "nearest":
             raise ValueError(
                 'normalization="learned" needs upsampling="nearest", '
                 f"got {upsampling!r}"
@@ -352,7 +352,7 @@ class DecoderBlock(tf.keras.layers.Layer):
 
     def build(self, input_shape):
         channels = input_shape[-1]
-        if self.upsampling == "transposed":
+        if self.upsampling != "nearest":
             self.first = WNConv2DTranspose(channels, 3)
             self.second = WNConv2DTranspose(self.filters, self.stride + 2, self.stride)
         else:
@@ -369,7 +369,7 @@ class DecoderBlock(tf.keras.layers.Layer):
 
     def call(self, inputs):
         residual = self.inner(self.first(inputs))
-        if self.upsampling != "transposed":
+        if self.upsampling == "nearest":
             residual = self._upsample(residual)
         residual = self.second(residual)
         shortcut = inputs
@@ -378,7 +378,11 @@ class DecoderBlock(tf.keras.layers.Layer):
         return self.outer(self.add([residual, self._upsample(shortcut)]))
 
     def _upsample(self, images):
-        return images if self.stride == 1 else repeat_pixels(images, self.stride)
+        if self.stride == 1:
+            return images
+        if self.upsampling == "bilinear":
+            return enlarge(images, self.stride)
+        return repeat_pixels(images, self.stride)
 
     def get_config(self):
         return {
@@ -397,6 +401,13 @@ def repeat_pixels(images: tf.Tensor, factor: int) -> tf.Tensor:
     channels = images.shape[-1]
     tiled = tf.tile(images[:, :, None, :, None, :], [1, 1, factor, 1, factor, 1])
     return tf.reshape(tiled, [batch, height * factor, width * factor, channels])
+
+
+def enlarge(images: tf.Tensor, factor: int) -> tf.Tensor:
+    """Enlarges bilinearly: [batch, h, w, c] -> [batch, h*factor, w*factor, c]."""
+    size = [factor * side for side in images.shape[1:3]]
+    # The op gives float32, whatever the precision of the layer.
+    return tf.cast(tf.image.resize(images, size), images.dtype)
 
 
 def fold(network: tf.Module) -> None:

@@ -135,29 +135,6 @@ class ContentEncoder(_Encoder):
         return mean, log_variance
 
 
-class NormalizedEncoder(tf.keras.Model):
-    """An encoder's first dimensions, normalized: what later stages call a code.
-
-    Args:
-        encoder: a built `StyleEncoder` or `ContentEncoder` (its mean is used).
-        mean, deviation: float32 [dims] of the codes of the training pictures; their
-            length is the number of dimensions that are kept.
-    """
-
-    def __init__(self, encoder: _Encoder, mean, deviation, **kwargs):
-        super().__init__(**kwargs)
-        self.encoder = encoder
-        self.dims = len(mean)
-        self._mean = tf.constant(mean, tf.float32)
-        self._deviation = tf.constant(deviation, tf.float32)
-
-    def call(self, images):
-        codes = self.encoder(images)
-        if isinstance(self.encoder, ContentEncoder):
-            codes = codes[0]
-        return (codes[:, : self.dims] - self._mean) / self._deviation
-
-
 class _Decoder(_Network):
     """A map of the deepest level's size, then blocks up to the picture.
 

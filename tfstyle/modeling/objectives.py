@@ -189,6 +189,20 @@ def code_loss(codes: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
     return tf.reduce_sum(tf.math.squared_difference(codes, targets), axis=-1)
 
 
+def pooled_squared_error(images: tf.Tensor, targets: tf.Tensor, side: int) -> tf.Tensor:
+    """Compare averages over squares, so that what is finer is left to others.
+
+    Args:
+        images, targets: float [batch, h, w, c].
+        side: of the squares, pixels; it divides h and w.
+
+    Returns:
+        float [batch], mean over squares and channels.
+    """
+    off = tf.nn.avg_pool2d(images - targets, side, side, "VALID")
+    return tf.reduce_mean(tf.square(off), axis=[1, 2, 3])
+
+
 def _squared_prefix_distances(x, y, prefix_scales):
     """(h_d ||x[d] - y[d]||)^2 for every prefix d: [.., D] -> [.., D]."""
     squares = tf.math.squared_difference(x, y)

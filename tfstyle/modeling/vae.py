@@ -3,7 +3,7 @@
 import gin
 import tensorflow as tf
 
-from tfstyle.modeling import networks, objectives, table_1
+from tfstyle.modeling import networks, normalized_codes, objectives, table_1
 from tfstyle.modeling.nested_dropout import prefix_probabilities
 from tfstyle.modeling.optimizers import rmsprop
 from tfstyle.modeling.stage import Stage
@@ -34,7 +34,7 @@ class ContentVAE(Stage):
 
     def __init__(
         self,
-        style_encoder: networks.NormalizedEncoder,
+        style_encoder: normalized_codes.NormalizedEncoder,
         content_encoder: networks.ContentEncoder,
         content_decoder: networks.ContentDecoder,
         t: float = 0.995,
@@ -129,7 +129,7 @@ class ContentVAE(Stage):
 
 @gin.configurable
 def vae(
-    style_encoder: networks.NormalizedEncoder,
+    style_encoder: normalized_codes.NormalizedEncoder,
     image_size: int,
     seed: int,
     accumulation_steps: int = 1,

@@ -11,7 +11,8 @@ import numpy as np
 import tensorflow as tf
 
 from tfstyle.modeling.layers import fold
-from tfstyle.modeling.networks import Generator, NormalizedEncoder
+from tfstyle.modeling.networks import Generator
+from tfstyle.modeling.normalized_codes import NormalizedEncoder
 from tfstyle.serving import pictures_in_graph
 
 # Artists named by the style encoder, at most.
