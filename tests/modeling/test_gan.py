@@ -116,6 +116,40 @@ def test_the_decoder_itself_is_not_trained(tiny_stage):
     assert not model.content_decoder.trainable_variables
 
 
+# The start.
+
+LIKE_DECODER = (
+    "generator.features = (4, 8)",
+    "generator.blocks = (1, 1)",
+    "generator.hidden = True",
+    "gan.start = 'decoder'",
+)
+
+
+def test_a_generator_that_starts_as_the_decoder_draws_what_it_draws(tiny_stage, images):
+    model = tiny_stage("gan", *LIKE_DECODER)
+    styles, contents = model.style_encoder(images), model.content_encoder(images)
+    expected = model.content_decoder([styles, contents])
+    for seed in (0, 1):
+        noise = tf.random.stateless_normal([len(images), model.noise_dims], [seed, 0])
+        for network in (model.generator, model.average):
+            drawn = network([styles, contents, noise])
+            np.testing.assert_allclose(drawn, expected, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "other", ["generator.hidden = False", "generator.features = (4, 6)"]
+)
+def test_a_generator_unlike_the_decoder_cannot_start_as_it(tiny_stage, other):
+    with pytest.raises(ValueError, match="a generator like the content decoder"):
+        tiny_stage("gan", *LIKE_DECODER, other)
+
+
+def test_an_unknown_start_is_refused(tiny_stage):
+    with pytest.raises(ValueError, match="'zeros'"):
+        tiny_stage("gan", "gan.start = 'zeros'")
+
+
 # Ramps.
 
 

@@ -448,6 +448,27 @@ def test_every_weight_of_a_block_gets_a_gradient_once_residuals_count():
             assert np.abs(gradient).max() > 0, variable.name
 
 
+def test_a_dense_layer_takes_over_what_another_does_with_a_linear_map():
+    random = np.random.default_rng(2)
+    other, layer = layers.WNDense(5, affine=True), layers.WNDense(5, affine=True)
+    inputs, to_other, bias = (
+        random.normal(size=shape).astype(np.float32) for shape in [(7, 3), (3, 4), (4,)]
+    )
+    expected_inputs = inputs @ to_other + bias
+    other(expected_inputs), layer(inputs)
+    randomize(other)
+
+    layer.take_linear(other, to_other, bias)
+
+    expected = other(expected_inputs)
+    np.testing.assert_allclose(layer(inputs), expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        np.linalg.norm(layer.kernel, axis=0),
+        np.linalg.norm(other.kernel, axis=0),
+        rtol=1e-5,
+    )
+
+
 def test_unknown_upsampling_is_refused():
     with pytest.raises(ValueError, match="'cubic'"):
         layers.DecoderBlock(3, upsampling="cubic")

@@ -169,13 +169,14 @@ def test_gains_and_biases_are_only_at_the_ends(network, inputs, affine):
         (networks.ContentEncoder((4, 6), (1, 2), 5), [[8, 8, 3]]),
         (networks.ContentDecoder((4, 6), (1, 2), 8, "nearest"), [[2], [3]]),
         (networks.Generator((4, 6), (2, 1), 8), [[2], [3], [1]]),
+        (networks.Generator((4, 6), (2, 1), 8, hidden=True), [[2], [3], [1]]),
         (networks.Discriminator((4, 6), (1, 1)), [[8, 8, 3]]),
         (
             networks.DiscriminatorConsortium((4, 6), (1, 1), 16, 8),
             [[16, 16, 3], [5, 2]],
         ),
     ],
-    ids=["S", "Enc", "Dec", "G", "D", "consortium"],
+    ids=["S", "Enc", "Dec", "G", "hidden", "D", "consortium"],
 )
 def test_a_configuration_rebuilds_the_network(network, shapes, assert_rebuilds):
     random = np.random.default_rng(3)

@@ -128,3 +128,24 @@ def test_the_code_decoder_undoes_what_was_done_to_content(encoders, given_style)
     raw = encoder(images)[0].numpy()
     raw[:, 3:] = 0
     np.testing.assert_allclose(decoded, decoder([styles, raw]), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("given_style", [None, COEFFICIENTS])
+def test_the_linear_map_is_what_the_decoder_is_given(given_style):
+    """Squares of a style count as 1, products of two as 0."""
+    code_decoder = normalized_codes.CodeDecoder(
+        networks.ContentDecoder((4,), (1,), 8), *SCALE, given_style, content_dims=6
+    )
+    matrix, bias = code_decoder.linear(style_dims=2, noise_dims=4)
+    style, content, noise = np.split(random_codes(1, 9, 5)[0], [2, 5])
+
+    given = np.concatenate([style, content, noise]) @ matrix.numpy() + bias.numpy()
+
+    expected = [*style]
+    for d in range(3):
+        code = content[d]
+        if given_style is not None:
+            constant, one, other, first, _, second = given_style[:, d]
+            code += constant + style[0] * one + style[1] * other + first + second
+        expected.append(SCALE[0][d] + SCALE[1][d] * code)
+    np.testing.assert_allclose(given, [*expected, 0, 0, 0], rtol=1e-4, atol=1e-5)

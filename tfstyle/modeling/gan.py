@@ -26,6 +26,7 @@ _ADDITIONS_OFF = {
     "r1_interval": 1,
     "gradient_clip": None,
     "flip": False,
+    "start": "random",
     "augmentation": (),
 }
 
@@ -328,15 +329,19 @@ def gan(
     gradient_clip: float | None = None,
     flip: bool = False,
     augmentation: Sequence[str] = (),
+    start: str = "random",
     generator_optimizer=rmsprop,
     discriminator_optimizer=rmsprop,
 ) -> tuple[ConditionalGAN, list]:
     """Build the generator stage and its optimizers (Table 2, third row).
 
     What `ConditionalGAN` does not explain: code_dims, of style, content and noise
-    together, and gradient_clip, the largest global norm of each optimizer's gradient.
-    Keras clips after summing over replicas, so it is the norm of the whole batch's.
+    together; gradient_clip, the largest global norm of each optimizer's gradient (Keras
+    clips after summing over replicas, so it is the norm of the whole batch's); and
+    start, "random" or "decoder": G begins as Dec, which needs `generator.hidden`.
     """
+    if start not in ("random", "decoder"):
+        raise ValueError(f'gan.start must be "random" or "decoder", got {start!r}')
     noise_dims = code_dims - style_encoder.dims - content_encoder.dims
     if noise_dims < 0:
         raise ValueError(
@@ -351,6 +356,11 @@ def gan(
     generator, average = (table_1.generator(image_size) for _ in range(2))
     generator(codes)
     average(codes)
+    if start == "decoder":
+        generator.start_as(
+            content_decoder.decoder,
+            *content_decoder.linear(style_encoder.dims, noise_dims),
+        )
     discriminators = table_1.discriminators(image_size)
     patches = sum(discriminators.patch_counts)
     discriminators(
@@ -377,6 +387,7 @@ def gan(
         "augmentation": augmentation,
     }
     settings = {"code_dims": code_dims, **objective, "gradient_clip": gradient_clip}
+    settings["start"] = start
     model = ConditionalGAN(
         style_encoder,
         content_encoder,

@@ -82,6 +82,22 @@ class WNDense(_WeightNormalized):
     def call(self, inputs):
         return self._finish(tf.matmul(inputs, self._normalized_kernel()))
 
+    def take_linear(self, other: "WNDense", kernel: tf.Tensor, bias: tf.Tensor) -> None:
+        """Do from now on what another layer does with inputs @ kernel + bias.
+
+        Args:
+            other: built, affine, of as many units.
+            kernel: float32 [in, other's in].
+            bias: float32 [other's in].
+        """
+        own = other._normalized_kernel() * other.gain
+        kernel = tf.matmul(kernel, own)
+        length = tf.norm(kernel, axis=0) + NORM_EPSILON
+        # The kernel's own length sets the effective learning rate: it stays.
+        self.kernel.assign(kernel / length * tf.norm(other.kernel, axis=0))
+        self.gain.assign(length)
+        self.bias.assign(tf.linalg.matvec(own, bias, transpose_a=True) + other.bias)
+
     def get_config(self):
         return {**super().get_config(), "units": self.units}
 

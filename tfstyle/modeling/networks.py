@@ -142,10 +142,17 @@ class _Decoder(_Network):
         features, blocks: as in Table 1, from the picture inwards.
         image_size: side of the pictures.
         upsampling: see `DecoderBlock`.
+        hidden: put section 5.2's extra fully connected layer first.
     """
 
     def __init__(
-        self, features, blocks, image_size: int, upsampling="transposed", **kwargs
+        self,
+        features,
+        blocks,
+        image_size: int,
+        upsampling: str = "transposed",
+        hidden: bool = False,
+        **kwargs,
     ):
         super().__init__(features, blocks, **kwargs)
         self._image_size = image_size
@@ -153,6 +160,11 @@ class _Decoder(_Network):
         self._size = self._start_size(image_size)
         self._map_activation = TPReLU()
         self._levels = self._decoder_blocks()
+        self._has_hidden = hidden
+        if hidden:
+            self._hidden = WNDense(HIDDEN_FEATURES, affine=True)
+            self._hidden_activation = TPReLU()
+        self._to_map = WNDense(self._size**2 * features[-1], affine=not hidden)
 
     def get_config(self):
         return {
@@ -177,10 +189,12 @@ class _Decoder(_Network):
             )
         return blocks
 
-    def _picture(self, flat_map: tf.Tensor) -> tf.Tensor:
-        channels = self._features[-1]
-        features = tf.reshape(flat_map, [-1, self._size, self._size, channels])
-        features = self._map_activation(features)
+    def call(self, inputs):
+        codes = tf.concat(inputs, axis=-1)
+        if self._has_hidden:
+            codes = self._hidden_activation(self._hidden(codes))
+        shape = [-1, self._size, self._size, self._features[-1]]
+        features = self._map_activation(tf.reshape(self._to_map(codes), shape))
         for block in self._levels:
             features = block(features)
         return tf.cast(features, tf.float32)
@@ -189,32 +203,48 @@ class _Decoder(_Network):
 class ContentDecoder(_Decoder):
     """Dec: (style, content) -> scaled Lab float32 [batch, size, size, 3]."""
 
-    def __init__(
-        self, features, blocks, image_size: int, upsampling="transposed", **kwargs
-    ):
-        super().__init__(features, blocks, image_size, upsampling, **kwargs)
-        self._hidden = WNDense(HIDDEN_FEATURES, affine=True)
-        self._hidden_activation = TPReLU()
-        self._to_map = WNDense(self._size**2 * features[-1])
-
-    def call(self, inputs):
-        style, content = inputs
-        codes = tf.concat([style, content], axis=-1)
-        hidden = self._hidden_activation(self._hidden(codes))
-        return self._picture(self._to_map(hidden))
+    def __init__(self, features, blocks, image_size, upsampling="transposed", **kwargs):
+        super().__init__(features, blocks, image_size, upsampling, True, **kwargs)
 
 
 class Generator(_Decoder):
-    """G: (style, content, noise) -> scaled Lab float32 [batch, size, size, 3]."""
+    """G: (style, content, noise) -> scaled Lab float32 [batch, size, size, 3].
 
-    def __init__(
-        self, features, blocks, image_size: int, upsampling="transposed", **kwargs
-    ):
-        super().__init__(features, blocks, image_size, upsampling, **kwargs)
-        self._to_map = WNDense(self._size**2 * features[-1], affine=True)
+    Only Dec has a hidden layer in Table 1; a G that is to start as Dec needs it too.
+    """
 
-    def call(self, inputs):
-        return self._picture(self._to_map(tf.concat(inputs, axis=-1)))
+    def get_config(self):
+        hidden = {"hidden": True} if self._has_hidden else {}
+        return {**super().get_config(), **hidden}
+
+    def start_as(
+        self, decoder: ContentDecoder, from_codes: tf.Tensor, bias: tf.Tensor
+    ) -> None:
+        """Take over Dec's weights, so that G draws what Dec draws, whatever the noise.
+
+        Args:
+            decoder: built, of the same levels.
+            from_codes: float32 [style + content + noise, decoder's code], how Dec's
+                code is a linear function of G's.
+            bias: float32 [decoder's code], what is added to that.
+
+        Raises:
+            ValueError: if the two networks differ, or G has no hidden layer.
+        """
+        own, wanted = self.get_config(), {**decoder.get_config(), "hidden": True}
+        if own != wanted:
+            raise ValueError(
+                'gan.start = "decoder" needs a generator like the content decoder, '
+                f"with generator.hidden = True: {wanted}, got {own}"
+            )
+        for name in ("_hidden_activation", "_to_map", "_map_activation", "_levels"):
+            copies, originals = getattr(self, name), getattr(decoder, name)
+            copies = tf.nest.flatten([copies])
+            for copy, original in zip(
+                copies, tf.nest.flatten([originals]), strict=True
+            ):
+                copy.set_weights(original.get_weights())
+        self._hidden.take_linear(decoder._hidden, from_codes, bias)
 
 
 class Discriminator(_Encoder):

@@ -134,6 +134,30 @@ class CodeDecoder(tf.keras.Model):
         self._given_style = given_style
         self._hidden_dims = content_dims - len(mean)
 
+    def linear(self, style_dims: int, noise_dims: int) -> tuple[tf.Tensor, tf.Tensor]:
+        """Say what Dec is given of (style, content, noise), as far as it is linear.
+
+        Returns:
+            float32 [style + content + noise, Dec's code] and what is added to such
+            codes times it, float32 [Dec's code].
+        """
+        dims = len(self._mean)
+        content = tf.linalg.diag(self._deviation)
+        style = tf.zeros([style_dims, dims])
+        bias = self._mean
+        if self._given_style is not None:
+            expected = self._given_style * self._deviation
+            style = expected[1 : 1 + style_dims]
+            # Normalized styles have a mean square of 1.
+            rows, columns = np.triu_indices(style_dims)
+            squares = expected[1 + style_dims :][rows == columns]
+            bias += expected[0] + tf.reduce_sum(squares, axis=0)
+        to_content = tf.concat([style, content, tf.zeros([noise_dims, dims])], axis=0)
+        to_content = tf.pad(to_content, [[0, 0], [0, self._hidden_dims]])
+        to_style = tf.eye(len(to_content), style_dims)
+        bias = tf.pad(bias, [[style_dims, self._hidden_dims]])
+        return tf.concat([to_style, to_content], axis=1), bias
+
     def call(self, inputs):
         style, content = inputs
         if self._given_style is not None:

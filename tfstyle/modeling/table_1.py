@@ -67,6 +67,7 @@ def generator(
     blocks=(2, 2, 2, 2, 2, 2),
     upsampling="transposed",
     normalization="strict",
+    hidden=False,
 ) -> Generator:
     """Table 1's G."""
     return Generator(
@@ -74,6 +75,7 @@ def generator(
         blocks,
         image_size,
         upsampling,
+        hidden,
         normalization=normalization,
         name="generator",
     )
