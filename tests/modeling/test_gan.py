@@ -437,7 +437,7 @@ def test_with_all_additions_a_step_in_mixed_float16_is_finite(
             r"color, translation, cutout, got \('blur',\)",
         ),
         ("gan.augmentation = 'color'", "a tuple of .* got 'color'"),
-        ("gan.r1_weight = -1.0", "at least 0, got 0, 0 and -1.0"),
+        ("gan.r1_weight = -1.0", "at least 0, got 0, 0, -1.0 and 0.0"),
         ("gan.r1_interval = 0", "r1_interval must be from 1 on, got 0"),
         ("gan.style_ramp_steps = -5", "at least 0, got -5"),
         ("gan.gradient_clip = 0.0", "gradient_clip must be above 0, got 0.0"),

@@ -27,6 +27,14 @@ def flip(images: tf.Tensor, draws: BatchDraws) -> tf.Tensor:
     return tf.where(mirrored[:, None, None, None], images[:, :, ::-1], images)
 
 
+def checked(names: Sequence[str]) -> tuple[str, ...]:
+    """Give names of `AUGMENTATIONS` back; ValueError if they are none."""
+    if isinstance(names, str) or not set(names) <= set(AUGMENTATIONS):
+        known = ", ".join(AUGMENTATIONS)
+        raise ValueError(f"augmentation must be a tuple of {known}, got {names!r}")
+    return tuple(names)
+
+
 def augment(
     images: tf.Tensor, names: Sequence[str], draws: BatchDraws, purpose: str
 ) -> tf.Tensor:

@@ -48,9 +48,9 @@ class ConditionalGAN(Stage):
             pictures, to be compared with those pictures; 0 in the paper.
         reconstruction_weight: of their mean squared error over pixels and channels.
         reconstruction_steps: how many steps at first train G on that error alone.
-        decoder_weight: of the mean squared error to the VAE's picture of the same
-            codes, where G draws from random ones. Both are averaged over squares of
-            DECODER_POOLING pixels: of Dec G learns shape and color, not the blur.
+        decoder_weight: of the mean squared error to Dec's picture of the same codes,
+            where they are random; of averages over squares of DECODER_POOLING pixels,
+            so that G learns shape and color from Dec, not its blur.
         style_ramp_steps: over so many steps, from the first in which D takes part,
             lambda_style rises from 0; 0 for the whole weight at once.
         content_ramp_steps: the same of lambda_content.
@@ -94,16 +94,11 @@ class ConditionalGAN(Stage):
             )
         if not isinstance(r1_interval, int) or r1_interval < 1:
             raise ValueError(f"r1_interval must be from 1 on, got {r1_interval!r}")
-        known = augmentations.AUGMENTATIONS
-        if isinstance(augmentation, str) or not set(augmentation) <= set(known):
+        if min(style_ramp_steps, content_ramp_steps, r1_weight, decoder_weight) < 0:
             raise ValueError(
-                f"augmentation must be a tuple of {', '.join(known)}, got "
-                f"{augmentation!r}"
-            )
-        if min(style_ramp_steps, content_ramp_steps, r1_weight) < 0:
-            raise ValueError(
-                "style_ramp_steps, content_ramp_steps and r1_weight must be at least "
-                f"0, got {style_ramp_steps}, {content_ramp_steps} and {r1_weight}"
+                "style_ramp_steps, content_ramp_steps, r1_weight and decoder_weight "
+                f"must be at least 0, got {style_ramp_steps}, {content_ramp_steps}, "
+                f"{r1_weight} and {decoder_weight}"
             )
         for frozen in (style_encoder, content_encoder, content_decoder, average):
             frozen.trainable = False
@@ -125,7 +120,7 @@ class ConditionalGAN(Stage):
         self._r1_weight = float(r1_weight)
         self._r1_interval = r1_interval
         self._flip = flip
-        self._augmentation = tuple(augmentation)
+        self._augmentation = augmentations.checked(augmentation)
         move_average(average, generator, 0.0)
         self.declare_means(
             "discriminator_loss",
@@ -335,10 +330,9 @@ def gan(
 ) -> tuple[ConditionalGAN, list]:
     """Build the generator stage and its optimizers (Table 2, third row).
 
-    What `ConditionalGAN` does not explain: code_dims, of style, content and noise
-    together; gradient_clip, the largest global norm of each optimizer's gradient (Keras
-    clips after summing over replicas, so it is the norm of the whole batch's); and
-    start, "random" or "decoder": G begins as Dec, which needs `generator.hidden`.
+    Not explained by `ConditionalGAN`: code_dims, of style, content and noise together;
+    gradient_clip, the largest global norm of each optimizer's gradient, of the whole
+    batch; start, "random" or "decoder": as Dec, which needs `generator.hidden`.
     """
     if start not in ("random", "decoder"):
         raise ValueError(f'gan.start must be "random" or "decoder", got {start!r}')
@@ -348,11 +342,8 @@ def gan(
             f"gan.code_dims={code_dims} is less than the {style_encoder.dims} style and"
             f" {content_encoder.dims} content dimensions together"
         )
-    codes = [
-        tf.zeros([1, style_encoder.dims]),
-        tf.zeros([1, content_encoder.dims]),
-        tf.zeros([1, noise_dims]),
-    ]
+    dims = [style_encoder.dims, content_encoder.dims, noise_dims]
+    codes = [tf.zeros([1, one]) for one in dims]
     generator, average = (table_1.generator(image_size) for _ in range(2))
     generator(codes)
     average(codes)
@@ -367,11 +358,10 @@ def gan(
         [tf.zeros([1, image_size, image_size, 3]), tf.zeros([1, patches, 2])]
     )
     optimizers = [generator_optimizer(), discriminator_optimizer()]
-    if gradient_clip is not None:
-        if not gradient_clip > 0:
-            raise ValueError(f"gradient_clip must be above 0, got {gradient_clip}")
-        for optimizer in optimizers:
-            optimizer.global_clipnorm = gradient_clip
+    if gradient_clip is not None and not gradient_clip > 0:
+        raise ValueError(f"gradient_clip must be above 0, got {gradient_clip}")
+    for optimizer in optimizers:
+        optimizer.global_clipnorm = gradient_clip
     objective: dict[str, Any] = {
         "style_weight": style_weight,
         "content_weight": content_weight,
@@ -386,8 +376,8 @@ def gan(
         "flip": flip,
         "augmentation": augmentation,
     }
-    settings = {"code_dims": code_dims, **objective, "gradient_clip": gradient_clip}
-    settings["start"] = start
+    settings = {"code_dims": code_dims, **objective, "start": start}
+    settings["gradient_clip"] = gradient_clip
     model = ConditionalGAN(
         style_encoder,
         content_encoder,

@@ -5,6 +5,7 @@ are listed from the picture inwards, as in Table 1; each halves the picture's si
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import tensorflow as tf
 
@@ -175,7 +176,7 @@ class _Decoder(_Network):
 
     def _decoder_blocks(self) -> list[DecoderBlock]:
         """Blocks in order, deepest level first; the last of each doubles the side."""
-        kinds = {
+        kinds: dict[str, Any] = {
             "upsampling": self._upsampling,
             "normalization": self._normalization,
         }
