@@ -332,14 +332,24 @@ def test_without_a_metric_stage_nothing_is_written(stages, tiny_run, tmp_path):
     assert not (tmp_path / "export").exists()
 
 
-@pytest.fixture(scope="module")
-def normalized_run(tiny_run, tmp_path_factory) -> pathlib.Path:
-    """The run as if its generator had been trained on normalized content codes."""
+GIVEN_STYLE = np.random.default_rng(8).normal(
+    size=[1 + tiny.STYLE_DIMS * (tiny.STYLE_DIMS + 3) // 2, tiny.CONTENT_DIMS]
+)
+
+
+@pytest.fixture(scope="module", params=[None, GIVEN_STYLE.astype(np.float32)])
+def normalized_run(request, tiny_run, tmp_path_factory) -> pathlib.Path:
+    """The run as if its generator had been trained on normalized content codes.
+
+    As they are, or less what their styles tell of them.
+    """
     run_dir = tmp_path_factory.mktemp("normalized") / "run"
     tiny.keep_stages(tiny_run, run_dir, "metric", "vae", "gan")
     path = run_dir / "vae" / runs.STATISTICS_FILES["vae"]
     statistics = CodeStatistics.read(path)
-    dataclasses.replace(statistics, normalize_content=True).write(path)
+    dataclasses.replace(
+        statistics, normalize_content=True, given_style=request.param
+    ).write(path)
     gan = runs.StageFolder(run_dir, "gan")
     description = gan.read()
     description["identity"]["earlier_stages"] = runs.earlier_digests("gan", run_dir)
@@ -357,9 +367,15 @@ def test_normalized_content_is_exported_as_the_run_uses_it(
     images = color.rgb_to_lab(squares)
     with np.load(normalized_run / "vae" / "content_statistics.npz") as statistics:
         mean, deviation = statistics["mean"], statistics["deviation"]
+        given_style = statistics.get("given_style")
     plain = runs.load_content_encoder(tiny_run)(images).numpy()
     contents = (plain - mean) / deviation
-    styles = runs.load_style_encoder(tiny_run)(images).numpy()[::-1]
+    styles = runs.load_style_encoder(tiny_run)(images).numpy()
+    if given_style is not None:
+        near = np.clip(styles, -4, 4)
+        pairs = [a * b for i, a in enumerate(near.T) for b in near.T[i:]]
+        contents -= np.stack([np.ones(len(near)), *near.T, *pairs], 1) @ given_style
+    styles = styles[::-1]
     gan = runs.StageFolder(tiny_run, "gan")
     noises = np.tile(exporting.transfer_noise(tiny.NOISE_DIMS), [4, 1])
     generator = runs.load_network(gan, "generator_average")
