@@ -253,7 +253,7 @@ def test_the_penaltys_gradient_is_its_slope_by_finite_differences(wakeful, image
     variables = on.discriminators.trainable_variables
     start = [variable.numpy() for variable in variables]
     values = []
-    length = 1e-2
+    length = 2e-3
     for sign in (1, -1):
         for variable, value, along in zip(variables, start, slope, strict=True):
             variable.assign(value + sign * length * along / norm)
