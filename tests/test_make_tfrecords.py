@@ -291,6 +291,8 @@ def test_an_interrupt_leaves_nothing_behind(tmp_path, num_workers):
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # Background jobs of a script ignore the signal, and so would their children.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     deadline = time.monotonic() + 30
     while not (out / ".partial" / "spool").exists():
