@@ -63,18 +63,23 @@ def test_by_default_the_content_code_goes_on_as_the_encoder_gives_it(
     )
 
 
+def renewed_codes(run_dir, dataset):
+    """Prune anew as bound; then encode as a command does that knows no such binding."""
+    finishing.renew_pruning(vae_of(run_dir), dataset, None)
+    gin.clear_config()
+    return content_codes(runs.load_content_encoder(run_dir), dataset)
+
+
 def test_normalized_content_has_mean_0_and_deviation_1_in_every_later_command(
     run_dir, small_records, bind, capsys
 ):
     """The choice is in the statistics: loading needs no gin."""
     bind(normalize_content=True)
-    finishing.renew_pruning(vae_of(run_dir), small_records, None)
+
+    codes = renewed_codes(run_dir, small_records)
+
     said = capsys.readouterr().out
     assert f"vae: pruned to {tiny.CONTENT_DIMS} dimensions, normalized\n" in said
-    gin.clear_config()
-
-    codes = content_codes(runs.load_content_encoder(run_dir), small_records)
-
     assert codes.shape == (60, tiny.CONTENT_DIMS)
     np.testing.assert_allclose(codes.mean(axis=0), 0, atol=1e-3)
     np.testing.assert_allclose(codes.std(axis=0), 1, rtol=1e-3)
@@ -85,13 +90,11 @@ def test_content_given_the_style_is_alike_in_every_later_command(
 ):
     """Least squares leave nothing that a linear function of the style code tells."""
     bind(normalize_content="given_style")
-    finishing.renew_pruning(vae_of(run_dir), small_records, None)
+
+    codes = renewed_codes(run_dir, small_records)
+
     said = capsys.readouterr().out
     assert f"to {tiny.CONTENT_DIMS} dimensions, normalized given the style\n" in said
-    gin.clear_config()
-
-    codes = content_codes(runs.load_content_encoder(run_dir), small_records)
-
     assert codes.shape == (60, tiny.CONTENT_DIMS)
     np.testing.assert_allclose(codes.std(axis=0), 1, rtol=1e-2)
     styles = content_codes(runs.load_style_encoder(run_dir), small_records)

@@ -121,22 +121,24 @@ def measure_generator(
     pictures, own = _first_pictures(dataset, evaluation.test_split(dataset), MOST_TEST)
     decoder = runs.load_code_decoder(folder.run_dir)
 
+    def decoded(contents: np.ndarray) -> np.ndarray:
+        return decode_codes(decoder, generator.artist_means[own], contents)
+
     def sample(random: np.random.Generator) -> dict[str, np.ndarray]:
         """Draw in the test pictures' artists' mean styles, with the same contents."""
         contents = generator.draw_contents(len(own), random)
-        return {
-            "generated": generator.draw(own, contents, random),
-            "vae": decode_codes(decoder, generator.artist_means[own], contents),
-        }
+        drawn = generator.draw(own, contents, random)
+        return {"generated": drawn, "vae": decoded(contents)}
 
     if judge:
         numbers["classifier_accuracy_real"] = judge.accuracy(
             judge.encode(pictures), own
         )
-        drawn = [sample(np.random.default_rng(seed))["vae"] for seed in SEEDS]
-        numbers["classifier_accuracy_vae"] = float(
-            np.mean([judge.accuracy(judge.encode(one), own) for one in drawn])
-        )
+        right = []
+        for seed in SEEDS:
+            contents = generator.draw_contents(len(own), np.random.default_rng(seed))
+            right.append(judge.accuracy(judge.encode(decoded(contents)), own))
+        numbers["classifier_accuracy_vae"] = float(np.mean(right))
         numbers |= measure_fidelity(
             "fidelity", sample, judge.encoder, dataset, (pictures, own)
         )
