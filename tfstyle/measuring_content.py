@@ -119,7 +119,8 @@ def _measure_leak(style_encoder, encoder, code_encoder, dataset, dims) -> Number
 
     # One pass: decoding a picture takes longer than encoding it.
     def encode(images):
-        codes = [style_encoder(images), code_encoder(images), encoder(images)[0]]
+        styles = style_encoder(images)
+        codes = [styles, code_encoder(images, styles), encoder(images)[0]]
         return tf.concat(codes, axis=1)
 
     train = collect_codes(encode, evaluation.split_batches(dataset, "train"))

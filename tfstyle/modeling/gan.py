@@ -185,10 +185,10 @@ class ConditionalGAN(Stage):
                 adversarial = _mean_over_networks(
                     [objectives.generator_loss(one) for one in fake_logits]
                 )
-                style_loss = objectives.code_loss(self.style_encoder(fakes), styles)
-                content_loss = objectives.code_loss(
-                    self.content_encoder(fakes), contents
-                )
+                fake_styles = self.style_encoder(fakes)
+                fake_contents = self.content_encoder(fakes, fake_styles)
+                style_loss = objectives.code_loss(fake_styles, styles)
+                content_loss = objectives.code_loss(fake_contents, contents)
                 style_ramp = self._ramp(draws.step, self._style_ramp_steps)
                 content_ramp = self._ramp(draws.step, self._content_ramp_steps)
                 generator_total += (
@@ -227,7 +227,8 @@ class ConditionalGAN(Stage):
         move_average(self.average, self.generator, decay)
 
     def evaluation_terms(self, images, artist_ids):
-        styles, contents = self.style_encoder(images), self.content_encoder(images)
+        styles = self.style_encoder(images)
+        contents = self.content_encoder(images, styles)
         noise = tf.random.stateless_normal(
             [tf.shape(images)[0], self.noise_dims], [self._seed, 0]
         )
@@ -248,8 +249,10 @@ class ConditionalGAN(Stage):
         # Evenly spread over the global batch, so that replicas do not matter.
         rows = tf.cast(draws.row_indices(), tf.float32)
         chosen = tf.floor((rows + 1) * share) > tf.floor(rows * share)
-        styles = tf.where(chosen[:, None], self.style_encoder(images), styles)
-        contents = tf.where(chosen[:, None], self.content_encoder(images), contents)
+        own_styles = self.style_encoder(images)
+        own_contents = self.content_encoder(images, own_styles)
+        styles = tf.where(chosen[:, None], own_styles, styles)
+        contents = tf.where(chosen[:, None], own_contents, contents)
         return styles, contents, tf.cast(chosen, tf.float32)
 
     def _shown(self, images, draws, purpose):

@@ -22,6 +22,9 @@ class NormalizedEncoder(tf.keras.Model):
         encoder: a built `StyleEncoder` or `ContentEncoder` (its mean is used).
         mean, deviation: float32 [dims] of the codes of the training pictures; their
             length is the number of dimensions that are kept.
+
+    Called with images and, if they are known, the styles of these: what is free of
+    style asks for them.
     """
 
     def __init__(self, encoder: tf.keras.Model, mean, deviation, **kwargs):
@@ -31,7 +34,7 @@ class NormalizedEncoder(tf.keras.Model):
         self._mean = tf.constant(mean, tf.float32)
         self._deviation = tf.constant(deviation, tf.float32)
 
-    def call(self, images):
+    def call(self, images, styles=None):
         codes = self.encoder(images)
         if isinstance(self.encoder, networks.ContentEncoder):
             codes = codes[0]
@@ -52,8 +55,9 @@ class StyleFreeEncoder(NormalizedEncoder):
         self.style_encoder = style_encoder
         self._given_style = given_style
 
-    def call(self, images):
-        styles = self.style_encoder(images)
+    def call(self, images, styles=None):
+        if styles is None:
+            styles = self.style_encoder(images)
         return super().call(images) - expected_content(styles, self._given_style)
 
 
