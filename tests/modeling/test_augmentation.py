@@ -35,28 +35,6 @@ def test_every_name_is_tested():
     assert set(NAMES) == set(augmentation.AUGMENTATIONS)
 
 
-def test_a_flipped_picture_is_mirrored_or_left_whole(images):
-    flipped = augmentation.flip(images, draws_of()).numpy()
-
-    pairs = list(zip(flipped, images, strict=True))
-    mirrored = [np.array_equal(new, old[:, ::-1]) for new, old in pairs]
-    left = [np.array_equal(new, old) for new, old in pairs]
-    np.testing.assert_array_equal(mirrored, np.logical_not(left))
-    assert 0 < sum(mirrored) < ROWS
-
-
-def test_half_of_the_pictures_are_flipped(images):
-    flips = [
-        (augmentation.flip(images, draws_of(step=step)) != images)
-        .numpy()
-        .any((1, 2, 3))
-        for step in range(100)
-    ]
-
-    # 600 coins: five deviations of sqrt(600 / 4) are 61.
-    assert abs(np.sum(flips) - 300) < 61
-
-
 def test_color_is_a_shift_and_a_contrast_of_lightness_and_a_scale_of_chroma(images):
     """From what comes out: each follows from the picture's means and deviations."""
     made = changed(images, "color")

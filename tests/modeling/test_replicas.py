@@ -21,12 +21,10 @@ _BINDINGS = {
     "additions": [
         "gan.reconstruction_share = 0.5",
         "gan.reconstruction_weight = 1.0",
-        "gan.style_ramp_steps = 2",
-        "gan.content_ramp_steps = 3",
         "gan.r1_weight = 1.0",
         "gan.r1_interval = 2",
         "gan.gradient_clip = 0.5",
-        "gan.flip = True",
+        "gan.real_style_share = 0.5",
         "gan.augmentation = ('color', 'translation', 'cutout')",
     ],
     # Neither must what the KL costs.

@@ -21,12 +21,6 @@ _TRANSLATION = 1 / 8
 _CUTOUT = 1 / 2
 
 
-def flip(images: tf.Tensor, draws: BatchDraws) -> tf.Tensor:
-    """Mirror each picture left to right with probability 1/2: [rows, size, size, c]."""
-    mirrored = draws.uniform("flip") < 0.5
-    return tf.where(mirrored[:, None, None, None], images[:, :, ::-1], images)
-
-
 def checked(names: Sequence[str]) -> tuple[str, ...]:
     """Give names of `AUGMENTATIONS` back; ValueError if they are none."""
     if isinstance(names, str) or not set(names) <= set(AUGMENTATIONS):

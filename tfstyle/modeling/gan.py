@@ -19,13 +19,11 @@ DECODER_POOLING = 4
 # Additions to the paper, as they are when off. Off, they are left out of a run's
 # identity, so that runs from before an addition go on.
 _ADDITIONS_OFF = {
+    "real_style_share": 0.0,
     "decoder_weight": 0.0,
-    "style_ramp_steps": 0,
-    "content_ramp_steps": 0,
     "r1_weight": 0.0,
     "r1_interval": 1,
     "gradient_clip": None,
-    "flip": False,
     "start": "random",
     "augmentation": (),
 }
@@ -48,18 +46,16 @@ class ConditionalGAN(Stage):
             pictures, to be compared with those pictures; 0 in the paper.
         reconstruction_weight: of their mean squared error over pixels and channels.
         reconstruction_steps: how many steps at first train G on that error alone.
+        real_style_share: share, in the long run, of the other codes whose style is that
+            of a real picture, beside a random content; 0 in the paper. Real styles are
+            clustered: a random one is seldom like them.
         decoder_weight: of the mean squared error to Dec's picture of the same codes,
             where they are random; of averages over squares of DECODER_POOLING pixels,
             so that G learns shape and color from Dec, not its blur.
-        style_ramp_steps: over so many steps, from the first in which D takes part,
-            lambda_style rises from 0; 0 for the whole weight at once.
-        content_ramp_steps: the same of lambda_content.
         r1_weight: gamma of the R1 penalty, by which discriminators keep the slope
             small at real pictures. It is taken with respect to what each network is
             given: its patches of the pooled (and augmented) picture.
         r1_interval: the penalty enters every so many steps, times that number.
-        flip: mirror each real picture with probability 1/2, before anything else: its
-            codes, and what G rebuilds from them, are those of the mirrored picture.
         augmentation: names of `augmentation.AUGMENTATIONS`; D sees real and generated
             pictures only so changed. S and Enc see them as they are.
     """
@@ -78,26 +74,24 @@ class ConditionalGAN(Stage):
         reconstruction_share: float = 0.0,
         reconstruction_weight: float = 0.0,
         reconstruction_steps: int = 0,
+        real_style_share: float = 0.0,
         decoder_weight: float = 0.0,
-        style_ramp_steps: int = 0,
-        content_ramp_steps: int = 0,
         r1_weight: float = 0.0,
         r1_interval: int = 1,
-        flip: bool = False,
         augmentation: Sequence[str] = (),
         **kwargs,
     ):
         super().__init__(**kwargs)
-        if not 0 <= reconstruction_share <= 1:
+        if not (0 <= reconstruction_share <= 1 and 0 <= real_style_share <= 1):
             raise ValueError(
-                f"reconstruction_share must be in 0 .. 1, got {reconstruction_share}"
+                "reconstruction_share and real_style_share must be in 0 .. 1, got "
+                f"{reconstruction_share} and {real_style_share}"
             )
         if not isinstance(r1_interval, int) or r1_interval < 1:
             raise ValueError(f"r1_interval must be from 1 on, got {r1_interval!r}")
-        if min(style_ramp_steps, content_ramp_steps, r1_weight, decoder_weight) < 0:
+        if min(r1_weight, decoder_weight) < 0:
             raise ValueError(
-                "style_ramp_steps, content_ramp_steps, r1_weight and decoder_weight "
-                f"must be at least 0, got {style_ramp_steps}, {content_ramp_steps}, "
+                "r1_weight and decoder_weight must be at least 0, got "
                 f"{r1_weight} and {decoder_weight}"
             )
         for frozen in (style_encoder, content_encoder, content_decoder, average):
@@ -114,12 +108,10 @@ class ConditionalGAN(Stage):
         self._reconstruction_share = reconstruction_share
         self._reconstruction_weight = float(reconstruction_weight)
         self._reconstruction_steps = reconstruction_steps
+        self._real_style_share = real_style_share
         self._decoder_weight = float(decoder_weight)
-        self._style_ramp_steps = style_ramp_steps
-        self._content_ramp_steps = content_ramp_steps
         self._r1_weight = float(r1_weight)
         self._r1_interval = r1_interval
-        self._flip = flip
         self._augmentation = augmentations.checked(augmentation)
         move_average(average, generator, 0.0)
         self.declare_means(
@@ -163,8 +155,6 @@ class ConditionalGAN(Stage):
         self.make_train_function(force=True)
 
     def compute_gradients(self, images, artist_ids, draws):
-        if self._flip:
-            images = augmentations.flip(images, draws)
         styles, contents, from_pictures = self._codes(images, draws)
         noise = draws.normal("noise", self.noise_dims)
         with tf.GradientTape(persistent=True) as tape:
@@ -189,12 +179,10 @@ class ConditionalGAN(Stage):
                 fake_contents = self.content_encoder(fakes, fake_styles)
                 style_loss = objectives.code_loss(fake_styles, styles)
                 content_loss = objectives.code_loss(fake_contents, contents)
-                style_ramp = self._ramp(draws.step, self._style_ramp_steps)
-                content_ramp = self._ramp(draws.step, self._content_ramp_steps)
                 generator_total += (
                     adversarial
-                    + self._style_weight * style_ramp * style_loss
-                    + self._content_weight * content_ramp * content_loss
+                    + self._style_weight * style_loss
+                    + self._content_weight * content_loss
                 )
                 discriminator_losses = _mean_over_networks(
                     [
@@ -240,20 +228,21 @@ class ConditionalGAN(Stage):
         }
 
     def _codes(self, images, draws):
-        """Random codes (equation 6), and codes of real pictures for a share of them."""
+        """Draw codes (equation 6), some or both of a share being real pictures'."""
         styles = draws.normal("style", self.style_encoder.dims)
         contents = draws.normal("content", self.content_encoder.dims)
         share = self._reconstruction_share
-        if not share:
+        if not (share or self._real_style_share):
             return styles, contents, tf.zeros([draws.rows])
         # Evenly spread over the global batch, so that replicas do not matter.
         rows = tf.cast(draws.row_indices(), tf.float32)
-        chosen = tf.floor((rows + 1) * share) > tf.floor(rows * share)
+        rebuilt = tf.floor((rows + 1) * share) > tf.floor(rows * share)
+        own_style = draws.uniform("real style") < self._real_style_share
         own_styles = self.style_encoder(images)
         own_contents = self.content_encoder(images, own_styles)
-        styles = tf.where(chosen[:, None], own_styles, styles)
-        contents = tf.where(chosen[:, None], own_contents, contents)
-        return styles, contents, tf.cast(chosen, tf.float32)
+        styles = tf.where((rebuilt | own_style)[:, None], own_styles, styles)
+        contents = tf.where(rebuilt[:, None], own_contents, contents)
+        return styles, contents, tf.cast(rebuilt, tf.float32)
 
     def _shown(self, images, draws, purpose):
         """Give what discriminators are called with: pictures and patches' offsets."""
@@ -261,13 +250,6 @@ class ConditionalGAN(Stage):
         offsets = draws.uniform(f"{purpose} patches", patches, 2)
         shown = augmentations.augment(images, self._augmentation, draws, purpose)
         return [shown, offsets]
-
-    def _ramp(self, step, ramp_steps):
-        """Give the share of a weight that counts at a step after the warm start."""
-        if not ramp_steps:
-            return 1.0
-        done = tf.cast(step - self._reconstruction_steps, tf.float32)
-        return tf.minimum(1.0, done / ramp_steps)
 
     def _penalty_gradients(self, images, offsets, draws):
         """Differentiate what R1 adds to the discriminators' loss in this step."""
@@ -319,13 +301,11 @@ def gan(
     reconstruction_share: float = 0.0,
     reconstruction_weight: float = 0.0,
     reconstruction_steps: int = 0,
+    real_style_share: float = 0.0,
     decoder_weight: float = 0.0,
-    style_ramp_steps: int = 0,
-    content_ramp_steps: int = 0,
     r1_weight: float = 0.0,
     r1_interval: int = 1,
     gradient_clip: float | None = None,
-    flip: bool = False,
     augmentation: Sequence[str] = (),
     start: str = "random",
     generator_optimizer=rmsprop,
@@ -371,12 +351,10 @@ def gan(
         "reconstruction_share": reconstruction_share,
         "reconstruction_weight": reconstruction_weight,
         "reconstruction_steps": reconstruction_steps,
+        "real_style_share": real_style_share,
         "decoder_weight": decoder_weight,
-        "style_ramp_steps": style_ramp_steps,
-        "content_ramp_steps": content_ramp_steps,
         "r1_weight": r1_weight,
         "r1_interval": r1_interval,
-        "flip": flip,
         "augmentation": augmentation,
     }
     settings = {"code_dims": code_dims, **objective, "start": start}
