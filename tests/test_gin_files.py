@@ -17,6 +17,8 @@ from tfstyle.data.pictures import Conversion
 from tfstyle.modeling import networks, normalized_codes, optimizers, table_1
 
 ROOT = pathlib.Path(__file__).parents[1]
+# Folders of smaller configurations than the paper's.
+RECIPES = ("quickstart", "portraits64")
 STAGES = ("metric", "classifier", "vae", "gan")
 # Table 1: features of each level, blocks of each level.
 TABLE_1 = {
@@ -81,13 +83,14 @@ def weights_of(model) -> dict[str, list[np.ndarray]]:
     }
 
 
+@pytest.mark.parametrize("recipe", RECIPES)
 @pytest.mark.parametrize("stage", STAGES)
-def test_a_quickstart_stage_builds_and_takes_a_step(
-    stage, portraits_records, monkeypatch, tmp_path
+def test_a_recipes_stage_builds_and_takes_a_step(
+    stage, recipe, portraits_records, monkeypatch, tmp_path
 ):
     # Each stage's dimensions, as its own file says, and the earlier stages' networks.
     earlier = {"vae": ["metric"], "gan": ["metric", "vae"]}.get(stage, [])
-    settings = parse(*(f"quickstart/{one}.gin" for one in [*earlier, stage]))
+    settings = parse(*(f"{recipe}/{one}.gin" for one in [*earlier, stage]))
     size = settings.image_size
     pruning = finishing.Pruning()
     monkeypatch.setattr(
@@ -147,10 +150,11 @@ def test_a_quickstart_stage_builds_and_takes_a_step(
     assert model.steps_done == 1 + len(model.phase_ends())
 
 
-def test_the_quickstart_is_64_pixels_wide_and_shares_its_style_encoder():
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_recipe_is_64_pixels_wide_and_shares_its_style_encoder(recipe):
     found = []
     for stage in STAGES:
-        settings = parse(f"quickstart/{stage}.gin")
+        settings = parse(f"{recipe}/{stage}.gin")
         found.append((settings.image_size, table_1.style_encoder().get_config()))
         gin.clear_config()
 
@@ -158,9 +162,10 @@ def test_the_quickstart_is_64_pixels_wide_and_shares_its_style_encoder():
     assert all(one == found[0] for one in found)
 
 
-def test_the_quickstart_is_judged_on_unseen_pictures():
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_recipe_is_judged_on_unseen_pictures(recipe):
     for stage in STAGES:
-        assert parse(f"quickstart/{stage}.gin").splits == ("train",)
+        assert parse(f"{recipe}/{stage}.gin").splits == ("train",)
         gin.clear_config()
 
 
