@@ -95,10 +95,7 @@ def make_tiny_stage(
             )
         if plain_steps:
             rate = SGD_RATES[stage]
-            optimizers = [
-                tf.keras.optimizers.SGD(rate, 0.9, global_clipnorm=one.global_clipnorm)
-                for one in optimizers
-            ]
+            optimizers = [tf.keras.optimizers.SGD(rate, 0.9) for _ in optimizers]
             for network in model.networks.values():
                 for variable in network.variables:
                     if "residual_weight" in variable.name:

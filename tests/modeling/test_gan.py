@@ -15,7 +15,6 @@ ALL = (
     "gan.decoder_weight = 2.0",
     "gan.r1_weight = 1.0",
     "gan.r1_interval = 2",
-    "gan.gradient_clip = 0.5",
     "gan.real_style_share = 0.5",
     "gan.augmentation = ('color', 'translation', 'cutout')",
 )
@@ -64,7 +63,6 @@ def test_additions_that_are_off_are_not_part_of_a_runs_identity(tiny_stage):
         "decoder_weight": 2.0,
         "r1_weight": 1.0,
         "r1_interval": 2,
-        "gradient_clip": 0.5,
         "real_style_share": 0.5,
         "augmentation": ("color", "translation", "cutout"),
     }
@@ -261,47 +259,6 @@ def test_a_lazy_penalty_comes_seldom_and_strong(wakeful, images):
         assert_close(measured, expected)
 
 
-# Clipping.
-
-
-@pytest.mark.parametrize("accumulation_steps", [1, 2])
-def test_each_optimizers_gradient_is_clipped_to_a_global_norm(
-    accumulation_steps, wakeful, train_tiny
-):
-    """With rate .01 the first plain step is .01 times the clipped norm long."""
-    clip = 1e-3
-    model = wakeful(
-        f"gan.gradient_clip = {clip}", accumulation_steps=accumulation_steps
-    )
-    before = [[one.numpy() for one in group] for group in model.parameter_groups]
-    train_tiny(model, steps=1)
-    for group, old in zip(model.parameter_groups, before, strict=True):
-        moved = sum(
-            np.square(variable.numpy().astype(float) - value).sum()
-            for variable, value in zip(group, old, strict=True)
-        )
-        assert np.sqrt(moved) == pytest.approx(0.01 * clip, rel=0.02)
-
-
-@pytest.mark.slow
-def test_clipping_keeps_directions_and_spares_small_gradients(wakeful, train_tiny):
-    def moves(*bindings):
-        model = wakeful(*bindings)
-        before = [one.numpy() for one in model.generator.trainable_variables]
-        train_tiny(model, steps=1)
-        after = model.generator.trainable_variables
-        return np.concatenate(
-            [(b.numpy() - a).ravel() for a, b in zip(before, after, strict=True)]
-        )
-
-    free = moves()
-    np.testing.assert_array_equal(moves("gan.gradient_clip = 1e4"), free)
-    clipped = moves("gan.gradient_clip = 0.1")
-    assert np.linalg.norm(clipped) < 0.5 * np.linalg.norm(free)
-    cosine = clipped @ free / np.linalg.norm(clipped) / np.linalg.norm(free)
-    assert cosine == pytest.approx(1, abs=1e-3)
-
-
 # Augmentation.
 
 
@@ -407,7 +364,6 @@ def test_with_all_additions_a_step_in_mixed_float16_is_finite(
         ("gan.r1_weight = -1.0", "at least 0, got -1.0 and 0.0"),
         ("gan.r1_interval = 0", "r1_interval must be from 1 on, got 0"),
         ("gan.real_style_share = 1.5", "0 and 1.5"),
-        ("gan.gradient_clip = 0.0", "gradient_clip must be above 0, got 0.0"),
     ],
 )
 def test_settings_out_of_range_are_refused(binding, message, tiny_stage):

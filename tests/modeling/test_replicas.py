@@ -17,13 +17,12 @@ STAGES = ("metric", "pairwise", "triplet", "classifier", "vae", "gan", "addition
 # The share of real codes must not depend on replicas either.
 _BINDINGS = {
     "gan": ["gan.reconstruction_share = 0.5", "gan.reconstruction_weight = 1.0"],
-    # the gan stage with all that may be added to it; the clip is below the norms
+    # the gan stage with all that may be added to it
     "additions": [
         "gan.reconstruction_share = 0.5",
         "gan.reconstruction_weight = 1.0",
         "gan.r1_weight = 1.0",
         "gan.r1_interval = 2",
-        "gan.gradient_clip = 0.5",
         "gan.real_style_share = 0.5",
         "gan.augmentation = ('color', 'translation', 'cutout')",
     ],

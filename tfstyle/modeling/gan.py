@@ -23,7 +23,6 @@ _ADDITIONS_OFF = {
     "decoder_weight": 0.0,
     "r1_weight": 0.0,
     "r1_interval": 1,
-    "gradient_clip": None,
     "start": "random",
     "augmentation": (),
 }
@@ -305,7 +304,6 @@ def gan(
     decoder_weight: float = 0.0,
     r1_weight: float = 0.0,
     r1_interval: int = 1,
-    gradient_clip: float | None = None,
     augmentation: Sequence[str] = (),
     start: str = "random",
     generator_optimizer=rmsprop,
@@ -314,8 +312,7 @@ def gan(
     """Build the generator stage and its optimizers (Table 2, third row).
 
     Not explained by `ConditionalGAN`: code_dims, of style, content and noise together;
-    gradient_clip, the largest global norm of each optimizer's gradient, of the whole
-    batch; start, "random" or "decoder": as Dec, which needs `generator.hidden`.
+    start, "random" or "decoder": as Dec, which needs `generator.hidden`.
     """
     if start not in ("random", "decoder"):
         raise ValueError(f'gan.start must be "random" or "decoder", got {start!r}')
@@ -341,10 +338,6 @@ def gan(
         [tf.zeros([1, image_size, image_size, 3]), tf.zeros([1, patches, 2])]
     )
     optimizers = [generator_optimizer(), discriminator_optimizer()]
-    if gradient_clip is not None and not gradient_clip > 0:
-        raise ValueError(f"gradient_clip must be above 0, got {gradient_clip}")
-    for optimizer in optimizers:
-        optimizer.global_clipnorm = gradient_clip
     objective: dict[str, Any] = {
         "style_weight": style_weight,
         "content_weight": content_weight,
@@ -358,7 +351,6 @@ def gan(
         "augmentation": augmentation,
     }
     settings = {"code_dims": code_dims, **objective, "start": start}
-    settings["gradient_clip"] = gradient_clip
     model = ConditionalGAN(
         style_encoder,
         content_encoder,
