@@ -5,10 +5,12 @@ The workers are fresh processes that import Pillow but not TensorFlow.
 
 import collections
 import concurrent.futures
+import contextlib
 import itertools
 import multiprocessing
 import signal
 from collections.abc import Callable, Iterator, Sequence
+from multiprocessing import resource_tracker
 
 from tfstyle.command import UserError
 from tfstyle.data.pictures import Conversion, PictureError
@@ -72,17 +74,17 @@ def _convert_in_pool(
         num_workers,
         # Not "fork": this process may run TensorFlow's threads.
         mp_context=multiprocessing.get_context("spawn"),
-        # Ctrl-C reaches all of them; the parent alone answers, by shutting down.
-        initializer=signal.signal,
-        initargs=(signal.SIGINT, signal.SIG_IGN),
     )
+    resource_tracker.ensure_running()  # unblocks the signal when it starts
     chunks = iter([sources[i : i + _CHUNK] for i in range(0, len(sources), _CHUNK)])
     pending: collections.deque = collections.deque()
     try:
         while True:
             room = num_workers * _CHUNKS_AHEAD - len(pending)
-            for chunk in itertools.islice(chunks, room):
-                pending.append((chunk, pool.submit(_convert_chunk, chunk, conversion)))
+            with _interrupts_held_back():
+                for chunk in itertools.islice(chunks, room):
+                    future = pool.submit(_convert_chunk, chunk, conversion)
+                    pending.append((chunk, future))
             if not pending:
                 return
             chunk, future = pending.popleft()
@@ -96,6 +98,19 @@ def _convert_in_pool(
             yield from converted
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+@contextlib.contextmanager
+def _interrupts_held_back() -> Iterator[None]:
+    """Let Ctrl-C wait, and let processes that start here never see it.
+
+    It reaches all processes of a terminal; this one alone answers, by shutting down.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _convert_chunk(
