@@ -220,14 +220,16 @@ class ConditionalGAN(Stage):
             [tf.shape(images)[0], self.noise_dims], [self._seed, 0]
         )
         fakes = self.average([styles, contents, noise])
+        fake_styles = self.style_encoder(fakes)
+        fake_contents = self.content_encoder(fakes, fake_styles)
         return {
             "reconstruction": objectives.reconstruction_loss(fakes, images),
-            "style": objectives.code_loss(self.style_encoder(fakes), styles),
-            "content": objectives.code_loss(self.content_encoder(fakes), contents),
+            "style": objectives.code_loss(fake_styles, styles),
+            "content": objectives.code_loss(fake_contents, contents),
         }
 
     def _codes(self, images, draws):
-        """Draw codes (equation 6), some or both of a share being real pictures'."""
+        """Draw codes (equation 6); those of some rows, or their styles, are real."""
         styles = draws.normal("style", self.style_encoder.dims)
         contents = draws.normal("content", self.content_encoder.dims)
         share = self._reconstruction_share
