@@ -1,9 +1,12 @@
 """The numbers of a run, computed a second time: with Pillow, scikit-image and loops."""
 
+import dataclasses
 import io
 import json
+import os
 import pathlib
 import shutil
+import time
 
 import numpy as np
 import pytest
@@ -15,6 +18,7 @@ from skimage.color import rgb2lab
 from tfstyle import measuring, runs
 from tfstyle.analysis import retrieval
 from tfstyle.analysis.repeats import flat_means
+from tfstyle.code_statistics import CodeStatistics
 from tfstyle.command import UserError
 from tfstyle.data import records, splits
 from tfstyle.data.pictures import Conversion
@@ -317,12 +321,31 @@ def test_the_summary_has_the_numbers(numbers):
     assert f"{numbers['generator']['classifier_accuracy']:.1%} (chance 33.3%" in text
 
 
-def test_older_numbers_than_a_stage_are_not_read(run_dir, numbers, tmp_path):
-    copy = pathlib.Path(shutil.copytree(run_dir, tmp_path / "run"))
-    assert measuring.read_numbers(copy)
-    runs.StageFolder(copy, "gan").mark_finished(9)
+@pytest.mark.parametrize("stage", runs.STAGES)
+def test_numbers_of_other_weights_than_a_stages_are_not_read(measured_dir, stage):
+    assert measuring.read_numbers(measured_dir)
+    tiny.change_weights(measured_dir, stage)
 
-    assert measuring.read_numbers(copy) is None
+    assert measuring.read_numbers(measured_dir) is None
+
+
+def test_numbers_of_codes_pruned_otherwise_are_not_read(measured_dir):
+    path = measured_dir / "metric" / "style_statistics.npz"
+    known = CodeStatistics.read(path)
+    dataclasses.replace(known, mean=known.mean + 1).write(path)
+
+    assert measuring.read_numbers(measured_dir) is None
+
+
+def test_numbers_of_a_copied_run_hold_whatever_its_files_times(measured_dir, numbers):
+    for path in measured_dir.rglob("FINISHED"):
+        os.utime(path, (time.time() + 60, time.time() + 60))
+
+    found = measuring.measure_run(measured_dir, stages=[])
+
+    assert "unmeasured" not in found
+    assert found["content"] == json.loads(json.dumps(numbers["content"]))
+    assert measuring.read_numbers(measured_dir) == found
 
 
 @pytest.mark.parametrize(
@@ -384,7 +407,7 @@ def test_measuring_one_stage_keeps_the_others_numbers(measured_dir, numbers):
 
 
 def test_numbers_of_a_stage_trained_since_are_not_kept(measured_dir, capsys):
-    runs.StageFolder(measured_dir, "vae").mark_finished(tiny.STEPS["vae"])
+    tiny.change_weights(measured_dir, "vae")
 
     found = measuring.measure_run(measured_dir, stages=["metric"])
 

@@ -73,6 +73,25 @@ def keep_stages(
     return copy
 
 
+def change_weights(run_dir: pathlib.Path, stage: str) -> None:
+    """Change one of the tensors that go on from a stage, as training on would all."""
+    import tensorflow as tf
+
+    prefix = str(run_dir / stage / "checkpoints" / "final" / "weights")
+    reader = tf.train.load_checkpoint(prefix)
+    tensors = {
+        name: reader.get_tensor(name) for name in reader.get_variable_to_dtype_map()
+    }
+    kernel = next(name for name, one in tensors.items() if getattr(one, "ndim", 0) == 4)
+    tensors[kernel] += 0.1
+    tf.raw_ops.SaveV2(
+        prefix=prefix,
+        tensor_names=list(tensors),
+        shape_and_slices=[""] * len(tensors),
+        tensors=list(tensors.values()),
+    )
+
+
 def _main(records_dir: str, run_dir: str) -> None:
     import gin
 

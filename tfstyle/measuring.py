@@ -17,7 +17,7 @@ from tfstyle.measuring_generator import generator_summary, measure_generator
 
 EVALUATION_FILE = "evaluation.json"
 # Raised when numbers are added that figures need.
-EVALUATION_FORMAT = 3
+EVALUATION_FORMAT = 4
 # Pictures that make an artist of the holdout split known, and random draws of them.
 ENROLLED_PICTURES = (1, 5, 10)
 ENROLMENTS = 10
@@ -84,9 +84,11 @@ def measure_run(
         "train_pictures": dataset.num_examples("train"),
         "test_pictures": dataset.num_examples("test"),
         "steps": {stage: folder.read()["steps"] for stage, folder in trained.items()},
+        "digests": _stage_digests(run_dir),
     }
     wanted = {k: one for k, one in trained.items() if stages is None or k in stages}
-    numbers |= _kept_numbers(run_dir, [one for one in trained if one not in wanted])
+    unwanted = [stage for stage in trained if stage not in wanted]
+    numbers |= _kept_numbers(run_dir, unwanted, numbers["digests"])
     if "metric" in wanted or "classifier" in wanted:
         measured = _measure_style(wanted, dataset, tolerance)
         numbers["style"] = {**numbers.get("style", {}), **measured}
@@ -110,44 +112,53 @@ def read_numbers(
         stages: of which, if trained, the numbers are needed.
 
     Returns:
-        None if it is missing, older than one of them, or lacks one's numbers.
+        None if it is missing, lacks one's numbers, or one was trained since.
     """
+    numbers = _read_evaluation(run_dir)
+    if not numbers or set(stages) & set(numbers.get("unmeasured", ())):
+        return None
+    return numbers if _same(stages, numbers, _stage_digests(run_dir)) else None
+
+
+def _read_evaluation(run_dir: pathlib.Path) -> Numbers:
+    """Read evaluation.json; empty if there is none of this format."""
     path = run_dir / EVALUATION_FILE
-    if not path.exists() or path.stat().st_mtime < _last_trained(run_dir, stages):
-        return None
-    numbers = files.read_json(path)
-    if numbers.get("format") != EVALUATION_FORMAT:
-        return None
-    return None if set(stages) & set(numbers.get("unmeasured", ())) else numbers
+    numbers = files.read_json(path) if path.exists() else {}
+    return numbers if numbers.get("format") == EVALUATION_FORMAT else {}
 
 
-def _last_trained(run_dir: pathlib.Path, stages: Collection[str]) -> float:
-    """Tell when the newest of stages was finished, in seconds; 0 if none is."""
-    finished = [run_dir / stage / "FINISHED" for stage in stages]
-    # Other codes may go on from a stage that was trained before.
-    finished += [
-        run_dir / stage / name
-        for stage, name in runs.STATISTICS_FILES.items()
-        if stage in stages
-    ]
-    if "classifier" in stages:
-        finished += (run_dir / "retrained").glob("*/classifier/FINISHED")
-    return max((one.stat().st_mtime for one in finished if one.exists()), default=0)
+def _stage_digests(run_dir: pathlib.Path) -> dict[str, list[str]]:
+    """Identify what each finished stage's numbers are of, wherever the run lies."""
+    folders = [runs.StageFolder(run_dir, stage) for stage in runs.STAGES]
+    for retrained in sorted((run_dir / "retrained").glob("*")):
+        folders.append(runs.StageFolder(retrained, "classifier"))
+    digests: dict[str, list[str]] = {}
+    for folder in folders:
+        if folder.finished:
+            digests.setdefault(folder.stage, []).append(folder.digest)
+    return digests
 
 
-def _kept_numbers(run_dir: pathlib.Path, stages: Collection[str]) -> Numbers:
+def _same(
+    stages: Collection[str], numbers: Numbers, digests: dict[str, list[str]]
+) -> bool:
+    """Tell whether stages are as they were when numbers were measured."""
+    before = numbers["digests"]
+    return all(before.get(stage) == digests.get(stage) for stage in stages)
+
+
+def _kept_numbers(
+    run_dir: pathlib.Path, stages: Collection[str], digests: dict[str, list[str]]
+) -> Numbers:
     """Take the numbers of stages that evaluation.json has and that still hold."""
-    path = run_dir / EVALUATION_FILE
-    previous = files.read_json(path) if path.exists() else {}
-    if previous.get("format") != EVALUATION_FORMAT:
-        previous = {}
+    previous = _read_evaluation(run_dir)
     numbers: Numbers = {}
     unmeasured = []
     for stage in stages:
         if (
             stage not in previous.get("steps", ())
             or stage in previous.get("unmeasured", ())
-            or path.stat().st_mtime < _last_trained(run_dir, _MEASURED_WITH[stage])
+            or not _same(_MEASURED_WITH[stage], previous, digests)
         ):
             unmeasured.append(stage)
         elif stage in _PARTS:

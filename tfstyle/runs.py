@@ -8,6 +8,7 @@ RUN_DIR/STAGE/FINISHED           written last
 """
 
 import dataclasses
+import hashlib
 import json
 import pathlib
 import shutil
@@ -29,6 +30,10 @@ STAGES = ("metric", "classifier", "vae", "gan")
 EARLIER_STAGES = {"vae": ("metric",), "gan": ("metric", "vae")}
 FORMAT_VERSION = 1
 FINAL_NAME = "weights"
+STATISTICS_FILES = {
+    "metric": "style_statistics.npz",
+    "vae": "content_statistics.npz",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,6 +72,16 @@ class StageFolder:
         """Prefix of the checkpoint of the networks that go on, if there is one."""
         prefix = self.checkpoints / "final" / FINAL_NAME
         return str(prefix) if prefix.with_suffix(".index").exists() else None
+
+    @property
+    def digest(self) -> str:
+        """Identify the weights and codes that go on, of a finished stage."""
+        # The index of a checkpoint holds the checksum of each tensor.
+        parts = [self.checkpoints / "final" / f"{FINAL_NAME}.index"]
+        if self.stage in STATISTICS_FILES:
+            parts.append(self.path / STATISTICS_FILES[self.stage])
+        held = b"".join(part.read_bytes() for part in parts if part.exists())
+        return hashlib.sha256(held).hexdigest()
 
     def read(self) -> dict[str, Any]:
         """Read run.json.
@@ -125,12 +140,6 @@ def update_recommendation(run_dir: pathlib.Path, **dims: int) -> None:
     """Set entries of recommendation.json."""
     known = read_recommendation(run_dir)
     files.write_json(run_dir / "recommendation.json", {**known, **dims})
-
-
-STATISTICS_FILES = {
-    "metric": "style_statistics.npz",
-    "vae": "content_statistics.npz",
-}
 
 
 def load_network(folder: StageFolder, name: str) -> tf.keras.Model:
