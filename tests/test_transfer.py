@@ -305,6 +305,22 @@ def test_a_content_that_cannot_be_used_is_one_line(tiny_run, styles, tmp_path):
     assert sorted(os.listdir(tmp_path)) == ["broken.png", "style.png"]
 
 
+@pytest.mark.parametrize("kind", ["content", "style"])
+def test_a_misspelt_name_is_said_before_anything_is_made(
+    kind, tiny_run, contents, styles, tmp_path
+):
+    given = {"content": contents, "style": styles}
+    missing = str(tmp_path / "misspelt.png")
+    given[kind] = [*given[kind], missing]
+
+    with pytest.raises(UserError, match=f"^there is no file or folder {missing}$"):
+        transferring.transfer(
+            tiny_run, given["content"], Wanted(given["style"]), str(tmp_path / "out")
+        )
+
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_command_transfers_says_so_and_refuses_to_do_it_again(
     tiny_run, contents, styles, tmp_path
 ):
@@ -352,7 +368,8 @@ GIVEN = ["--content=a.png", "--style=b.png", "--output=c.png"]
     ],
 )
 def test_misuse_is_one_line(arguments, said, tmp_path):
-    there = {tmp_path / "there.png", tmp_path / "there.txt"}
+    names = ["a.png", "b.png", "d.png", "there.png", "there.txt"]
+    there = {tmp_path / name for name in names}
     for path in there:
         path.touch()
 

@@ -165,7 +165,13 @@ def find_pictures(paths: Sequence[str]) -> tuple[list[Source], list[LeftOut]]:
         The pictures in order, and (name, reason) of the other files in the folders. A
         picture of a folder is named by its path below it, its artist is the first part
         of that.
+
+    Raises:
+        UserError: there is nothing at one of the paths.
     """
+    for path in paths:
+        if not os.path.exists(path):
+            raise UserError(f"there is no file or folder {printable(path)}")
     sources: list[Source] = []
     left_out: list[LeftOut] = []
     seen: set[str] = set()

@@ -61,7 +61,8 @@ def main() -> None:
         frames=_FRAMES.value,
         overwrite=_OVERWRITE.value,
     )
-    print(f"{_COUNT.value} pictures, their sheet and codes: {output_dir}")
+    made = "1 picture, its" if _COUNT.value == 1 else f"{_COUNT.value} pictures, their"
+    print(f"{made} sheet and codes: {output_dir}")
 
 
 if __name__ == "__main__":

@@ -361,6 +361,7 @@ def test_with_all_additions_a_step_in_mixed_float16_is_finite(
             r"color, translation, cutout, got \('blur',\)",
         ),
         ("gan.augmentation = 'color'", "a tuple of .* got 'color'"),
+        ("gan.augmentation = True", "a tuple of .* got True"),
         ("gan.r1_weight = -1.0", "at least 0, got -1.0 and 0.0"),
         ("gan.r1_interval = 0", "r1_interval must be from 1 on, got 0"),
         ("gan.real_style_share = 1.5", "0 and 1.5"),

@@ -60,7 +60,7 @@ def _refuse_occupied(folder: str, own_files: re.Pattern[str], last: str) -> None
     unfinished = os.path.isdir(os.path.join(folder, _PARTIAL_DIR))
     foreign = [name for name in found if not (unfinished and own_files.fullmatch(name))]
     if last in found:
-        what = "the finished outcome of other pictures or settings"
+        what = "the finished outcome of an earlier call"
     elif foreign:
         what = f"something else ({foreign[0]})"
     else:

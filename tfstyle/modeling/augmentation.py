@@ -23,7 +23,7 @@ _CUTOUT = 1 / 2
 
 def checked(names: Sequence[str]) -> tuple[str, ...]:
     """Give names of `AUGMENTATIONS` back; ValueError if they are none."""
-    if isinstance(names, str) or not set(names) <= set(AUGMENTATIONS):
+    if not (isinstance(names, tuple | list) and set(names) <= set(AUGMENTATIONS)):
         known = ", ".join(AUGMENTATIONS)
         raise ValueError(f"augmentation must be a tuple of {known}, got {names!r}")
     return tuple(names)
