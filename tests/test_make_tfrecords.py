@@ -70,7 +70,7 @@ def test_other_records_are_replaced_only_when_asked(few, small_records, tmp_path
     out = pathlib.Path(shutil.copytree(small_records.records_dir, tmp_path / "out"))
     result = run(few, out, *SMALL)
     assert result.returncode == 1
-    assert "other pictures or settings" in result.stderr
+    assert "an earlier call" in result.stderr
     assert "--overwrite" in result.stderr
     assert records.read_dataset(str(out)).digest == small_records.digest
 
