@@ -9,6 +9,7 @@ import contextlib
 import itertools
 import multiprocessing
 import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing import resource_tracker
 
@@ -106,11 +107,21 @@ def _interrupts_held_back() -> Iterator[None]:
 
     It reaches all processes of a terminal; this one alone answers, by shutting down.
     """
+    waiting: list[int] = []
+    # A blocked signal is blocked for this thread alone: another one, NumPy's for
+    # instance, may take it, and Python would call the handler here all the same.
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    if in_main_thread:
+        handler = signal.signal(signal.SIGINT, lambda number, _: waiting.append(number))
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        if in_main_thread:
+            signal.signal(signal.SIGINT, handler)
+        if waiting:
+            signal.raise_signal(signal.SIGINT)
 
 
 def _convert_chunk(
