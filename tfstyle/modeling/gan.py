@@ -314,7 +314,8 @@ def gan(
     """Build the generator stage and its optimizers (Table 2, third row).
 
     Not explained by `ConditionalGAN`: code_dims, of style, content and noise together;
-    start, "random" or "decoder": as Dec, which needs `generator.hidden`.
+    start, "random" or "decoder": as Dec, which needs `generator.hidden`; and the two
+    optimizers, by gin scopes of different rates.
     """
     if start not in ("random", "decoder"):
         raise ValueError(f'gan.start must be "random" or "decoder", got {start!r}')
