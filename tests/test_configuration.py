@@ -113,16 +113,40 @@ def test_a_word_without_quotes_is_told_to_need_them():
         ("train.deterministic", '"yes"', "True or False"),
         ("classifier.t", "None", None),
         ("adam.learning_rate", "1", None),
+        ("judge/rmsprop.rho", '"x"', "a number"),
     ],
 )
 def test_a_setting_that_takes_a_number_is_named_where_it_gets_none(
     setting, value, wanted
 ):
+    bindings = [f"{setting} = {value}", "gan.discriminator_optimizer = @judge/rmsprop"]
     if wanted is None:
-        parse(bindings=[f"{setting} = {value}"])
+        parse(bindings=bindings)
     else:
-        text = refusal(bindings=[f"{setting} = {value}"])
+        text = refusal(bindings=bindings)
         assert f"{setting} takes {wanted}, got {value}".replace('"', "'") in text
+
+
+def test_a_scope_that_nothing_refers_to_is_named():
+    reference = "gan.discriminator_optimizer = @judge/fast/rmsprop"
+    text = refusal(bindings=[reference, "jugde/rmsprop.rho = 0.8"])
+
+    assert "nothing refers to @jugde/rmsprop. Did you mean judge" in text
+    assert "Did you mean" not in refusal(bindings=["judge/rmsprop.rho = 0.8"])
+
+
+@pytest.mark.parametrize("scope", ["judge", "judge/fast"])
+def test_a_scope_that_a_reference_enters_is_taken(scope):
+    reference = "gan.discriminator_optimizer = @judge/fast/rmsprop"
+    parse(bindings=[reference, f"{scope}/rmsprop.rho = 0.8"])
+
+    assert gin.query_parameter(f"{scope}/rmsprop.rho") == 0.8
+
+
+def test_macros_are_no_scopes():
+    parse(bindings=["rate = 1e-3", "unused = 2", "rmsprop.learning_rate = %rate"])
+
+    assert gin.query_parameter("rmsprop.learning_rate").scoped_configurable_fn() == 1e-3
 
 
 def test_a_missing_file_is_named_with_its_flag(tmp_path):

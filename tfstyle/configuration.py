@@ -27,6 +27,8 @@ _NO_VALUE = re.compile(
     r"malformed node or string.*?<ast\.\w+ object at \w+> Failed to parse token '(.+?)'"
 )
 _NO_NUMBERS = (str, tuple, list, dict)
+# {(scope, configurable): {parameter: value}}, as gin.finalize() found it.
+_finalized: dict[tuple[str, str], dict] = {}
 
 
 def parse(
@@ -73,28 +75,57 @@ def parse(
         ) from None
     finally:
         logging.set_verbosity(verbosity)
-    _check_numbers(configurables)
+    _check_numbers(_finalized)
+    _check_scopes(_finalized)
 
 
-def _check_numbers(configurables: Mapping[str, Callable]) -> None:
+@gin.config.register_finalize_hook
+def _keep(config: Mapping) -> None:
+    """Take hold of the bindings, which gin shows to such hooks only."""
+    _finalized.clear()
+    _finalized.update(config)
+
+
+def _check_numbers(config: Mapping) -> None:
     """Name a setting that is text or the like, where its function takes a number."""
-    for configurable, function in configurables.items():
-        for name, one in inspect.signature(function).parameters.items():
+    for (scope, configurable), values in config.items():
+        function = gin.get_configurable(configurable)
+        parameters = inspect.signature(function).parameters
+        for name, value in values.items():
+            one = parameters[name]
             kind = type(one.default) if one.annotation is one.empty else one.annotation
             kinds = set(typing.get_args(kind) or [kind])
             if not kinds <= {int, float, bool, type(None)} or kinds == {type(None)}:
                 continue
-            try:
-                value = gin.query_parameter(f"{configurable}.{name}")
-            except ValueError:
-                continue  # not bound
             missing = value is None and type(None) not in kinds
             if missing or isinstance(value, _NO_NUMBERS):
                 wanted = "True or False" if kinds == {bool} else "a number"
-                setting = f"{configurable}.{name}"
+                setting = f"{_binding(scope, configurable)}.{name}"
                 raise UserError(
                     f"configuration: {setting} takes {wanted}, got {value!r}"
                 )
+
+
+def _check_scopes(config: Mapping) -> None:
+    """Name a scope that no reference enters: what is bound in it would do nothing."""
+    entered = {
+        "/".join(one.scopes[: depth + 1])
+        for one in gin.config.iterate_references(config)
+        for depth in range(len(one.scopes))
+    }
+    for scope, configurable in config:
+        if scope and scope not in entered and configurable != "gin.macro":
+            nearest = difflib.get_close_matches(scope, entered, n=3, cutoff=0.5)
+            meant = f" Did you mean {' or '.join(nearest)}?" if nearest else ""
+            raise UserError(
+                f"configuration: nothing refers to @{_binding(scope, configurable)}."
+                f"{meant}"
+            )
+
+
+def _binding(scope: str, configurable: str) -> str:
+    name = configurable.split(".")[-1]
+    return f"{scope}/{name}" if scope else name
 
 
 def _suggestion(message: str, configurables: Mapping[str, Callable]) -> str:

@@ -370,3 +370,26 @@ def test_with_all_additions_a_step_in_mixed_float16_is_finite(
 def test_settings_out_of_range_are_refused(binding, message, tiny_stage):
     with pytest.raises(ValueError, match=message):
         tiny_stage("gan", binding)
+
+
+def test_discriminators_may_learn_at_a_rate_of_their_own(tiny_stage, train_tiny):
+    fast = (
+        "gan.discriminator_optimizer = @fast/rmsprop",
+        "fast/rmsprop.learning_rate = 1e-2",
+    )
+
+    def moved(model) -> list[float]:
+        """How far a first step carries each group's farthest weight."""
+        before = [[one.numpy() for one in group] for group in model.parameter_groups]
+        train_tiny(model, steps=1)
+        return [
+            max(
+                np.abs(one.numpy() - old).max()
+                for one, old in zip(group, olds, strict=True)
+            )
+            for group, olds in zip(model.parameter_groups, before, strict=True)
+        ]
+
+    # TINY's rate is 1e-3.
+    alike, faster = moved(tiny_stage("gan")), moved(tiny_stage("gan", *fast))
+    np.testing.assert_allclose(faster, [alike[0], 10 * alike[1]], rtol=1e-3)
