@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+from tfstyle import command
+
 ROOT = pathlib.Path(__file__).parents[1]
 TOOL = [sys.executable, str(ROOT / "tools" / "make_tfrecords.py")]
 
@@ -117,6 +119,30 @@ def test_a_missing_run_is_one_line_with_the_command_that_makes_it(
         line
     )
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["figures", "generate"])
+def test_a_seed_below_zero_is_named_without_a_traceback(name, tmp_path):
+    done = run(COMMANDS[name][0], "--seed=-1", cwd=tmp_path)
+
+    assert done.returncode == 1
+    assert "--seed=-1: -1 is not a non-negative integer" in done.stderr.replace(
+        "\n", " "
+    )
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("inside", [".", "inner"])
+def test_a_file_in_a_folders_place_is_one_line(inside, tmp_path, capsys):
+    taken = tmp_path / "figures"
+    taken.touch()
+
+    with pytest.raises(SystemExit) as ended:
+        command._guarded((taken / inside).mkdir, [""], positional=False)
+
+    assert ended.value.code == 1
+    line = capsys.readouterr().err
+    assert line.startswith(f"error: {taken}") and line.count("\n") == 1
 
 
 def test_a_stage_that_evaluate_does_not_know_is_one_line(tmp_path):

@@ -354,7 +354,7 @@ def test_a_finished_stage_is_left_alone(copy_of_run, small_records):
 
 def test_more_steps_continue_a_finished_stage(copy_of_run, small_records):
     done = succeed("metric", small_records, copy_of_run, train__steps=STEPS + 10)
-    assert f"continuing from step {STEPS}" in done.stdout
+    assert f"continuing from step {STEPS}, where it was finished" in done.stdout
     assert (copy_of_run / "metric" / "FINISHED").read_text() == f"step {STEPS + 10}\n"
     assert max(line["step"] for line in log_of(copy_of_run / "metric")) == STEPS + 10
 

@@ -237,7 +237,7 @@ class Housekeeping(tf.keras.callbacks.Callback):
         if self._stop_requested:
             raise KeyboardInterrupt(
                 f"stopped after step {step} of {self._steps}; the same command "
-                "continues from there"
+                "continues from there, without --restart"
             )
 
     def _write_losses(self, losses):

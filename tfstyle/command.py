@@ -13,6 +13,9 @@ from collections.abc import Callable
 
 from absl import app, logging
 
+# The last two: a file is where a folder should be.
+_NOT_WRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM, errno.EEXIST, errno.ENOTDIR)
+
 
 class UserError(ValueError):
     """A mistake that the user can mend; the message says what it is and how."""
@@ -118,7 +121,7 @@ def _guarded(main: Callable[..., None], argv: list[str], positional: bool) -> No
         if error.errno == errno.ENOSPC:
             where = f" while writing {error.filename}" if error.filename else ""
             _fail(f"error: no space left on the disk{where}", 1)
-        if error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM):
+        if error.errno not in _NOT_WRITABLE:
             raise
         _fail(f"error: {error.filename}: {error.strerror}", 1)
     except Exception as error:

@@ -16,7 +16,9 @@ from absl import flags
 from tfstyle import command
 
 _RUN_DIR = flags.DEFINE_multi_string("run_dir", "runs/default", "A trained run.")
-_SEED = flags.DEFINE_integer("seed", 0, "Of random codes and chosen pictures.")
+_SEED = flags.DEFINE_integer(
+    "seed", 0, "Of random codes and chosen pictures.", lower_bound=0
+)
 _MAP = flags.DEFINE_enum(
     "map",
     "pca",

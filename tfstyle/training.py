@@ -342,6 +342,8 @@ def _print_plan(run, dataset, settings, folder, start=0):
     )
     pictures = dataset.num_examples(*settings.splits)
     until = "from the beginning" if not start else f"continuing from step {start}"
+    if start and folder.finished:
+        until += ", where it was finished"
     print(
         f"{run['stage']}: {run['steps']} steps of {settings.batch_size} pictures, "
         f"{until}\n"

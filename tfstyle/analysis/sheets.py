@@ -319,7 +319,8 @@ def _draw_curves(axes, series: Series, xlabel, ylabel, title, log_x, kept) -> No
         axes.xaxis.set_major_locator(LogLocator(base=2, numticks=20))
         axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axes.set(xlabel=xlabel, ylabel=ylabel, title=title)
-    axes.set_ylim(bottom=0)
+    # Markers at the highest values need room.
+    axes.set_ylim(0, 1.03 * axes.get_ylim()[1])
     axes.set_axisbelow(True)
     axes.grid(color="0.9")
     axes.spines[["top", "right"]].set_visible(False)

@@ -323,7 +323,8 @@ def gan(
     if noise_dims < 0:
         raise ValueError(
             f"gan.code_dims={code_dims} is less than the {style_encoder.dims} style and"
-            f" {content_encoder.dims} content dimensions together"
+            f" {content_encoder.dims} content dimensions together (an unfinished stage"
+            " gives all it has, a finished one those that it keeps)"
         )
     dims = [style_encoder.dims, content_encoder.dims, noise_dims]
     codes = [tf.zeros([1, one]) for one in dims]
