@@ -41,6 +41,7 @@ def test_an_unknown_artist_is_told_the_nearest_first(wanted, nearest):
         ("Smith, John:1,Ann:1", [2.5, 2]),
         ("Ann:1,Re:Zero:1", [0, 1]),
         ("Ann:1,", [1, 0]),
+        ("Ann:1e308,Bob:1e308", [0.5, 0.5]),
     ],
 )
 def test_a_mix_is_the_weighted_mean_whatever_the_sum_of_weights(mix, expected):

@@ -17,11 +17,11 @@ import tensorflow as tf
 from tfstyle import runs
 from tfstyle.analysis import evaluation
 from tfstyle.analysis.codes import BATCH_SIZE, collect_codes
-from tfstyle.analysis.sheets import replacing
 from tfstyle.command import UserError
 from tfstyle.data import records, splits
-from tfstyle.data.pictures import PictureError, load_picture
+from tfstyle.data.pictures import SUFFIXES, PictureError, load_picture
 from tfstyle.data.splits import Source
+from tfstyle.files import replacing, write_npz
 from tfstyle.style_space import StyleSpace
 
 # A picture that is left out, and why.
@@ -55,11 +55,13 @@ class Collection:
 
     def write(self, path: str) -> None:
         """Write all as .npz, or as .csv with a column for each dimension."""
-        write = self._write_npz if path.endswith(".npz") else self._write_csv
-        with replacing(path) as temporary:
-            write(temporary)
+        if path.endswith(".npz"):
+            write_npz(path, **self._arrays())
+        else:
+            with replacing(path) as temporary:
+                self._write_csv(temporary)
 
-    def _write_npz(self, path: str) -> None:
+    def _arrays(self) -> dict[str, np.ndarray]:
         arrays = {
             "filenames": np.array(self.filenames, str),
             "artists": np.array(self.artists, str),
@@ -70,8 +72,7 @@ class Collection:
         }
         if self.content is not None:
             arrays["content"] = self.content
-        with open(path, "wb") as file:  # of a name alone NumPy changes the suffix
-            np.savez(file, **arrays)
+        return arrays
 
     def _write_csv(self, path: str) -> None:
         columns = {"style": self.style}
@@ -167,7 +168,7 @@ def find_pictures(paths: Sequence[str]) -> tuple[list[Source], list[LeftOut]]:
         of that.
 
     Raises:
-        UserError: there is nothing at one of the paths.
+        UserError: there is nothing at one of the paths, or no picture in any.
     """
     for path in paths:
         if not os.path.exists(path):
@@ -190,6 +191,12 @@ def find_pictures(paths: Sequence[str]) -> tuple[list[Source], list[LeftOut]]:
                 sources.append(Source(file, artist if slash else "", name))
             else:
                 left_out.append((name, "not_a_picture"))
+    if paths and not sources:
+        kinds = " ".join(sorted(SUFFIXES))
+        raise UserError(
+            f"there is no picture in {', '.join(map(printable, paths))} (names must end"
+            f" in one of {kinds})"
+        )
     return sources, left_out
 
 

@@ -1,9 +1,11 @@
 """Files that are whole or not there: written under a temporary name, then renamed."""
 
 import contextlib
+import io
 import json
 import os
 import pathlib
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -11,12 +13,34 @@ import numpy as np
 from tfstyle.command import UserError
 
 
+@contextlib.contextmanager
+def replacing(path: str | os.PathLike[str]) -> Iterator[str]:
+    """Yield a temporary name beside `path`; what is written there becomes `path`.
+
+    After an exception nothing is left behind and an older `path` stays as it was.
+
+    Raises:
+        OSError: of the writing, with the name of the file.
+    """
+    path = os.path.abspath(path)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    temporary = f"{path}.{os.getpid()}.tmp"
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    except OSError as error:
+        # A full disk has no name of its own, and the temporary one helps nobody.
+        error.filename = path if error.filename in (None, temporary) else error.filename
+        raise
+    finally:
+        with contextlib.suppress(OSError):
+            os.remove(temporary)
+
+
 def write_text(path: pathlib.Path, text: str) -> None:
     """Write a file under a temporary name, then rename it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(text)
-    os.replace(temporary, path)
+    with replacing(path) as temporary:
+        pathlib.Path(temporary).write_text(text)
 
 
 def write_json(path: pathlib.Path, value: Any) -> None:
@@ -36,17 +60,14 @@ def read_json(path: pathlib.Path) -> Any:
         raise UserError(f"{path} is damaged: {error}") from None
 
 
-def write_npz(path: pathlib.Path, **arrays: np.ndarray) -> None:
+def write_npz(path: str | os.PathLike[str], **arrays: np.ndarray) -> None:
     """Write an .npz file under a temporary name, then rename it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.stem + ".tmp.npz")
-    try:
-        np.savez(temporary, **arrays)
-        os.replace(temporary, path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise
+    # On a full disk an archive that is written to a file at once complains again when
+    # it is collected; and given a name alone, NumPy changes the suffix.
+    archive = io.BytesIO()
+    np.savez(archive, **arrays)
+    with replacing(path) as temporary:
+        pathlib.Path(temporary).write_bytes(archive.getbuffer())
 
 
 def plain(value: Any) -> Any:

@@ -103,7 +103,8 @@ class Artists:
             end = found.end()
         if not styles:
             raise UserError("--style_mix must be NAME:WEIGHT,NAME:WEIGHT,.., got ''")
-        return np.average(styles, axis=0, weights=weights).astype(np.float32)
+        shares = np.divide(weights, max(weights))  # no sum of weights is too large
+        return np.average(styles, axis=0, weights=shares).astype(np.float32)
 
     def listed(self, text: str) -> list[str]:
         """Split "NAME,NAME,.." into names that are known.

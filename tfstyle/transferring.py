@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from PIL import Image
 
-from tfstyle import encoding, runs, synthesizing
+from tfstyle import encoding, files, runs, synthesizing
 from tfstyle.analysis import sheets
 from tfstyle.analysis.codes import decode_codes, encode_pictures
 from tfstyle.analysis.refinement import refine_codes
@@ -243,7 +243,7 @@ def _contents(
 
 def _write(picture: np.ndarray, path: str) -> None:
     format = pictures.RESULT_FORMATS[os.path.splitext(path)[1]]
-    with sheets.replacing(path) as temporary, open(temporary, "wb") as file:
+    with files.replacing(path) as temporary, open(temporary, "wb") as file:
         file.write(pictures.encode_picture(Image.fromarray(picture), format))
 
 

@@ -170,17 +170,6 @@ def test_a_written_picture_reads_back_the_same(tmp_path):
     assert [file.name for file in path.parent.iterdir()] == ["picture.png"]
 
 
-def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
-    path = tmp_path / "picture.png"
-    path.write_bytes(b"old")
-    with pytest.raises(RuntimeError), sheets.replacing(path) as temporary:
-        with open(temporary, "wb") as file:
-            file.write(b"half")
-        raise RuntimeError
-    assert path.read_bytes() == b"old"
-    assert [file.name for file in tmp_path.iterdir()] == ["picture.png"]
-
-
 def has_color(path, color):
     with Image.open(path) as image:
         assert image.format == "PNG"

@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw
 
-from tfstyle.analysis import sheets
 from tfstyle.analysis.captions import fitted
+from tfstyle.analysis.sheets import Path
+from tfstyle.files import replacing
 
 _MILLISECONDS = 80  # that a frame is shown; GIF counts in tens
 _SMALLEST_SIDE = 256  # pixels
@@ -41,7 +42,7 @@ def style_loop(styles: np.ndarray, frames: int) -> tuple[np.ndarray, np.ndarray]
     return codes, np.where(done < 0.5, here, after)
 
 
-def write_gif(path: sheets.Path, pictures: np.ndarray, captions: Sequence[str]) -> None:
+def write_gif(path: Path, pictures: np.ndarray, captions: Sequence[str]) -> None:
     """Write pictures as an endless GIF, complete or not at all.
 
     Small pictures are enlarged by a whole factor without smoothing.
@@ -63,7 +64,7 @@ def write_gif(path: sheets.Path, pictures: np.ndarray, captions: Sequence[str]) 
         text = fitted(caption, _FONT, size[0] - _FONT)
         text.draw(ImageDraw.Draw(frame), middle, "mm")
         frames.append(frame.quantize())
-    with sheets.replacing(path) as temporary:
+    with replacing(path) as temporary:
         frames[0].save(
             temporary,
             format="GIF",

@@ -6,6 +6,7 @@ import pathlib
 import numpy as np
 import tensorflow as tf
 
+from tfstyle import files
 from tfstyle.analysis import metrics, sheets
 from tfstyle.analysis.codes import (
     collect_codes,
@@ -212,8 +213,7 @@ class Monitor:
                     self._fixed = FixedPictures(**arrays)
             else:
                 self._fixed = FixedPictures.choose(self._dataset, PREVIEW_PICTURES)
-                with sheets.replacing(path) as temporary, open(temporary, "wb") as file:
-                    np.savez(file, **dataclasses.asdict(self._fixed))
+                files.write_npz(path, **dataclasses.asdict(self._fixed))
         return self._fixed
 
     def _captions(self, artist_ids) -> list[str]:

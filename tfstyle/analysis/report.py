@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TypeGuard
 from urllib.parse import quote
 
-from tfstyle.analysis.sheets import replacing
+from tfstyle.files import replacing
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,8 @@
 Files appear complete or not at all; folders are made as needed.
 """
 
-import contextlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -13,6 +12,7 @@ from matplotlib.ticker import LogLocator, StrMethodFormatter
 from PIL import Image, ImageDraw
 
 from tfstyle.analysis.captions import fitted
+from tfstyle.files import replacing
 
 Path = str | os.PathLike[str]
 # By label: x and y, and if wanted the deviation of y, drawn as a bar at each point.
@@ -230,23 +230,6 @@ def figure_1(
     ):
         _draw_curves(axes, series, "style dimensions used", ylabel, title, True, kept)
     _write_figure(figure, path)
-
-
-@contextlib.contextmanager
-def replacing(path: Path) -> Iterator[str]:
-    """Yield a temporary name beside `path`; what is written there becomes `path`.
-
-    After an exception nothing is left behind and an older `path` stays as it was.
-    """
-    path = os.path.abspath(path)
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    temporary = f"{path}.{os.getpid()}.tmp"
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.remove(temporary)
 
 
 def _checked_grid(images) -> tuple[int, int, int, int]:
