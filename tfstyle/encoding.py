@@ -239,7 +239,8 @@ def usable_pictures(
     """Load pictures, a batch at a time.
 
     Args:
-        sources, collection, left_out: as for `picture_batches`.
+        sources, collection, left_out: as for `picture_batches`; at least one source,
+            as `find_pictures` gives.
 
     Yields:
         At most BATCH_SIZE sources, and their pictures, uint8 [n, size, size, 3] RGB.
@@ -250,11 +251,11 @@ def usable_pictures(
     usable = _loaded(sources, collection, left_out)
     batch = list(itertools.islice(usable, BATCH_SIZE))
     if not batch:
-        message = f"there is no usable picture among {len(sources)}"
-        if left_out:
-            name, reason = left_out[0]
-            message += f"; the first file left out is {printable(name)} ({reason})"
-        raise UserError(message)
+        name, reason = left_out[0]
+        raise UserError(
+            f"there is no usable picture among {len(sources)}; the first file left out"
+            f" is {printable(name)} ({reason})"
+        )
     while batch:
         yield [source for source, _ in batch], np.stack([one for _, one in batch])
         batch = list(itertools.islice(usable, BATCH_SIZE))

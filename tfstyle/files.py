@@ -37,10 +37,10 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[str]:
             os.remove(temporary)
 
 
-def write_text(path: pathlib.Path, text: str) -> None:
-    """Write a file under a temporary name, then rename it."""
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Write UTF-8 under a temporary name, then rename it."""
     with replacing(path) as temporary:
-        pathlib.Path(temporary).write_text(text)
+        pathlib.Path(temporary).write_text(text, encoding="utf-8")
 
 
 def write_json(path: pathlib.Path, value: Any) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TypeGuard
 from urllib.parse import quote
 
-from tfstyle.files import replacing
+from tfstyle.files import write_text
 
 
 @dataclass(frozen=True)
@@ -83,11 +83,7 @@ def write_report(
         parts += [_figure(picture, folder) for picture in section.pictures]
         parts += ["</section>"]
     parts += ["</main>", "</body>", "</html>", ""]
-    with (
-        replacing(path) as temporary,
-        open(temporary, "w", encoding="utf-8") as file,
-    ):
-        file.write("\n".join(parts))
+    write_text(path, "\n".join(parts))
 
 
 def _table(table: Sequence[Sequence[object]], heading: str) -> list[str]:
