@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from tfstyle import command
+from tfstyle.core import cli
 
 ROOT = pathlib.Path(__file__).parents[1]
 TOOL = [sys.executable, str(ROOT / "tools" / "make_tfrecords.py")]
@@ -53,7 +53,7 @@ TAKE_PICTURES = ("search", "enrol", "transfer")
 
 def run(command, *arguments, cwd=None) -> subprocess.CompletedProcess:
     return subprocess.run(
-        [*command, *arguments], capture_output=True, text=True, timeout=120, cwd=cwd
+        [*cli, *arguments], capture_output=True, text=True, timeout=120, cwd=cwd
     )
 
 
@@ -70,7 +70,7 @@ def error_line(done) -> str:
 def test_help_is_a_success_and_names_the_flags(name, tmp_path):
     command, flags = COMMANDS[name]
 
-    done = run(command, "--help", cwd=tmp_path)
+    done = run(cli, "--help", cwd=tmp_path)
 
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
@@ -85,7 +85,7 @@ def test_help_is_a_success_and_names_the_flags(name, tmp_path):
 def test_a_stray_argument_is_one_clear_line(name, tmp_path):
     command, _ = COMMANDS[name]
 
-    line = error_line(run(command, "records", cwd=tmp_path))
+    line = error_line(run(cli, "records", cwd=tmp_path))
 
     assert "unexpected argument 'records'" in line
     assert "--name=value" in line
@@ -96,7 +96,7 @@ def test_a_stray_argument_is_one_clear_line(name, tmp_path):
 def test_a_misspelt_flag_is_named_without_a_traceback(name, tmp_path):
     command, _ = COMMANDS[name]
 
-    done = run(command, "--no_such_flag=1", cwd=tmp_path)
+    done = run(cli, "--no_such_flag=1", cwd=tmp_path)
 
     assert done.returncode == 1
     assert "Unknown command line flag 'no_such_flag'" in done.stderr
@@ -112,7 +112,7 @@ def test_a_missing_run_is_one_line_with_the_command_that_makes_it(
     run_dir = tmp_path / "nowhere" if given == "missing" else "runs/default"
     flags = [f"--run_dir={run_dir}"] if given == "missing" else []
 
-    line = error_line(run(command, *flags, cwd=tmp_path))
+    line = error_line(run(cli, *flags, cwd=tmp_path))
 
     assert str(run_dir) in line
     assert f"python -m tfstyle.train --gin_file=gin/metric.gin --run_dir={run_dir}" in (
@@ -138,7 +138,7 @@ def test_a_file_in_a_folders_place_is_one_line(inside, tmp_path, capsys):
     taken.touch()
 
     with pytest.raises(SystemExit) as ended:
-        command._guarded((taken / inside).mkdir, [""], positional=False)
+        cli._guarded((taken / inside).mkdir, [""], positional=False)
 
     assert ended.value.code == 1
     line = capsys.readouterr().err
@@ -207,7 +207,7 @@ def test_a_dry_run_writes_nothing(small_records, tmp_path):
 
 
 def test_a_reader_that_stops_reading_is_no_failure():
-    program = "from tfstyle import command; command.run(lambda: print('x' * 1_000_000))"
+    program = "from tfstyle.core import cli; cli.run(lambda: print('x' * 1_000_000))"
     process = subprocess.Popen(
         [sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )

@@ -11,10 +11,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfstyle import configuration, finishing, runs, train_settings, training
+from tfstyle.core import gin_config
 from tfstyle.data import input_pipeline, records, splits
 from tfstyle.data.pictures import Conversion
-from tfstyle.modeling import networks, normalized_codes, optimizers, table_1
+from tfstyle.modeling.networks import frozen_codes, networks
+from tfstyle.modeling.stages import factories, optimizers
+from tfstyle.runs import folder as runs
+from tfstyle.training import finishing, trainer
+from tfstyle.training import settings as train_settings
 
 ROOT = pathlib.Path(__file__).parents[1]
 # Folders of smaller configurations than the paper's.
@@ -58,21 +62,21 @@ def _unbound(monkeypatch):
 
 def parse(*names) -> train_settings.TrainSettings:
     files = [str(ROOT / "gin" / name) for name in names]
-    configuration.parse(files, [], training.CONFIGURABLES)
+    gin_config.parse(files, [], trainer.CONFIGURABLES)
     return train_settings.read_settings()
 
 
-def encoder_on(image_size, network, dims) -> normalized_codes.NormalizedEncoder:
+def encoder_on(image_size, network, dims) -> frozen_codes.NormalizedEncoder:
     """A random frozen encoder, pruned, in place of an earlier stage's."""
     network(tf.zeros([1, image_size, image_size, 3]))
-    return normalized_codes.NormalizedEncoder(network, np.zeros(dims), np.ones(dims))
+    return frozen_codes.NormalizedEncoder(network, np.zeros(dims), np.ones(dims))
 
 
-def code_decoder(decoder, style_dims, content_dims) -> normalized_codes.CodeDecoder:
+def code_decoder(decoder, style_dims, content_dims) -> frozen_codes.CodeDecoder:
     """A random frozen decoder, in place of the vae stage's."""
     decoder([tf.zeros([1, style_dims]), tf.zeros([1, content_dims])])
     scale = np.zeros(content_dims), np.ones(content_dims)
-    return normalized_codes.CodeDecoder(decoder, *scale, None, content_dims)
+    return frozen_codes.CodeDecoder(decoder, *scale, None, content_dims)
 
 
 def weights_of(model) -> dict[str, list[np.ndarray]]:
@@ -96,23 +100,23 @@ def test_a_recipes_stage_builds_and_takes_a_step(
     monkeypatch.setattr(
         runs,
         "load_style_encoder",
-        lambda _: encoder_on(size, table_1.style_encoder(), pruning.style_dims),
+        lambda _: encoder_on(size, factories.style_encoder(), pruning.style_dims),
     )
     monkeypatch.setattr(
         runs,
         "load_content_encoder",
-        lambda _: encoder_on(size, table_1.content_encoder(), pruning.content_dims),
+        lambda _: encoder_on(size, factories.content_encoder(), pruning.content_dims),
     )
 
     monkeypatch.setattr(
         runs,
         "load_code_decoder",
         lambda _: code_decoder(
-            table_1.content_decoder(size), pruning.style_dims, pruning.content_dims
+            factories.content_decoder(size), pruning.style_dims, pruning.content_dims
         ),
     )
 
-    model = training.build_stage(settings, tmp_path, portraits_records)
+    model = trainer.build_stage(settings, tmp_path, portraits_records)
 
     assert settings.stage == stage
     batches = input_pipeline.train_batches(
@@ -155,7 +159,7 @@ def test_a_recipe_is_64_pixels_wide_and_shares_its_style_encoder(recipe):
     found = []
     for stage in STAGES:
         settings = parse(f"{recipe}/{stage}.gin")
-        found.append((settings.image_size, table_1.style_encoder().get_config()))
+        found.append((settings.image_size, factories.style_encoder().get_config()))
         gin.clear_config()
 
     assert found[0][0] == 64
@@ -171,11 +175,11 @@ def test_a_recipe_is_judged_on_unseen_pictures(recipe):
 
 def configured_networks() -> dict[str, tf.keras.Model]:
     return {
-        "style_encoder": table_1.style_encoder(),
-        "content_encoder": table_1.content_encoder(),
-        "content_decoder": table_1.content_decoder(256),
-        "generator": table_1.generator(256),
-        "discriminators": table_1.discriminators(256),
+        "style_encoder": factories.style_encoder(),
+        "content_encoder": factories.content_encoder(),
+        "content_decoder": factories.content_decoder(256),
+        "generator": factories.generator(256),
+        "discriminators": factories.discriminators(256),
     }
 
 

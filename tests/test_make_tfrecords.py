@@ -132,7 +132,7 @@ def test_help_explains_the_flags_without_loading_tensorflow():
         text=True,
     )
     assert result.returncode == 0
-    assert "tfstyle.command" in result.stderr and "tensorflow" not in result.stderr
+    assert "tfstyle.core.cli" in result.stderr and "tensorflow" not in result.stderr
     for flag in ("input_dir", "output_dir", "image_size", "fit", "seed"):
         assert f"--{flag}:" in result.stdout
 

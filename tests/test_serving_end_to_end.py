@@ -12,9 +12,10 @@ import tensorflow as tf
 import tiny_run as tiny
 from PIL import Image
 
-from tfstyle import exporting, runs
-from tfstyle.data import color
 from tfstyle.data.pictures import load_picture
+from tfstyle.modeling.networks import color
+from tfstyle.runs import folder as runs
+from tfstyle.serving import exporting
 from tfstyle.serving.client import Client
 
 MODELS = ["content_encoder", "generator", "style_encoder", "style_transfer"]

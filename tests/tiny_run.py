@@ -56,7 +56,7 @@ def train_in_own_process(records_dir: str, run_dir: pathlib.Path) -> pathlib.Pat
 @functools.cache
 def export(run_dir: pathlib.Path) -> pathlib.Path:
     """Export the run beside itself, once for all tests; not to be written to."""
-    from tfstyle import exporting
+    from tfstyle.serving import exporting
 
     export_dir = run_dir.parent / "export"
     exporting.export_run(run_dir, export_dir, pathlib.PurePosixPath("/models"))
@@ -95,16 +95,17 @@ def change_weights(run_dir: pathlib.Path, stage: str) -> None:
 def _main(records_dir: str, run_dir: str) -> None:
     import gin
 
-    from tfstyle import configuration, train_settings, training
+    from tfstyle.core import gin_config
+    from tfstyle.training import settings, trainer
 
     for stage, steps in STEPS.items():
         gin.clear_config()
         bindings = [f'train.stage = "{stage}"', f"train.steps = {steps}"]
         bindings += _SHARED.strip().splitlines()
-        configuration.parse([], bindings, training.CONFIGURABLES)
-        training.train(
-            training.Paths(records_dir, pathlib.Path(run_dir), pathlib.Path("gin")),
-            train_settings.read_settings(),
+        gin_config.parse([], bindings, trainer.CONFIGURABLES)
+        trainer.train(
+            trainer.Paths(records_dir, pathlib.Path(run_dir), pathlib.Path("gin")),
+            settings.read_settings(),
         )
 
 

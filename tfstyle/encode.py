@@ -20,7 +20,7 @@ import pathlib
 
 from absl import flags
 
-from tfstyle import command
+from tfstyle.core import cli
 
 _RUN_DIR = flags.DEFINE_string("run_dir", "runs/default", "The trained run.")
 _INPUT_DIR = flags.DEFINE_string("input_dir", None, "Folder of pictures to encode.")
@@ -37,9 +37,9 @@ def main() -> None:
     input_dir, records_dir = _INPUT_DIR.value, _RECORDS_DIR.value
     output = _OUTPUT.value
     if bool(input_dir) == bool(records_dir):
-        raise command.UserError("give either --input_dir or --records_dir (see --help)")
-    command.check_output(output, ".npz", ".csv")
-    from tfstyle import encoding
+        raise cli.UserError("give either --input_dir or --records_dir (see --help)")
+    cli.check_output(output, ".npz", ".csv")
+    from tfstyle.exploration import encoding
 
     run_dir = pathlib.Path(_RUN_DIR.value)
     left_out: list[encoding.LeftOut] = []
@@ -55,4 +55,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    command.run(main)
+    cli.run(main)

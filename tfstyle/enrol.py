@@ -12,7 +12,7 @@ import pathlib
 
 from absl import flags
 
-from tfstyle import command
+from tfstyle.core import cli
 
 _RUN_DIR = flags.DEFINE_string("run_dir", "runs/default", "The trained run.")
 _NAME = flags.DEFINE_string("name", None, "The artist's name.")
@@ -23,10 +23,10 @@ def main(paths: list[str]) -> None:
     """Enrol or remove, and say so."""
     name = _NAME.value
     if name is None:
-        raise command.UserError("--name is missing (see --help)")
+        raise cli.UserError("--name is missing (see --help)")
     if _REMOVE.value and paths:
-        raise command.UserError(f"--remove takes no pictures, got {paths[0]!r}")
-    from tfstyle import encoding, enrolling
+        raise cli.UserError(f"--remove takes no pictures, got {paths[0]!r}")
+    from tfstyle.exploration import encoding, enrolling
 
     run_dir = pathlib.Path(_RUN_DIR.value)
     if _REMOVE.value:
@@ -42,4 +42,4 @@ def main(paths: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    command.run(main, positional=True)
+    cli.run(main, positional=True)

@@ -16,7 +16,7 @@ import pathlib
 
 from absl import flags
 
-from tfstyle import command
+from tfstyle.core import cli
 
 _RUN_DIR = flags.DEFINE_multi_string("run_dir", "runs/default", "A trained run.")
 _STAGE = flags.DEFINE_multi_string(
@@ -47,15 +47,17 @@ _INCEPTION = flags.DEFINE_string(
 
 def main() -> None:
     """Measure, write and print."""
-    from tfstyle import comparison, measuring, retraining, runs
-    from tfstyle.analysis.inception import Inception
+    from tfstyle.analysis.evaluation import comparison, run
+    from tfstyle.modeling.objectives.likeness import Inception
+    from tfstyle.runs import folder as runs
+    from tfstyle.training import retraining
 
     stages = None
     if _STAGE.value is not None:
         stages = [one.strip() for value in _STAGE.value for one in value.split(",")]
         for one in stages:
             if one not in runs.STAGES:
-                raise command.UserError(
+                raise cli.UserError(
                     f"--stage must be of {', '.join(runs.STAGES)}, got {one!r}"
                 )
     inception = None
@@ -70,8 +72,8 @@ def main() -> None:
     for run_dir in run_dirs:
         if len(run_dirs) > 1:
             print(f"{run_dir}:")
-        numbers = measuring.measure_run(run_dir, _TOLERANCE.value, stages, inception)
-        print("\n".join(measuring.summary(numbers)))
+        numbers = run.measure_run(run_dir, _TOLERANCE.value, stages, inception)
+        print("\n".join(run.summary(numbers)))
     has_style = stages is None or {"metric", "classifier"} & set(stages)
     if len(run_dirs) > 1 and has_style:
         compared = comparison.compare_runs(run_dirs, stages)
@@ -79,4 +81,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    command.run(main)
+    cli.run(main)

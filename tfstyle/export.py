@@ -16,7 +16,7 @@ import shlex
 
 from absl import flags
 
-from tfstyle import command
+from tfstyle.core import cli
 
 _RUN_DIR = flags.DEFINE_string("run_dir", "runs/default", "The trained run.")
 _EXPORT_DIR = flags.DEFINE_string(
@@ -32,7 +32,7 @@ _SERVING_DIR = flags.DEFINE_string(
 
 def main() -> None:
     """Export what is trained."""
-    from tfstyle import exporting
+    from tfstyle.serving import exporting
 
     export_dir = pathlib.Path(_EXPORT_DIR.value)
     version, names = exporting.export_run(
@@ -47,4 +47,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    command.run(main)
+    cli.run(main)

@@ -13,7 +13,7 @@ import pathlib
 
 from absl import flags
 
-from tfstyle import command
+from tfstyle.core import cli
 
 _RUN_DIR = flags.DEFINE_multi_string("run_dir", "runs/default", "A trained run.")
 _SEED = flags.DEFINE_integer(
@@ -30,7 +30,7 @@ _MAP = flags.DEFINE_enum(
 
 def main() -> None:
     """Draw and say where."""
-    from tfstyle import drawing
+    from tfstyle.analysis.reporting import report as drawing
 
     run_dirs = [pathlib.Path(one) for one in _RUN_DIR.value]
     for report in drawing.draw_runs(run_dirs, _SEED.value, _MAP.value):
@@ -38,4 +38,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    command.run(main)
+    cli.run(main)

@@ -16,7 +16,7 @@ import pathlib
 
 from absl import flags
 
-from tfstyle import command
+from tfstyle.core import cli
 
 _RUN_DIR = flags.DEFINE_string("run_dir", "runs/default", "The trained run.")
 _OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "Folder to write.")
@@ -43,12 +43,10 @@ def main() -> None:
     """Generate, and say where."""
     output_dir = _OUTPUT_DIR.value
     if not output_dir:
-        raise command.UserError("--output_dir is missing (see --help)")
+        raise cli.UserError("--output_dir is missing (see --help)")
     if _STYLE_ARTIST.value is not None and _STYLE_MIX.value is not None:
-        raise command.UserError(
-            "give --style_artist or --style_mix, not both (see --help)"
-        )
-    from tfstyle import generating
+        raise cli.UserError("give --style_artist or --style_mix, not both (see --help)")
+    from tfstyle.exploration import generating
 
     generating.generate(
         pathlib.Path(_RUN_DIR.value),
@@ -66,4 +64,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    command.run(main)
+    cli.run(main)

@@ -11,7 +11,7 @@ import pathlib
 
 from absl import flags
 
-from tfstyle import command
+from tfstyle.core import cli
 
 _RUN_DIR = flags.DEFINE_string("run_dir", "runs/default", "The trained run.")
 _COUNT = flags.DEFINE_integer(
@@ -24,20 +24,20 @@ def main(paths: list[str]) -> None:
     """Search, print and draw."""
     output = _OUTPUT.value
     if not paths:
-        raise command.UserError("give one or more pictures to search for (see --help)")
+        raise cli.UserError("give one or more pictures to search for (see --help)")
     if output is not None:
-        command.check_output(output, ".png")
-    from tfstyle import searching
-    from tfstyle.analysis import sheets
+        cli.check_output(output, ".png")
+    from tfstyle.analysis.drawing import grids
+    from tfstyle.exploration import searching
 
     run_dir = pathlib.Path(_RUN_DIR.value)
     found = searching.search(run_dir, paths, _COUNT.value)
     for line in searching.table(found):
         print(line)
     if output:
-        sheets.write_picture(searching.draw_sheet(run_dir, found), output)
+        grids.write_picture(searching.draw_sheet(run_dir, found), output)
         print(f"sheet: {output}")
 
 
 if __name__ == "__main__":
-    command.run(main, positional=True)
+    cli.run(main, positional=True)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from absl import flags
 
-from tfstyle import command
+from tfstyle.core import cli
 
 if TYPE_CHECKING:
     from tfstyle.serving.rest import Models
@@ -47,7 +47,7 @@ def main() -> None:
         # At once: an exception could come out of a lock of the server being started.
         signal.signal(signal_number, lambda *_: os._exit(0))
     if not _EXPORT_DIR.value:
-        raise command.UserError(
+        raise cli.UserError(
             "which models? Give --export_dir=EXPORT_DIR (written by: python -m"
             " tfstyle.export --run_dir=RUN_DIR --export_dir=EXPORT_DIR)"
         )
@@ -76,7 +76,7 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family)
     except OSError as error:
-        raise command.UserError(
+        raise cli.UserError(
             f"cannot listen on port {port} of {host}: {error.strerror or error};"
             " choose another with --rest_api_port (or --host), or end the program"
             " that has it"
@@ -113,4 +113,4 @@ def _transfer_example(url: str) -> str:
 
 
 if __name__ == "__main__":
-    command.run(main)
+    cli.run(main)

@@ -14,7 +14,7 @@ import pathlib
 
 from absl import flags
 
-from tfstyle import command
+from tfstyle.core import cli
 
 _GIN_FILE = flags.DEFINE_multi_string(
     "gin_file", [], "Configuration of the stage, such as gin/metric.gin; repeatable."
@@ -45,16 +45,17 @@ _DRY_RUN = flags.DEFINE_bool(
 def main() -> None:
     """Parse the configuration and train."""
     if not _GIN_FILE.value:
-        raise command.UserError(
+        raise cli.UserError(
             "--gin_file is missing: gin/metric.gin, gin/classifier.gin, gin/vae.gin, "
             "gin/gan.gin, or the same in gin/quickstart"
         )
     # TensorFlow takes seconds to import: --help and misuse need not wait for it.
-    from tfstyle import configuration, train_settings, training
+    from tfstyle.core import gin_config
+    from tfstyle.training import settings, trainer
 
-    configuration.parse(_GIN_FILE.value, _GIN_PARAM.value, training.CONFIGURABLES)
-    training.train(
-        training.Paths(
+    gin_config.parse(_GIN_FILE.value, _GIN_PARAM.value, trainer.CONFIGURABLES)
+    trainer.train(
+        trainer.Paths(
             records_dir=_RECORDS_DIR.value,
             run_dir=pathlib.Path(_RUN_DIR.value),
             gin_dir=pathlib.Path(_GIN_FILE.value[-1]).parent,
@@ -63,9 +64,9 @@ def main() -> None:
             allow_unfinished=_ALLOW_UNFINISHED.value,
             dry_run=_DRY_RUN.value,
         ),
-        train_settings.read_settings(),
+        settings.read_settings(),
     )
 
 
 if __name__ == "__main__":
-    command.run(main)
+    cli.run(main)

@@ -21,7 +21,7 @@ import pathlib
 
 from absl import flags
 
-from tfstyle import command
+from tfstyle.core import cli
 from tfstyle.data import pictures
 
 _RUN_DIR = flags.DEFINE_string("run_dir", "runs/default", "The trained run.")
@@ -56,7 +56,7 @@ def main(paths: list[str]) -> None:
     """Transfer, and say what was made and left out."""
     contents = [*_CONTENT.value, *paths]
     output = _checked_output(contents)
-    from tfstyle import encoding, transferring
+    from tfstyle.exploration import encoding, transferring
 
     results, left_out = transferring.transfer(
         pathlib.Path(_RUN_DIR.value),
@@ -81,25 +81,23 @@ def _checked_output(contents: list[str]) -> str:
     styles = (_STYLE.value or None, _STYLE_ARTIST.value, _STYLE_MIX.value)
     output, suffixes = _OUTPUT.value, tuple(pictures.RESULT_FORMATS)
     if not contents:
-        raise command.UserError("give a picture as --content (see --help)")
+        raise cli.UserError("give a picture as --content (see --help)")
     if sum(one is not None for one in styles) != 1:
-        raise command.UserError(
+        raise cli.UserError(
             "give one of --style, --style_artist and --style_mix (see --help)"
         )
     if not output:
-        raise command.UserError("--output is missing (see --help)")
+        raise cli.UserError("--output is missing (see --help)")
     if len(contents) == 1 and not os.path.isdir(contents[0]):
-        command.check_output(output, *suffixes, overwrite=_OVERWRITE.value)
+        cli.check_output(output, *suffixes, overwrite=_OVERWRITE.value)
     elif output.endswith(suffixes) and not os.path.isdir(output):
-        raise command.UserError(
+        raise cli.UserError(
             f"--output must be a folder for several contents, got {output}"
         )
     if _SHEET.value is not None:
-        command.check_output(
-            _SHEET.value, ".png", flag="sheet", overwrite=_OVERWRITE.value
-        )
+        cli.check_output(_SHEET.value, ".png", flag="sheet", overwrite=_OVERWRITE.value)
     return output
 
 
 if __name__ == "__main__":
-    command.run(main, positional=True)
+    cli.run(main, positional=True)

@@ -113,7 +113,8 @@ def _objective_variants(arguments) -> dict[str, Callable[[], object]]:
     import numpy as np
     import tensorflow as tf
 
-    from tfstyle.modeling import nested_dropout, objectives
+    from tfstyle.modeling.objectives import nested_dropout
+    from tfstyle.modeling.objectives import style as objectives
 
     random = np.random.default_rng(0)
     batch, artists, dims, t = (
@@ -175,9 +176,9 @@ def _objective_variants(arguments) -> dict[str, Callable[[], object]]:
 def _encoder_step(batch_size: int) -> Callable[[], object]:
     import tensorflow as tf
 
-    from tfstyle.modeling import table_1
+    from tfstyle.modeling.stages import factories
 
-    encoder = table_1.style_encoder()
+    encoder = factories.style_encoder()
     images = tf.random.normal([batch_size, 256, 256, 3])
 
     @tf.function
@@ -230,8 +231,10 @@ def _tensorflow_steps(folder, size, batch, features, steps):
     import tensorflow as tf
     from PIL import Image
 
-    from tfstyle import configuration, train_settings, training
+    from tfstyle.core import gin_config
     from tfstyle.data import input_pipeline, pictures, records, splits
+    from tfstyle.training import settings as train_settings
+    from tfstyle.training import trainer
 
     random = np.random.default_rng(0)
     sources = []
@@ -250,7 +253,7 @@ def _tensorflow_steps(folder, size, batch, features, steps):
         pictures.Conversion(size, format="jpeg"),
         splits.SplitRule(min_images_per_artist=2, min_test_images=1),
     )
-    configuration.parse(
+    gin_config.parse(
         [],
         [
             'train.stage = "metric"',
@@ -260,10 +263,10 @@ def _tensorflow_steps(folder, size, batch, features, steps):
             f"style_encoder.features = {tuple(features)}",
             f"style_encoder.blocks = {(1,) * len(features)}",
         ],
-        training.CONFIGURABLES,
+        trainer.CONFIGURABLES,
     )
     settings = train_settings.read_settings()
-    model = training.build_stage(settings, folder, dataset)
+    model = trainer.build_stage(settings, folder, dataset)
     model.set_phase(0, None)
     train_function = model.make_train_function()
     train_iterator = iter(input_pipeline.train_batches(dataset, ("train",), batch, 0))

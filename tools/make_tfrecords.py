@@ -17,8 +17,8 @@ import unicodedata
 
 from absl import flags
 
-from tfstyle import command
-from tfstyle.command import UserError
+from tfstyle.core import cli
+from tfstyle.core.cli import UserError
 
 FLAGS = flags.FLAGS
 
@@ -302,4 +302,4 @@ class _ProgressLine:
 
 
 if __name__ == "__main__":
-    command.run(main)
+    cli.run(main)

@@ -17,7 +17,7 @@ import numpy as np
 from absl import flags
 from PIL import Image, ImageEnhance, ImageFilter
 
-from tfstyle import command
+from tfstyle.core import cli
 from tfstyle.data import pictures, splits
 
 _INPUT_DIR = flags.DEFINE_string("input_dir", None, "A folder of pictures per artist.")
@@ -50,7 +50,7 @@ def redraw(path: str, manner: np.ndarray, size: int) -> Image.Image:
     try:
         picture = pictures.load_picture(path, canvas)
     except pictures.PictureError as error:
-        raise command.UserError(f"{path}: {error}") from None
+        raise cli.UserError(f"{path}: {error}") from None
     picture = picture.rotate(6 * tilt, Image.Resampling.BICUBIC, fillcolor="white")
     side = int(canvas / (1 + 0.06 * np.tanh(framing)) * 0.93)
     edge = (canvas - side) // 2
@@ -91,7 +91,7 @@ def make_artists(
         works.setdefault(source.artist, []).append(source.path)
     for artist, paths in works.items():
         if len(paths) < _PICTURES.value:
-            raise command.UserError(
+            raise cli.UserError(
                 f"{artist} has {len(paths)} pictures: lower --pictures from "
                 f"{_PICTURES.value}"
             )
@@ -109,10 +109,10 @@ def main() -> None:
     """Make the collection under a temporary name, then rename it."""
     for name in ("input_dir", "output_dir"):
         if not flags.FLAGS[name].value:
-            raise command.UserError(f"--{name} is missing")
+            raise cli.UserError(f"--{name} is missing")
     output = pathlib.Path(_OUTPUT_DIR.value)
     if output.exists():
-        raise command.UserError(f"{output} is there already: choose another folder")
+        raise cli.UserError(f"{output} is there already: choose another folder")
     sources, _ = splits.scan_artist_folders(_INPUT_DIR.value)
     making = output.with_name(f".{output.name}.making")
     shutil.rmtree(making, ignore_errors=True)
@@ -126,4 +126,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    command.run(main)
+    cli.run(main)

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfstyle.command import UserError
-from tfstyle.data import color, input_pipeline, pictures, records
+from tfstyle.core.cli import UserError
+from tfstyle.data import input_pipeline, pictures, records
+from tfstyle.modeling.networks import color
 
 
 def batches_from(dataset, start, count, **settings):

@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from tfstyle.command import UserError
+from tfstyle.core.cli import UserError
 from tfstyle.data import records, splits
 from tfstyle.data.pictures import Conversion
 from tfstyle.data.splits import Source, SplitRule, plan_splits

@@ -12,8 +12,8 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from tfstyle.data import color
 from tfstyle.data.pictures import FITS, to_square_rgb
+from tfstyle.modeling.networks import color
 from tfstyle.serving.pictures_in_graph import decode_pictures, encode_pictures
 
 SIZE = 32

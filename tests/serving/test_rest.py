@@ -12,7 +12,7 @@ import tiny_export
 from PIL import Image
 from starlette.testclient import TestClient
 
-from tfstyle.command import UserError
+from tfstyle.core.cli import UserError
 from tfstyle.serving import rest
 
 

@@ -11,11 +11,10 @@ import tensorflow as tf
 import tiny_run as tiny
 from PIL import Image
 
-from tfstyle import exporting, runs
-from tfstyle.data import color
 from tfstyle.data.pictures import to_square_rgb
-from tfstyle.modeling import layers
-from tfstyle.serving import signatures
+from tfstyle.modeling.networks import color, weight_norm
+from tfstyle.runs import folder as runs
+from tfstyle.serving import exporting, signatures
 
 # Loads models with TensorFlow alone: {name: (folder, [(signature, inputs), ..])} in,
 # the same with outputs for inputs out.
@@ -349,9 +348,9 @@ def strictly_normalized(layer) -> np.ndarray:
     """Divide a kernel by its norm per output channel, as [13] does."""
     kernel = layer.kernel.numpy().astype(np.float64)
     axes, scale = (0, 1, 2), 1
-    if isinstance(layer, layers.WNDense):
+    if isinstance(layer, weight_norm.WNDense):
         axes = (0,)
-    elif isinstance(layer, layers.WNConv2DTranspose):
+    elif isinstance(layer, weight_norm.WNConv2DTranspose):
         axes, scale = (0, 1, 3), layer.strides**2
     squares = np.square(kernel).sum(axis=axes, keepdims=True)
     return kernel / np.sqrt(squares / scale)
@@ -373,7 +372,8 @@ def test_exported_kernels_are_normalized_and_all_else_is_kept(
         id(layer.kernel): strictly_normalized(layer)
         for layer in trained.submodules
         if isinstance(
-            layer, layers.WNDense | layers.WNConv2D | layers.WNConv2DTranspose
+            layer,
+            weight_norm.WNDense | weight_norm.WNConv2D | weight_norm.WNConv2DTranspose,
         )
     }
     expected = [kernels.get(id(one), one.numpy()) for one in trained.variables]

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing import resource_tracker
 
-from tfstyle.command import UserError
+from tfstyle.core.cli import UserError
 from tfstyle.data.pictures import Conversion, PictureError
 from tfstyle.data.splits import Source
 

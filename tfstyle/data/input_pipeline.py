@@ -13,7 +13,7 @@ import gin
 import numpy as np
 import tensorflow as tf
 
-from tfstyle.command import UserError
+from tfstyle.core.cli import UserError
 from tfstyle.data import records
 from tfstyle.data.records import Dataset
 

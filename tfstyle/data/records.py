@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfstyle.command import UserError
-from tfstyle.data import folders
+from tfstyle.core import folders
+from tfstyle.core.cli import UserError
 from tfstyle.data.conversion_pool import Progress, convert_all
 from tfstyle.data.pictures import Conversion
 from tfstyle.data.splits import (

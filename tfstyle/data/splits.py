@@ -11,7 +11,7 @@ import os
 import shlex
 from collections.abc import Collection, Iterable, Sequence
 
-from tfstyle.command import UserError
+from tfstyle.core.cli import UserError
 from tfstyle.data import pictures
 
 SPLITS = ("train", "test", "holdout")

@@ -5,7 +5,7 @@ The same conversion as `tfstyle.data.pictures`, which made the records.
 
 import tensorflow as tf
 
-from tfstyle.data import color
+from tfstyle.modeling.networks import color
 
 # A PNG's first bytes; its header ends in bits per channel and color type.
 _PNG = b"\x89PNG"

@@ -29,7 +29,7 @@ from starlette.routing import Route, request_response
 from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf import error_codes_pb2, saved_model_pb2
 
-from tfstyle.command import UserError
+from tfstyle.core.cli import UserError
 from tfstyle.serving import json_tensors
 from tfstyle.serving.json_tensors import ServingError, TensorSpec
 

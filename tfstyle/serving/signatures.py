@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import tensorflow as tf
 
-from tfstyle.modeling.layers import fold
-from tfstyle.modeling.networks import Generator
-from tfstyle.modeling.normalized_codes import NormalizedEncoder
+from tfstyle.modeling.networks.frozen_codes import NormalizedEncoder
+from tfstyle.modeling.networks.networks import Generator
+from tfstyle.modeling.networks.weight_norm import fold
 from tfstyle.serving import pictures_in_graph
 
 # Artists named by the style encoder, at most.

@@ -1,0 +1,211 @@
+"""Gin is parsed strictly: whatever is wrong is one error that says where and what."""
+
+import pathlib
+
+import gin
+import pytest
+
+from tfstyle.core import gin_config
+from tfstyle.core.cli import UserError
+from tfstyle.training import settings as train_settings
+from tfstyle.training import trainer
+
+ROOT = pathlib.Path(__file__).parents[2]
+SHIPPED = sorted(ROOT.glob("gin/**/*.gin"))
+
+
+@pytest.fixture(autouse=True)
+def _unbound(monkeypatch):
+    """Leave neither bindings nor search paths behind."""
+    monkeypatch.setattr(gin.config, "_LOCATION_PREFIXES", [""])
+    gin.clear_config()
+    yield
+    gin.clear_config()
+
+
+def parse(*files, bindings=()):
+    gin_config.parse([str(file) for file in files], bindings, trainer.CONFIGURABLES)
+
+
+def refusal(*files, bindings=()) -> str:
+    with pytest.raises(UserError) as caught:
+        parse(*files, bindings=bindings)
+    text = str(caught.value)
+    assert "\n" not in text
+    return text
+
+
+def write(path, text) -> pathlib.Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("binding", "meant"),
+    [
+        ("trian.steps = 100", "train"),
+        ("metrik.t = 0.9", "metric"),
+        ("train_batchs.parallelism = 2", "train_batches"),
+        ("train.stepz = 100", "steps"),
+        ("train.evaluation_interval = 5", "eval_interval"),
+        ("adam.learnig_rate = 1e-3", "learning_rate"),
+        ("train_batches.shufle_buffer = 9", "shuffle_buffer"),
+        ("metric.optimizer = @rmsprob", "rmsprop"),
+    ],
+)
+@pytest.mark.parametrize("given_in", ["a file", "a flag"])
+def test_a_misspelt_name_is_told_the_nearest(binding, meant, given_in, tmp_path):
+    if given_in == "a flag":
+        text = refusal(bindings=[binding])
+        assert binding in text
+    else:
+        file = write(tmp_path / "stage.gin", f"train.steps = 1\n{binding}\n")
+        text = refusal(file)
+        assert str(file) in text and "line 2" in text
+    suggestion = text.split("Did you mean ")[1]
+    assert meant in suggestion.rstrip("?").split(" or ")
+
+
+def test_without_a_near_name_all_are_listed():
+    text = refusal(bindings=["zzzzzz.steps = 1"])
+
+    known = text.split("Known: ")[1].rstrip(".").split(", ")
+    assert known == list(trainer.CONFIGURABLES)
+
+
+def test_what_the_code_itself_gives_is_not_suggested():
+    # vae(style_encoder, image_size, seed, ..): the first three are never bound.
+    text = refusal(bindings=["vae.stile_encoder = 1"])
+
+    assert "Did you mean" not in text
+    assert "Known: accumulation_steps, t, kl_weight, kl_warmup_steps" in text
+
+
+def test_every_suggested_name_can_be_bound():
+    for name in trainer.CONFIGURABLES:
+        with pytest.raises(ValueError, match=f"'{name}' doesn't have a parameter"):
+            gin.bind_parameter(f"{name}.no_such_parameter", 1)
+
+
+@pytest.mark.parametrize(
+    "text", ["train.steps", "train.steps = (1,", "train.steps = 1)", "train.steps = ="]
+)
+def test_a_syntax_error_names_the_file(text, tmp_path):
+    file = write(tmp_path / "broken.gin", text)
+
+    assert str(file) in refusal(file)
+    assert text in refusal(bindings=[text])
+
+
+def test_a_word_without_quotes_is_told_to_need_them():
+    text = refusal(bindings=["train.stage = metric"])
+
+    assert "'metric' is no value: text needs quotes" in text
+    assert "malformed node" not in text
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "wanted"),
+    [
+        ("metric.t", '"x"', "a number"),
+        ("metric.t", "None", "a number"),
+        ("generator.blocks", "None", None),  # a tuple, and said by the networks
+        ("style_encoder.dims", "(8,)", "a number"),
+        ("train.deterministic", '"yes"', "True or False"),
+        ("classifier.t", "None", None),
+        ("adam.learning_rate", "1", None),
+        ("judge/rmsprop.rho", '"x"', "a number"),
+    ],
+)
+def test_a_setting_that_takes_a_number_is_named_where_it_gets_none(
+    setting, value, wanted
+):
+    bindings = [f"{setting} = {value}", "gan.discriminator_optimizer = @judge/rmsprop"]
+    if wanted is None:
+        parse(bindings=bindings)
+    else:
+        text = refusal(bindings=bindings)
+        assert f"{setting} takes {wanted}, got {value}".replace('"', "'") in text
+
+
+def test_a_scope_that_nothing_refers_to_is_named():
+    reference = "gan.discriminator_optimizer = @judge/fast/rmsprop"
+    text = refusal(bindings=[reference, "jugde/rmsprop.rho = 0.8"])
+
+    assert "nothing refers to @jugde/rmsprop. Did you mean judge" in text
+    assert "Did you mean" not in refusal(bindings=["judge/rmsprop.rho = 0.8"])
+
+
+@pytest.mark.parametrize("scope", ["judge", "judge/fast"])
+def test_a_scope_that_a_reference_enters_is_taken(scope):
+    reference = "gan.discriminator_optimizer = @judge/fast/rmsprop"
+    parse(bindings=[reference, f"{scope}/rmsprop.rho = 0.8"])
+
+    assert gin.query_parameter(f"{scope}/rmsprop.rho") == 0.8
+
+
+def test_macros_are_no_scopes():
+    parse(bindings=["rate = 1e-3", "unused = 2", "rmsprop.learning_rate = %rate"])
+
+    assert gin.query_parameter("rmsprop.learning_rate").scoped_configurable_fn() == 1e-3
+
+
+def test_a_missing_file_is_named_with_its_flag(tmp_path):
+    file = tmp_path / "none.gin"
+
+    assert refusal(file) == f"--gin_file={file}: there is no such file"
+
+
+def test_a_missing_include_names_both_files(tmp_path):
+    file = write(tmp_path / "stage.gin", 'include "nowhere.gin"\n')
+
+    text = refusal(file)
+
+    assert str(file) in text and "nowhere.gin" in text
+
+
+@pytest.mark.parametrize("how", ["absolute", "relative"])
+def test_includes_are_found_beside_their_file_from_any_folder(
+    how, tmp_path, monkeypatch
+):
+    write(tmp_path / "gin" / "common.gin", "adam.learning_rate = 0.25\n")
+    file = write(tmp_path / "gin" / "stage.gin", 'include "common.gin"\n')
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+
+    parse(file if how == "absolute" else pathlib.Path("..") / "gin" / "stage.gin")
+
+    assert gin.query_parameter("adam.learning_rate") == 0.25
+
+
+def test_flags_win_over_files_and_later_files_over_earlier(tmp_path):
+    first = write(tmp_path / "a.gin", "train.steps = 1\ntrain.seed = 1\nvae.t = 0.1\n")
+    second = write(tmp_path / "b.gin", "train.steps = 2\ntrain.seed = 2\n")
+
+    parse(first, second, bindings=["train.steps = 3"])
+
+    assert gin.query_parameter("train.steps") == 3
+    assert gin.query_parameter("train.seed") == 2
+    assert gin.query_parameter("vae.t") == 0.1
+
+
+def test_after_an_error_nothing_more_is_logged_less():
+    before = gin_config.logging.get_verbosity()
+    refusal(bindings=["train.stepz = 1"])
+
+    assert gin_config.logging.get_verbosity() == before
+
+
+@pytest.mark.parametrize("file", SHIPPED, ids=lambda one: str(one.relative_to(ROOT)))
+def test_every_shipped_file_parses_and_binds_known_names(file, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    parse(file)
+
+    bound = {selector.split(".")[-1] for _, selector in gin.config._CONFIG}
+    assert bound and bound <= set(trainer.CONFIGURABLES)
+    if file.name != "common.gin":
+        settings = train_settings.TrainSettings()
+        assert settings.stage == file.stem

@@ -1,0 +1,59 @@
+"""What is suggested to be typed fits the run, as far as the run tells."""
+
+import json
+
+import pytest
+
+from tfstyle.runs import advice
+
+
+def describe(run_dir, stage, **entries):
+    folder = run_dir / stage
+    folder.mkdir(parents=True)
+    (folder / "run.json").write_text(json.dumps(entries))
+
+
+@pytest.fixture
+def gin_dir(tmp_path):
+    folder = tmp_path / "gin" / "quick start"
+    folder.mkdir(parents=True)
+    (folder / "gan.gin").write_text("")
+    return folder
+
+
+def test_without_a_run_the_usual_configuration_is_suggested(tmp_path):
+    run_dir = tmp_path / "run"
+    assert advice.train_command("gan", run_dir) == (
+        f"python -m tfstyle.train --gin_file=gin/gan.gin --run_dir={run_dir}"
+    )
+
+
+def test_records_and_configurations_are_those_of_another_stage(tmp_path, gin_dir):
+    run_dir = tmp_path / "run"
+    dataset = {"records_dir": "/my records"}
+    describe(run_dir, "metric", dataset=dataset, gin_dir=str(gin_dir))
+    assert advice.train_command("gan", run_dir) == (
+        f"python -m tfstyle.train --gin_file='{gin_dir}/gan.gin' --run_dir={run_dir} "
+        "--records_dir='/my records'"
+    )
+    # of this stage that folder holds no configuration
+    assert "--gin_file=gin/vae.gin " in advice.train_command("vae", run_dir)
+
+
+def test_the_stages_own_records_come_before_those_of_others(tmp_path):
+    for stage in ("metric", "gan", "vae"):
+        describe(tmp_path, stage, dataset={"records_dir": f"/of/{stage}"})
+    for stage in ("metric", "gan", "vae"):
+        assert f"--records_dir=/of/{stage}" in advice.train_command(stage, tmp_path)
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"dataset": 1}', "\x00"])
+def test_a_damaged_run_file_does_not_keep_advice_back(text, tmp_path):
+    describe(tmp_path, "metric")
+    (tmp_path / "metric" / "run.json").write_text(text)
+    assert f"gin/vae.gin --run_dir={tmp_path}" in advice.train_command("vae", tmp_path)
+
+
+def test_a_missing_run_is_told_from_a_run_without_the_stage(tmp_path):
+    assert advice.missing("vae", tmp_path / "no").startswith("there is no folder")
+    assert advice.missing("vae", tmp_path).startswith(f"{tmp_path} has no vae stage")

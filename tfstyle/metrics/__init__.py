@@ -1,0 +1,1 @@
+"""Measures of codes and pictures as plain NumPy functions."""

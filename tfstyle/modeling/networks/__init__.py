@@ -1,0 +1,1 @@
+"""Networks and the pictures that enter and leave them."""

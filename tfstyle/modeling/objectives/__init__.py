@@ -1,0 +1,1 @@
+"""Equations 1 to 9 and what they draw at random."""
