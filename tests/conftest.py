@@ -1,15 +1,34 @@
 """Records that tests of all rooms share, made once per session by the real library."""
 
 import pathlib
+import shutil
 
+import gin
 import pytest
 import tensorflow as tf
-import tiny_run as tiny
+from helpers import runs
+from helpers.commands import read_output
+from helpers.pictures import PORTRAITS, list_portraits
 
-from tfstyle.data import records, splits
+from tfstyle.data import record_writer, records, splits
 from tfstyle.data.pictures import Conversion
+from tfstyle.runs.trained_run import TrainedRun
 
-PORTRAITS = pathlib.Path(__file__).parent / "pictures" / "portraits-64"
+
+@pytest.fixture(autouse=True)
+def _capture_messages(caplog):
+    """Capture the messages that commands show."""
+    caplog.set_level("INFO", "tfstyle")
+
+
+@pytest.fixture
+def clean_gin(monkeypatch):
+    """Remove bindings and search paths before and after a test, then a precision."""
+    monkeypatch.setattr(gin.config, "_LOCATION_PREFIXES", [""])
+    gin.clear_config()
+    yield
+    gin.clear_config()
+    tf.keras.mixed_precision.set_global_policy("float32")
 
 
 @pytest.fixture(scope="session")
@@ -21,31 +40,40 @@ def portraits_dir() -> str:
 @pytest.fixture(scope="session")
 def portraits_records(tmp_path_factory) -> records.Dataset:
     """All of them at 64x64: per artist 50 train and 10 test pictures."""
-    sources, _ = splits.scan_artist_folders(str(PORTRAITS))
     folder = tmp_path_factory.mktemp("portraits") / "records"
-    return records.write_dataset(str(folder), sources, Conversion(64))
+    sources = list_portraits(artists=range(12), count=60)
+    return record_writer.write_dataset(str(folder), sources, Conversion(64))
 
 
 @pytest.fixture(scope="session")
 def small_records(tmp_path_factory) -> records.Dataset:
     """3 artists x 24 pictures at 32x32 in two shards: per artist 20 train, 4 test."""
-    sources, _ = splits.scan_artist_folders(str(PORTRAITS))
-    artists = sorted({source.artist for source in sources})[:3]
-    few = [
-        source
-        for artist in artists
-        for source in [s for s in sources if s.artist == artist][:24]
-    ]
+    sources = list_portraits(artists=range(3), count=24)
     rule = splits.SplitRule(min_images_per_artist=20, min_test_images=4)
     folder = tmp_path_factory.mktemp("small") / "records"
-    return records.write_dataset(str(folder), few, Conversion(32), rule, num_shards=2)
+    return record_writer.write_dataset(
+        str(folder), sources, Conversion(32), rule, num_shards=2
+    )
 
 
 @pytest.fixture(scope="session")
 def tiny_run(small_records, tmp_path_factory) -> pathlib.Path:
-    """A run with all four stages trained on small_records; copy it to write there."""
+    """A run with all four stages trained on small_records; not to be written to."""
     run_dir = tmp_path_factory.mktemp("tiny") / "run"
-    return tiny.train_in_own_process(small_records.records_dir, run_dir)
+    read_output(runs.train_in_own_process(small_records.records_dir, run_dir))
+    return run_dir
+
+
+@pytest.fixture(scope="session")
+def trained(tiny_run) -> TrainedRun:
+    """The tiny run, opened once."""
+    return TrainedRun(tiny_run)
+
+
+@pytest.fixture
+def run_dir(tiny_run, tmp_path) -> pathlib.Path:
+    """A copy of the tiny run, to be changed."""
+    return pathlib.Path(shutil.copytree(tiny_run, tmp_path / "run"))
 
 
 @pytest.fixture(scope="session")

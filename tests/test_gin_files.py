@@ -1,29 +1,35 @@
-"""Every shipped configuration trains, and the paper's files hold its numbers."""
+"""Every shipped configuration trains, and the paper's files have its numbers."""
 
+import dataclasses
 import json
 import os
-import pathlib
 import subprocess
-import sys
 
 import gin
 import numpy as np
 import pytest
 import tensorflow as tf
+from helpers.commands import ROOT, module
+from helpers.pictures import list_portraits
+from helpers.stages import UntrainedCodes
 
 from tfstyle.core import gin_config
-from tfstyle.data import input_pipeline, records, splits
+from tfstyle.data import input_pipeline, record_writer, records, splits
 from tfstyle.data.pictures import Conversion
-from tfstyle.modeling.networks import frozen_codes, networks
+from tfstyle.modeling import stages
+from tfstyle.modeling.networks import networks
+from tfstyle.modeling.networks.frozen_codes import Pruning
 from tfstyle.modeling.stages import factories, optimizers
-from tfstyle.runs import folder as runs
-from tfstyle.training import finishing, trainer
-from tfstyle.training import settings as train_settings
+from tfstyle.modeling.stages.gan import GANSettings
+from tfstyle.modeling.stages.vae import VAESettings
+from tfstyle.runs.folder import StageFolder
+from tfstyle.runs.trained_run import TrainedRun
+from tfstyle.training import trainer
+from tfstyle.training.settings import TrainSettings, read_settings
 
-ROOT = pathlib.Path(__file__).parents[1]
 # Folders of smaller configurations than the paper's.
 RECIPES = ("quickstart", "portraits64")
-STAGES = ("metric", "classifier", "vae", "gan")
+STAGES = stages.names()
 # Table 1: features of each level, blocks of each level.
 TABLE_1 = {
     "style_encoder": ((64, 128, 256, 384, 512), (1, 1, 1, 1, 1)),
@@ -47,39 +53,28 @@ NETWORKS = {
     "vae": ["content_encoder", "content_decoder"],
     "gan": ["generator", "discriminators"],
 }
+# What the gan stage adds to the paper.
+ADDITIONS_OFF = {
+    "reconstruction_share": 0,
+    "reconstruction_steps": 0,
+    "reconstruction_weight": 0,
+    "real_style_share": 0,
+    "decoder_weight": 0,
+    "r1_weight": 0,
+    "start": "random",
+}
 GIBIBYTE = 2**30
 
-
-@pytest.fixture(autouse=True)
-def _unbound(monkeypatch):
-    """Leave neither bindings, search paths nor a precision behind."""
-    monkeypatch.setattr(gin.config, "_LOCATION_PREFIXES", [""])
-    gin.clear_config()
-    yield
-    gin.clear_config()
-    tf.keras.mixed_precision.set_global_policy("float32")
+pytestmark = pytest.mark.usefixtures("clean_gin")
 
 
-def parse(*names) -> train_settings.TrainSettings:
+def parse(*names) -> TrainSettings:
     files = [str(ROOT / "gin" / name) for name in names]
-    gin_config.parse(files, [], trainer.CONFIGURABLES)
-    return train_settings.read_settings()
+    gin_config.parse(files, [], trainer.list_configurables())
+    return read_settings()
 
 
-def encoder_on(image_size, network, dims) -> frozen_codes.NormalizedEncoder:
-    """A random frozen encoder, pruned, in place of an earlier stage's."""
-    network(tf.zeros([1, image_size, image_size, 3]))
-    return frozen_codes.NormalizedEncoder(network, np.zeros(dims), np.ones(dims))
-
-
-def code_decoder(decoder, style_dims, content_dims) -> frozen_codes.CodeDecoder:
-    """A random frozen decoder, in place of the vae stage's."""
-    decoder([tf.zeros([1, style_dims]), tf.zeros([1, content_dims])])
-    scale = np.zeros(content_dims), np.ones(content_dims)
-    return frozen_codes.CodeDecoder(decoder, *scale, None, content_dims)
-
-
-def weights_of(model) -> dict[str, list[np.ndarray]]:
+def copy_weights(model) -> dict[str, list[np.ndarray]]:
     return {
         name: [variable.numpy() for variable in network.trainable_variables]
         for name, network in model.networks.items()
@@ -87,53 +82,42 @@ def weights_of(model) -> dict[str, list[np.ndarray]]:
     }
 
 
+def list_changed(before, after) -> set[str]:
+    return {
+        name
+        for name, values in before.items()
+        if any(
+            not np.array_equal(value, other)
+            for value, other in zip(values, after[name], strict=True)
+        )
+    }
+
+
 @pytest.mark.parametrize("recipe", RECIPES)
 @pytest.mark.parametrize("stage", STAGES)
-def test_a_recipes_stage_builds_and_takes_a_step(
-    stage, recipe, portraits_records, monkeypatch, tmp_path
-):
+def test_a_recipes_stage_builds_and_takes_a_step(stage, recipe, portraits_records):
     # Each stage's dimensions, as its own file says, and the earlier stages' networks.
-    earlier = {"vae": ["metric"], "gan": ["metric", "vae"]}.get(stage, [])
-    settings = parse(*(f"{recipe}/{one}.gin" for one in [*earlier, stage]))
-    size = settings.image_size
-    pruning = finishing.Pruning()
-    monkeypatch.setattr(
-        runs,
-        "load_style_encoder",
-        lambda _: encoder_on(size, factories.style_encoder(), pruning.style_dims),
-    )
-    monkeypatch.setattr(
-        runs,
-        "load_content_encoder",
-        lambda _: encoder_on(size, factories.content_encoder(), pruning.content_dims),
-    )
+    needs = stages.spec(stage).needs
+    settings = parse(*(f"{recipe}/{name}.gin" for name in [*needs, stage]))
+    codes = UntrainedCodes(settings.image_size, Pruning())
 
-    monkeypatch.setattr(
-        runs,
-        "load_code_decoder",
-        lambda _: code_decoder(
-            factories.content_decoder(size), pruning.style_dims, pruning.content_dims
-        ),
-    )
-
-    model = trainer.build_stage(settings, tmp_path, portraits_records)
+    model = trainer.build_stage(settings, codes, portraits_records)
 
     assert settings.stage == stage
     batches = input_pipeline.train_batches(
         portraits_records, settings.splits, settings.batch_size, settings.seed
     )
 
-    def mean_codes():  # of each artist, to start a style space from
+    def draw_mean_codes():  # of each artist, to start a style space from
         shape = [len(portraits_records.artists), model.dims]
         return np.random.default_rng(0).normal(size=shape)
 
-    # A step of each phase: the first one, and what follows its end.
+    # A step of each phase: the first one, and the one after its end.
     for start in [0, *model.phase_ends()]:
-        before = weights_of(model)
+        before = copy_weights(model)
         model.reset_metrics()
-        model.set_phase(start, mean_codes)
+        model.set_phase(start, draw_mean_codes)
         history = model.fit(batches, steps_per_epoch=1, verbose=0).history
-        after = weights_of(model)
 
         losses = {
             name: value
@@ -141,29 +125,25 @@ def test_a_recipes_stage_builds_and_takes_a_step(
             if not name.startswith("test_")
         }
         assert losses and np.isfinite(list(losses.values())).all(), losses
-        changed = {
-            name
-            for name, old in before.items()
-            if any(
-                not np.array_equal(*one) for one in zip(old, after[name], strict=True)
-            )
-        }
         # The gan's first phase trains the generator alone.
         warm_start = start < max(model.phase_ends(), default=0)
-        assert changed == ({"generator"} if warm_start else set(before))
+        expected = {"generator"} if warm_start else set(before)
+        assert list_changed(before, copy_weights(model)) == expected
     assert model.steps_done == 1 + len(model.phase_ends())
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_a_recipe_is_64_pixels_wide_and_shares_its_style_encoder(recipe):
-    found = []
+    configurations = []
     for stage in STAGES:
         settings = parse(f"{recipe}/{stage}.gin")
-        found.append((settings.image_size, factories.style_encoder().get_config()))
+        encoder = factories.style_encoder().get_config()
+        configurations.append((settings.image_size, encoder))
         gin.clear_config()
 
-    assert found[0][0] == 64
-    assert all(one == found[0] for one in found)
+    first = configurations[0]
+    assert first[0] == 64
+    assert all(configuration == first for configuration in configurations)
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
@@ -173,7 +153,13 @@ def test_a_recipe_is_judged_on_unseen_pictures(recipe):
         gin.clear_config()
 
 
-def configured_networks() -> dict[str, tf.keras.Model]:
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_recipes_content_is_free_of_style(recipe):
+    parse(f"{recipe}/vae.gin")
+    assert Pruning().content_normalization == "given_style"
+
+
+def make_networks() -> dict[str, tf.keras.Model]:
     return {
         "style_encoder": factories.style_encoder(),
         "content_encoder": factories.content_encoder(),
@@ -188,19 +174,18 @@ def test_networks_are_table_1s(source):
     if source == "gin files":
         parse("metric.gin", "vae.gin", "gan.gin")
 
-    configured = configured_networks()
+    configured = make_networks()
 
-    found = {
+    configurations = {name: net.get_config() for name, net in configured.items()}
+    levels = {
         name: (tuple(config["features"]), tuple(config["blocks"]))
-        for name, config in (
-            (name, network.get_config()) for name, network in configured.items()
-        )
+        for name, config in configurations.items()
     }
-    assert found == TABLE_1
+    assert levels == TABLE_1
     # Section 5.2.
-    assert configured["style_encoder"].get_config()["dims"] == 512
-    assert configured["content_encoder"].get_config()["dims"] == 512
-    assert configured["discriminators"].get_config()["patch_size"] == 64
+    assert configurations["style_encoder"]["dims"] == 512
+    assert configurations["content_encoder"]["dims"] == 512
+    assert configurations["discriminators"]["patch_size"] == 64
     assert configured["discriminators"].patch_counts == [1, 4, 16]
     assert networks.HIDDEN_FEATURES == 512
 
@@ -228,38 +213,35 @@ def test_training_is_table_2s(stage):
         assert (config["rho"], config["epsilon"]) == (0.9, 1e-16)
         assert not config["centered"] and not config["momentum"]
     if t is not None:
+        assert stages.spec(stage).settings().t == t
         assert gin.query_parameter(f"{stage}.t") == t
 
 
-def test_codes_are_pruned_and_weighted_as_in_section_5_2():
-    parse("metric.gin", "vae.gin", "gan.gin")
+@pytest.mark.parametrize("source", ["gin files", "defaults"])
+def test_codes_are_pruned_and_weighted_as_in_section_5_2(source):
+    if source == "gin files":
+        parse("metric.gin", "vae.gin", "gan.gin")
 
-    pruning = finishing.Pruning()
+    pruning, gan = Pruning(), GANSettings()
     assert (pruning.style_dims, pruning.content_dims) == (32, 128)
-    assert not pruning.normalize_content
-    assert gin.query_parameter("gan.code_dims") == 512
-    assert gin.query_parameter("gan.style_weight") == 0.5
-    assert gin.query_parameter("gan.content_weight") == 0.05
-    assert gin.query_parameter("vae.kl_weight") == 1.0
-    assert gin.query_parameter("vae.kl_warmup_steps") == 0
-    assert gin.query_parameter("vae.free_bits") == 0
-    # What the paper does not have stays off.
-    with pytest.raises(ValueError):
-        gin.query_parameter("gan.reconstruction_share")
+    assert pruning.content_normalization == "none"
+    assert (gan.code_dims, gan.style_weight, gan.content_weight) == (512, 0.5, 0.05)
+    assert VAESettings() == VAESettings(t=0.995, kl_weight=1.0)
+    assert dataclasses.asdict(gan) | ADDITIONS_OFF == dataclasses.asdict(gan)
 
 
 def test_vae_and_gan_train_on_all_pictures_as_in_section_5_1():
-    found = {}
+    splits_of = {}
     for stage in STAGES:
-        found[stage] = parse(f"{stage}.gin").splits
+        splits_of[stage] = parse(f"{stage}.gin").splits
         gin.clear_config()
 
-    assert found["metric"] == found["classifier"] == ("train",)
-    assert found["vae"] == found["gan"] == ("train", "test")
+    assert splits_of["metric"] == splits_of["classifier"] == ("train",)
+    assert splits_of["vae"] == splits_of["gan"] == ("train", "test")
 
 
 @pytest.mark.parametrize(
-    "file", sorted((ROOT / "gin").glob("*.gin")), ids=lambda one: one.name
+    "file", sorted((ROOT / "gin").glob("*.gin")), ids=lambda path: path.name
 )
 def test_the_papers_files_open_with_their_command(file):
     comments = [line for line in file.read_text().splitlines() if line.startswith("#")]
@@ -269,27 +251,21 @@ def test_the_papers_files_open_with_their_command(file):
 
 
 @pytest.fixture(scope="module")
-def full_size_records(portraits_dir, tmp_path_factory) -> records.Dataset:
+def full_size_records(tmp_path_factory) -> records.Dataset:
     """2 artists x 20 portraits, enlarged to 256x256: 36 train, 4 test."""
-    sources, _ = splits.scan_artist_folders(portraits_dir)
-    artists = sorted({source.artist for source in sources})[:2]
-    few = [
-        source
-        for artist in artists
-        for source in [one for one in sources if one.artist == artist][:20]
-    ]
+    sources = list_portraits(artists=range(2), count=20)
     rule = splits.SplitRule(min_images_per_artist=10, min_test_images=2)
     folder = tmp_path_factory.mktemp("full_size") / "records"
-    dataset = records.write_dataset(
-        str(folder), few, Conversion(256, format="jpeg"), rule
+    dataset = record_writer.write_dataset(
+        str(folder), sources, Conversion(256, format="jpeg"), rule
     )
     assert (dataset.num_examples("train"), dataset.num_examples("test")) == (36, 4)
     return dataset
 
 
 def train_at_full_size(stage, records_dir, run_dir) -> float:
-    """Run the real command for a step; returns the peak of its memory in GiB."""
-    command = [sys.executable, "-m", "tfstyle.train", f"--gin_file=gin/{stage}.gin"]
+    """Run the real command for a step; return the peak of its memory in GiB."""
+    command = [*module("train"), f"--gin_file=gin/{stage}.gin"]
     command += ["--gin_param=train.steps=1", f"--records_dir={records_dir}"]
     log = run_dir.parent / f"{stage}.log"
     with log.open("w") as file:
@@ -314,24 +290,25 @@ def test_the_papers_four_files_train_at_full_size_one_after_the_other(
         peak = train_at_full_size(stage, full_size_records.records_dir, run_dir)
 
         algorithm, _, batch_size, t = TABLE_2[stage]
-        folder = runs.StageFolder(run_dir, stage)
-        run = folder.read()
-        identity = run["identity"]
-        assert folder.finished and run["steps"] == 1
+        folder = StageFolder(run_dir, stage)
+        description = folder.read()
+        identity = description.identity
+        assert folder.finished and description.steps == 1
         assert (identity["image_size"], identity["batch_size"]) == (256, batch_size)
-        assert {one["name"] for one in identity["optimizers"]} == {algorithm}
+        names = {optimizer["name"] for optimizer in identity["optimizers"]}
+        assert names == {algorithm}
         if t is not None:
             assert identity["objective"]["t"] == t
         for name in NETWORKS[stage]:
-            config = run["networks"][name]["config"]
-            assert (tuple(config["features"]), tuple(config["blocks"])) == (
-                TABLE_1[name]
-            )
-        lines = [json.loads(one) for one in folder.metrics_file.open()]
-        assert np.isfinite([one["value"] for one in lines]).all()
+            config = description.networks[name]["config"]
+            levels = (tuple(config["features"]), tuple(config["blocks"]))
+            assert levels == TABLE_1[name]
+        lines = [json.loads(line) for line in folder.metrics_file.open()]
+        assert np.isfinite([line["value"] for line in lines]).all()
         # A workstation's graphics card, or a laptop, has 8.
         assert peak < 8, f"{stage}: {peak:.1f} GiB"
 
-    assert runs.StageFolder(run_dir, "gan").read()["code_dims"] == [32, 128, 352]
-    assert runs.load_style_encoder(run_dir).dims == 32
-    assert runs.load_content_encoder(run_dir).dims == 128
+    run = TrainedRun(run_dir)
+    assert run.code_sizes == [32, 128, 352]
+    assert run.style_encoder.dims == 32
+    assert run.content_encoder.dims == 128

@@ -6,30 +6,19 @@ import subprocess
 import sys
 import time
 
-import numpy as np
 import pytest
-from PIL import Image
+from helpers import commands
+from helpers.pictures import make_pictures
 
 from tfstyle.data import records
 
-TOOL = pathlib.Path(__file__).parents[1] / "tools" / "make_tfrecords.py"
+TOOL = commands.tool("make_tfrecords")
 SMALL = ("--image_size=8", "--min_images_per_artist=4", "--min_test_images=1")
 
 
 def run(input_dir, output_dir, *flags) -> subprocess.CompletedProcess:
-    command = [sys.executable, str(TOOL), *flags]
-    command += [f"--input_dir={input_dir}", f"--output_dir={output_dir}"]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60)
-
-
-def make_pictures(folder, artists, count=6, size=8) -> pathlib.Path:
-    for artist in artists:
-        os.makedirs(folder / artist, exist_ok=True)
-        generator = np.random.default_rng(list(artist.encode()))
-        for i in range(count):
-            values = generator.integers(0, 256, [size, size, 3], np.uint8)
-            Image.fromarray(values).save(folder / artist / f"{i}.png")
-    return folder
+    folders = (f"--input_dir={input_dir}", f"--output_dir={output_dir}")
+    return commands.run(TOOL, *flags, *folders)
 
 
 @pytest.fixture
@@ -44,19 +33,18 @@ def assert_refused(result, output_dir, *words):
     assert result.returncode == 1, result.stderr
     assert len(lines) == 1 and "Traceback" not in result.stderr, result.stderr
     assert all(word in lines[0] for word in words), lines[0]
-    assert not os.path.exists(output_dir)
+    assert not pathlib.Path(output_dir).exists()
 
 
 def test_the_shipped_portraits_become_records(portraits_dir, tmp_path):
     out = tmp_path / "records"
-    result = run(portraits_dir, out, "--image_size=64")
-    assert result.returncode == 0, result.stderr
-    assert "artists   12" in result.stdout
-    assert "train     600 pictures" in result.stdout
-    assert "test      120 pictures" in result.stdout
+    output = commands.read_output(run(portraits_dir, out, "--image_size=64"))
+    assert "artists   12" in output
+    assert "train     600 pictures" in output
+    assert "test      120 pictures" in output
     assert (
         "python -m tfstyle.train --gin_file=gin/metric.gin"
-        f" --records_dir={out} --gin_param=train.image_size=64" in result.stdout
+        f" --records_dir={out} --gin_param=train.image_size=64" in output
     )
     dataset = records.read_dataset(str(out))
     assert dataset.settings["format"] == "png" and dataset.image_size == 64
@@ -70,12 +58,11 @@ def test_other_records_are_replaced_only_when_asked(few, small_records, tmp_path
     out = pathlib.Path(shutil.copytree(small_records.records_dir, tmp_path / "out"))
     result = run(few, out, *SMALL)
     assert result.returncode == 1
-    assert "an earlier call" in result.stderr
+    assert "an earlier command" in result.stderr
     assert "--overwrite" in result.stderr
     assert records.read_dataset(str(out)).digest == small_records.digest
 
-    result = run(few, out, *SMALL, "--overwrite")
-    assert result.returncode == 0, result.stderr
+    commands.read_output(run(few, out, *SMALL, "--overwrite"))
     assert records.read_dataset(str(out)).num_examples("train", "test") == 12
 
 
@@ -88,7 +75,7 @@ def test_an_excluded_name_that_nearly_matches_a_folder_is_refused(
     result = run(
         few, tmp_path / "out", *SMALL, f"--exclude_artists={tmp_path / 'leave_out'}"
     )
-    if written.strip() == "d":  # spaces at the ends are no part of a line
+    if written.strip() == "d":  # spaces at the ends of a line do not count
         assert "excluded_artist" in result.stdout
     else:
         assert result.returncode == 1
@@ -99,23 +86,24 @@ def test_an_excluded_name_that_nearly_matches_a_folder_is_refused(
 def test_flags_reach_the_records(few, tmp_path):
     make_pictures(few, ["c", "d"])
     (tmp_path / "leave_out").write_text("# asked on Monday\nd\nnobody\n")
-    result = run(
-        few,
-        tmp_path / "out",
-        "--image_size=16",
-        "--min_images_per_artist=4",
-        "--min_test_images=2",
-        "--holdout_artists=1",
-        f"--exclude_artists={tmp_path / 'leave_out'}",
-        "--fit=pad",
-        "--background=#204060",
-        "--format=jpeg",
-        "--num_shards=2",
+    output = commands.read_output(
+        run(
+            few,
+            tmp_path / "out",
+            "--image_size=16",
+            "--min_images_per_artist=4",
+            "--min_test_images=2",
+            "--holdout_artists=1",
+            f"--exclude_artists={tmp_path / 'leave_out'}",
+            "--fit=pad",
+            "--background=#204060",
+            "--format=jpeg",
+            "--num_shards=2",
+        )
     )
-    assert result.returncode == 0, result.stderr
-    assert "names 'nobody', which has no folder" in result.stdout
-    assert "artists   2 + 1 held out" in result.stdout
-    assert "6 excluded_artist" in result.stdout
+    assert "names 'nobody', which has no folder" in output
+    assert "artists   2 + 1 held out" in output
+    assert "6 excluded_artist" in output
     dataset = records.read_dataset(str(tmp_path / "out"))
     assert (dataset.fit, dataset.background) == ("pad", "#204060")
     assert dataset.settings["format"] == "jpeg"
@@ -126,11 +114,7 @@ def test_flags_reach_the_records(few, tmp_path):
 
 
 def test_help_explains_the_flags_without_loading_tensorflow():
-    result = subprocess.run(
-        [sys.executable, "-X", "importtime", str(TOOL), "--help"],
-        capture_output=True,
-        text=True,
-    )
+    result = commands.run([sys.executable, "-X", "importtime", TOOL[-1], "--help"])
     assert result.returncode == 0
     assert "tfstyle.core.cli" in result.stderr and "tensorflow" not in result.stderr
     for flag in ("input_dir", "output_dir", "image_size", "fit", "seed"):
@@ -143,7 +127,7 @@ def test_help_explains_the_flags_without_loading_tensorflow():
         ((), ["no artist has 50", "the most is 6", "lower --min_images_per_artist"]),
         (SMALL[:2], ["more than 10", "the most is 6", "lower --min_test_images"]),
         ((*SMALL, "--image_size=64"), ["too_small: 8x8, needs 16x16", "first 2 "]),
-        ((*SMALL, "--background=whitish"), ["--background=whitish is no color"]),
+        ((*SMALL, "--background=whitish"), ["--background=whitish is not a color"]),
         ((*SMALL, "--holdout_artists=1"), ["1 artist left", "--holdout_artists"]),
         ((*SMALL, "--holdout_artists=1.5"), ["got 1.5"]),
         ((*SMALL, "--holdout_artists=nan"), ["--holdout_artists must be a number"]),
@@ -157,9 +141,7 @@ def test_help_explains_the_flags_without_loading_tensorflow():
         ((*SMALL, "--num_shards=1000000"), ["lower --num_shards=1000000"]),
     ],
 )
-def test_settings_that_cannot_work_say_which_flag_to_change(
-    few, tmp_path, flags, words
-):
+def test_impossible_settings_name_the_flag_to_change(few, tmp_path, flags, words):
     assert_refused(run(few, tmp_path / "out", *flags), tmp_path / "out", *words)
 
 
@@ -191,20 +173,19 @@ def test_pictures_that_are_all_copies_of_each_other_are_counted_as_such(few, tmp
     for path in (few / "b").iterdir():
         (few / "a" / path.name).write_bytes(path.read_bytes())
     result = run(few, tmp_path / "out", *SMALL)
-    words = ["no picture is usable, the files left out are: 12 ambiguous"]
+    words = ["no picture is usable; skipped files: 12 ambiguous"]
     assert_refused(result, tmp_path / "out", *words)
 
 
-def test_what_is_not_taken_for_an_artist_is_noted(few, tmp_path):
+def test_ignored_files_and_folders_are_noted(few, tmp_path):
     for name in ("c", "d"):
         (few / name).mkdir()
     (few / "loose.png").write_bytes((few / "a" / "0.png").read_bytes())
     (few / "notes.txt").touch()
-    result = run(few, tmp_path / "out", *SMALL)
-    assert result.returncode == 0, result.stderr
-    notes = [line for line in result.stdout.splitlines() if line.startswith("note")]
+    output = commands.read_output(run(few, tmp_path / "out", *SMALL))
+    notes = [line for line in output.splitlines() if line.startswith("note")]
     assert notes == [
-        "note: 1 pictures beside the artists' folders are left out",
+        "note: 1 pictures beside the artist folders are skipped",
         "note: 2 folders hold no pictures: c, d",
     ]
 
@@ -228,45 +209,43 @@ def test_records_inside_the_pictures_are_refused(few):
     assert_refused(result, few / "records", "is inside --input_dir")
 
 
-def test_a_folder_of_something_else_is_left_alone(few, tmp_path):
+def test_a_folder_of_other_files_is_left_unchanged(few, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "thesis.tex").write_text("precious")
     result = run(few, tmp_path / "out", *SMALL)
     assert result.returncode == 1
-    assert "holds something else (thesis.tex)" in result.stderr
-    assert os.listdir(tmp_path / "out") == ["thesis.tex"]
+    assert "holds other files (thesis.tex)" in result.stderr
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["thesis.tex"]
 
 
-def test_a_description_of_something_else_is_left_alone_even_when_asked(few, tmp_path):
+def test_a_foreign_dataset_json_is_never_overwritten(few, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "dataset.json").write_text('{"name": "mnist"}')
     result = run(few, tmp_path / "out", *SMALL, "--overwrite")
     assert result.returncode == 1
-    assert "is left alone: choose another folder, or delete it" in result.stderr
+    assert "is never overwritten: choose another folder, or delete it" in result.stderr
     assert (tmp_path / "out" / "dataset.json").read_text() == '{"name": "mnist"}'
 
 
 def test_a_folder_that_cannot_be_written_is_found_before_pictures_are_read(few):
     for path in few.glob("*/*.png"):
-        path.write_bytes(b"")  # read, they would be the complaint
-    # Not even root makes folders there, and not even macOS, which has none.
+        path.write_bytes(b"")  # reading them would be another error
+    # Nobody can create folders there, on Linux or macOS.
     result = run(few, "/sys/tfstyle", *SMALL)
     assert_refused(result, "/sys/tfstyle", "cannot write to /sys/tfstyle")
 
 
-def test_fewer_files_than_wanted_are_said(few, tmp_path):
-    result = run(few, tmp_path / "out", *SMALL, "--num_shards=10")
-    assert result.returncode == 0, result.stderr
-    assert "train     10 pictures\n" in result.stdout
-    assert "test      2 pictures in only 2 files, one each\n" in result.stdout
+def test_fewer_files_than_num_shards_are_reported(few, tmp_path):
+    output = commands.read_output(run(few, tmp_path / "out", *SMALL, "--num_shards=10"))
+    assert "train     10 pictures\n" in output
+    assert "test      2 pictures in only 2 files, one picture each\n" in output
 
 
-def test_groups_of_artists_folders_are_taken_for_artists_and_noted(tmp_path):
+def test_groups_of_artist_folders_count_as_artists_and_are_noted(tmp_path):
     pictures = make_pictures(tmp_path / "in", ["old/a", "old/b", "new/c", "new/d"])
-    result = run(pictures, tmp_path / "out", *SMALL)
-    assert result.returncode == 0, result.stderr
-    assert "note: 2 of the 2 folders" in result.stdout
-    assert "artists   2\n" in result.stdout
+    output = commands.read_output(run(pictures, tmp_path / "out", *SMALL))
+    assert "note: 2 of the 2 folders" in output
+    assert "artists   2\n" in output
 
     inside = run(pictures / "old", tmp_path / "out", *SMALL, "--overwrite")
     assert "note:" not in inside.stdout
@@ -286,19 +265,19 @@ def test_an_interrupt_leaves_nothing_behind(tmp_path, num_workers):
     few = make_pictures(tmp_path / "pictures", ["a", "b"], count=150, size=400)
     out = tmp_path / "out"
     process = subprocess.Popen(
-        [sys.executable, str(TOOL), f"--input_dir={few}", f"--output_dir={out}"]
+        [*TOOL, f"--input_dir={few}", f"--output_dir={out}"]
         + ["--image_size=8", f"--num_workers={num_workers}"],
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        # Background jobs of a script ignore the signal, and so would their children.
+        # A shell starts background jobs with the signal ignored.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     deadline = time.monotonic() + 30
     while not (out / ".partial" / "spool").exists():
         assert time.monotonic() < deadline and process.poll() is None
         time.sleep(0.01)
-    # As a terminal does it: the workers get the signal too.
+    # A terminal sends the signal to the workers too.
     os.killpg(process.pid, signal.SIGINT)
     _, stderr = process.communicate(timeout=30)
     assert process.returncode == 130

@@ -1,4 +1,4 @@
-"""The README's commands are real: files and flags exist, and they run in order."""
+"""The documents are true: their commands run, their links and tables hold."""
 
 import os
 import pathlib
@@ -8,51 +8,125 @@ import signal
 import subprocess
 import sys
 
+import gin
 import pytest
 
+import tfstyle
+from tfstyle.core import gin_config
+from tfstyle.training import trainer
+
 ROOT = pathlib.Path(__file__).parent.parent
+DOCUMENTS = ("README.md", "EXPERIMENTS.md", "WORKSPACE.md", "CHANGELOG.md")
 
 
-def _blocks() -> list[list[list[str]]]:
-    """Commands of each bash block of the README, split into words."""
-    text = (ROOT / "README.md").read_text()
+def command_blocks(document: str) -> list[list[list[str]]]:
+    """The commands of each bash block of a document, split into words."""
+    text = (ROOT / document).read_text()
     return [
         [shlex.split(line) for line in block.strip().splitlines()]
         for block in re.findall(r"```bash\n(.*?)```", text, flags=re.DOTALL)
     ]
 
 
-COMMANDS = [command for block in _blocks() for command in block]
+def step_by_step() -> list[list[str]]:
+    """The README's commands from pictures to a server."""
+    return next(block for block in command_blocks("README.md") if len(block) > 5)
 
 
-def _module_file(command: list[str]) -> pathlib.Path:
-    if command[1] == "-m":
-        return ROOT / (command[2].replace(".", "/") + ".py")
-    return ROOT / command[1]
+README_COMMANDS = [line for block in command_blocks("README.md") for line in block]
+PYTHON_COMMANDS = [
+    command
+    for document in DOCUMENTS
+    for block in command_blocks(document)
+    for command in block
+    if command[0] == "python"
+]
+TRAIN_COMMANDS = [line for line in PYTHON_COMMANDS if line[2] == "tfstyle.train"]
+
+
+def flag_values(command: list[str], name: str) -> list[str]:
+    """The values of a repeatable flag."""
+    prefix = f"--{name}="
+    return [word.removeprefix(prefix) for word in command if word.startswith(prefix)]
 
 
 def test_the_readme_starts_with_the_two_commands():
-    assert COMMANDS[:2] == [["bash", "tools/quickstart.sh"], ["bash", "tools/test.sh"]]
+    expected = [["bash", "tools/quickstart.sh"], ["bash", "tools/test.sh"]]
+    assert README_COMMANDS[:2] == expected
+    for _, script in expected:
+        assert (ROOT / script).is_file()
 
 
-@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
-def test_files_and_flags_of_every_command_exist(command):
-    source = _module_file(command).read_text()
-    for argument in command[2:]:
-        if not argument.startswith("--"):
-            continue
-        flag, value = argument.removeprefix("--").split("=", 1)
-        assert f'"{flag}"' in source
-        if flag == "gin_file":
-            assert (ROOT / value).is_file()
+@pytest.mark.parametrize("command", PYTHON_COMMANDS, ids=" ".join)
+def test_the_program_and_flags_of_every_command_exist(command):
+    program = command[1]
+    if program == "-m":
+        program = command[2].replace(".", "/") + ".py"
+    source = (ROOT / program).read_text()
+    for word in command[2:]:
+        if word.startswith("--"):
+            flag = word.removeprefix("--").partition("=")[0]
+            assert f'"{flag}"' in source or f'"--{flag}"' in source
+
+
+@pytest.mark.parametrize("command", TRAIN_COMMANDS, ids=" ".join)
+def test_the_settings_of_every_training_command_are_valid(command, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(gin.config, "_LOCATION_PREFIXES", [""])
+    gin.clear_config()
+    try:
+        gin_config.parse(
+            flag_values(command, "gin_file"),
+            flag_values(command, "gin_param"),
+            trainer.list_configurables(),
+        )
+    finally:
+        gin.clear_config()
 
 
 def test_the_quickstart_runs_the_readme_commands():
     script = (ROOT / "tools" / "quickstart.sh").read_text()
-    steps = next(block for block in _blocks() if len(block) > 5)
-    for command in steps:
+    for command in step_by_step():
         program = command[2] if command[1] == "-m" else command[1]
         assert program in script
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
+def test_links_lead_to_files_and_headings(document):
+    text = (ROOT / document).read_text()
+    for link in re.findall(r"\]\(([^)\s]+)\)", text):
+        if link.startswith("https://"):
+            continue
+        path, _, heading = link.partition("#")
+        target = ROOT / (path or document)
+        assert target.exists(), link
+        if heading:
+            assert heading in headings(target), link
+
+
+def headings(document: pathlib.Path) -> set[str]:
+    """The anchors of a document's headings, as GitHub makes them."""
+    titles = re.findall(r"^#+ (.*)$", document.read_text(), flags=re.MULTILINE)
+    return {
+        re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles
+    }
+
+
+def test_the_table_of_rooms_lists_every_module():
+    text = (ROOT / "WORKSPACE.md").read_text()
+    rows = re.findall(r"^\| \d+ \| `(.+?)` \| (.*) \|$", text, flags=re.MULTILINE)
+    listed = {room: re.findall(r"(?:^|; )`(\w+)`", modules) for room, modules in rows}
+    package = ROOT / "tfstyle"
+    expected = {}
+    for path in sorted(package.rglob("*.py")):
+        if path.name != "__init__.py":
+            room = ".".join(path.relative_to(package).parts[:-1]) or "commands"
+            expected.setdefault(room, []).append(path.stem)
+    assert {room: sorted(modules) for room, modules in listed.items()} == expected
+
+
+def test_the_citation_names_the_present_version():
+    assert f"version: {tfstyle.__version__}\n" in (ROOT / "CITATION.cff").read_text()
 
 
 @pytest.mark.slow
@@ -61,7 +135,7 @@ def test_the_step_by_step_commands_run_in_order_and_serve(tmp_path):
         (tmp_path / name).symlink_to(ROOT / name)
     path = f"{pathlib.Path(sys.executable).parent}:{os.environ['PATH']}"
     environment = {**os.environ, "PATH": path}
-    *commands, serve = next(block for block in _blocks() if len(block) > 5)
+    *commands, serve = step_by_step()
     for command in commands:
         if command[2] == "tfstyle.train":
             # The README's configurations, cut to a few steps.

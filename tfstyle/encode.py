@@ -1,22 +1,20 @@
-"""Encode a whole collection: style codes, content codes, and the nearest artists.
+r"""Encode a collection: style codes, content codes, and the nearest artists.
 
     python -m tfstyle.encode --run_dir=runs/default --input_dir=PICTURES
-    python -m tfstyle.encode --run_dir=runs/default --records_dir=records \\
+    python -m tfstyle.encode --run_dir=runs/default --records_dir=records \
         --output=codes.csv
 
-Pictures of any kind and size, in folders of any depth; those that cannot be used are
-skipped, named and counted. Codes are those of later stages: pruned and normalized.
-Content codes need a trained vae stage.
+Encodes pictures of any format and size, in folders of any depth. Unusable files are
+skipped and listed. The codes are those that later stages use: pruned and
+normalized. Content codes need a trained vae stage.
 
     .npz  filenames, artists, splits, nearest_artists, nearest_distances [N], style
           [N, style], content [N, content]
     .csv  filename, artist, split, nearest_artist, nearest_distance, style_1 ..,
           content_1 ..
 
-The split is train, test or holdout of records, and empty for pictures of a folder.
+The split is train, test or holdout for records, and empty for pictures of a folder.
 """
-
-import pathlib
 
 from absl import flags
 
@@ -25,33 +23,32 @@ from tfstyle.core import cli
 _RUN_DIR = flags.DEFINE_string("run_dir", "runs/default", "The trained run.")
 _INPUT_DIR = flags.DEFINE_string("input_dir", None, "Folder of pictures to encode.")
 _RECORDS_DIR = flags.DEFINE_string(
-    "records_dir", None, "Records to encode instead, all splits of them."
+    "records_dir", None, "Records to encode instead, with all their splits."
 )
 _OUTPUT = flags.DEFINE_string(
-    "output", "codes.npz", "File to write, .npz or .csv; replaced if it is there."
+    "output",
+    "codes.npz",
+    "The .npz or .csv file to write; an existing one is replaced.",
 )
 
 
 def main() -> None:
-    """Encode, write and say what was left out."""
-    input_dir, records_dir = _INPUT_DIR.value, _RECORDS_DIR.value
-    output = _OUTPUT.value
+    """Encode pictures and write their codes."""
+    input_dir, records_dir, output = _INPUT_DIR.value, _RECORDS_DIR.value, _OUTPUT.value
     if bool(input_dir) == bool(records_dir):
-        raise cli.UserError("give either --input_dir or --records_dir (see --help)")
+        raise cli.UserError("pass either --input_dir or --records_dir (see --help)")
     cli.check_output(output, ".npz", ".csv")
     from tfstyle.exploration import encoding
+    from tfstyle.runs.trained_run import TrainedRun
 
-    run_dir = pathlib.Path(_RUN_DIR.value)
-    left_out: list[encoding.LeftOut] = []
+    run = TrainedRun(_RUN_DIR.value)
     if records_dir:
-        collection = encoding.encode_records(run_dir, records_dir)
+        codes = encoding.encode_records(run, records_dir)
     else:
-        collection, left_out = encoding.encode_folder(run_dir, str(input_dir))
-    collection.write(output)
-    for line in encoding.left_out_lines(left_out):
-        print(line)
-    codes = "style codes" if collection.content is None else "style and content codes"
-    print(f"{codes} of {len(collection.filenames)} pictures: {output}")
+        codes = encoding.encode_folder(run, str(input_dir))
+    codes.write(output)
+    kinds = "style codes" if codes.content is None else "style and content codes"
+    print(f"{kinds} of {len(codes.filenames)} pictures: {output}")
 
 
 if __name__ == "__main__":

@@ -1,14 +1,12 @@
-"""Add an artist to a trained style space, known by a few pictures.
+"""Add an artist to a trained style space by a few pictures.
 
     python -m tfstyle.enrol --run_dir=runs/default --name="New Artist" a.png b.png
     python -m tfstyle.enrol --run_dir=runs/default --name="New Artist" --remove
 
-Pictures, or folders of them. The artist's style is the mean code of the pictures;
-search, encode and newly exported models then name them among the nearest artists.
-Enrolling a name again replaces it. Nothing is trained.
+Takes pictures, or folders of them. The artist's style is the mean code of the pictures.
+Search, encode and newly exported models then include the artist among the nearest
+artists. Enrolling a name again replaces it. Nothing is trained.
 """
-
-import pathlib
 
 from absl import flags
 
@@ -16,29 +14,28 @@ from tfstyle.core import cli
 
 _RUN_DIR = flags.DEFINE_string("run_dir", "runs/default", "The trained run.")
 _NAME = flags.DEFINE_string("name", None, "The artist's name.")
-_REMOVE = flags.DEFINE_bool("remove", False, "Take the artist out again.")
+_REMOVE = flags.DEFINE_bool("remove", False, "Remove the artist.")
 
 
 def main(paths: list[str]) -> None:
-    """Enrol or remove, and say so."""
+    """Enroll or remove an artist."""
     name = _NAME.value
     if name is None:
         raise cli.UserError("--name is missing (see --help)")
     if _REMOVE.value and paths:
         raise cli.UserError(f"--remove takes no pictures, got {paths[0]!r}")
-    from tfstyle.exploration import encoding, enrolling
+    from tfstyle.exploration import enrolling
+    from tfstyle.runs.trained_run import TrainedRun
 
-    run_dir = pathlib.Path(_RUN_DIR.value)
+    run = TrainedRun(_RUN_DIR.value)
     if _REMOVE.value:
-        enrolling.remove(run_dir, name)
-        print(f"{name} removed from {run_dir}")
+        enrolling.remove_artist(run, name)
+        print(f"{name} removed from {run.path}")
         return
-    count, replaced, left_out = enrolling.enrol(run_dir, name, paths)
-    for line in encoding.left_out_lines(left_out):
-        print(line)
-    instead = f" (replacing an enrolment by {replaced})" if replaced else ""
+    count, replaced = enrolling.enroll_artist(run, name, paths)
+    note = f" (replacing an enrollment by {replaced})" if replaced else ""
     pictures = "picture" if count == 1 else "pictures"
-    print(f"{name} enrolled by {count} {pictures}{instead}")
+    print(f"{name} enrolled by {count} {pictures}{note}")
 
 
 if __name__ == "__main__":

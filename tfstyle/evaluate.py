@@ -5,11 +5,11 @@
     python -m tfstyle.evaluate --run_dir=runs/default --retrain=1,2,4
     python -m tfstyle.evaluate --run_dir=runs/default --stage=gan
 
-Writes RUN_DIR/evaluation.json and appends to each stage's metrics.jsonl. A stage that
-is not trained is left out and said. Several runs, such as of different seeds, must be
-of the same records: means and sample deviations over them go to comparison.json in the
-first one. With --stage the numbers of other stages are kept, unless what they depend on
-was trained since.
+Writes RUN_DIR/evaluation.json and appends to each stage's metrics.jsonl. Untrained
+stages are skipped with a message. Several runs, for example with different seeds, must
+be of the same records; their means and sample deviations are written to comparison.json
+in the first one. With --stage, the results of other stages are kept if nothing that
+they depend on was trained since.
 """
 
 import pathlib
@@ -22,20 +22,20 @@ _RUN_DIR = flags.DEFINE_multi_string("run_dir", "runs/default", "A trained run."
 _STAGE = flags.DEFINE_multi_string(
     "stage",
     None,
-    "Stages such as gan or metric,classifier to measure, instead of all that are "
-    "trained; the numbers of the others stay as they were.",
+    "Stages to measure, such as gan or metric,classifier, instead of all trained ones; "
+    "the results of the others are kept.",
 )
 _TOLERANCE = flags.DEFINE_float(
     "tolerance",
     0.01,
-    "What pruning may cost: loss of accuracy, or relative growth of the error.",
+    "Loss of accuracy, or relative growth of the error, that pruning may cost.",
 )
 _RETRAIN = flags.DEFINE_string(
     "retrain",
     None,
-    "Dimensions such as 1,2,4, or all of figure 1's, for each of which a classifier is "
-    "trained with the settings of the run's own. This costs a training per d; stopped, "
-    "the same command goes on.",
+    "Numbers of dimensions such as 1,2,4, or all of figure 1's. For each of them a "
+    "classifier is trained with the settings of the run's own, which takes as long as "
+    "that did. Run the same command again to resume.",
 )
 _INCEPTION = flags.DEFINE_string(
     "inception_weights",
@@ -46,38 +46,38 @@ _INCEPTION = flags.DEFINE_string(
 
 
 def main() -> None:
-    """Measure, write and print."""
-    from tfstyle.analysis.evaluation import comparison, run
+    """Measure the runs, and print the results."""
+    from tfstyle.analysis.evaluation.comparison import check_comparable, compare_runs
+    from tfstyle.analysis.evaluation.run import evaluate_run
+    from tfstyle.modeling import stages
     from tfstyle.modeling.objectives.likeness import Inception
-    from tfstyle.runs import folder as runs
+    from tfstyle.runs.trained_run import TrainedRun
     from tfstyle.training import retraining
 
-    stages = None
+    names = None
     if _STAGE.value is not None:
-        stages = [one.strip() for value in _STAGE.value for one in value.split(",")]
-        for one in stages:
-            if one not in runs.STAGES:
-                raise cli.UserError(
-                    f"--stage must be of {', '.join(runs.STAGES)}, got {one!r}"
-                )
+        names = [name.strip() for value in _STAGE.value for name in value.split(",")]
+        for name in names:
+            if name not in stages.names():
+                known = ", ".join(stages.names())
+                raise cli.UserError(f"--stage must be of {known}, got {name!r}")
     inception = None
     if _INCEPTION.value is not None:
         inception = Inception(pathlib.Path(_INCEPTION.value))
-    run_dirs = [pathlib.Path(one) for one in _RUN_DIR.value]
-    comparison.check_comparable(run_dirs)
+    runs = [TrainedRun(run_dir) for run_dir in _RUN_DIR.value]
+    check_comparable(runs)
     if _RETRAIN.value is not None:
-        dims = [retraining.wanted_dims(one, _RETRAIN.value) for one in run_dirs]
-        for run_dir, wanted in zip(run_dirs, dims, strict=True):
-            retraining.retrain(run_dir, wanted)
-    for run_dir in run_dirs:
-        if len(run_dirs) > 1:
-            print(f"{run_dir}:")
-        numbers = run.measure_run(run_dir, _TOLERANCE.value, stages, inception)
-        print("\n".join(run.summary(numbers)))
-    has_style = stages is None or {"metric", "classifier"} & set(stages)
-    if len(run_dirs) > 1 and has_style:
-        compared = comparison.compare_runs(run_dirs, stages)
-        print("\n".join(comparison.summary(compared)))
+        dims = [retraining.parse_dims(run, _RETRAIN.value) for run in runs]
+        for run, numbers in zip(runs, dims, strict=True):
+            retraining.retrain(run.path, numbers)
+    for run in runs:
+        if len(runs) > 1:
+            print(f"{run.path}:")
+        evaluation = evaluate_run(run, _TOLERANCE.value, names, inception)
+        print("\n".join(evaluation.summarize()))
+    in_figure_1 = any(stages.spec(name).classify for name in names or stages.names())
+    if len(runs) > 1 and in_figure_1:
+        print("\n".join(compare_runs(runs, names).summarize()))
 
 
 if __name__ == "__main__":

@@ -1,13 +1,13 @@
-"""Export a run for TF Serving: four SavedModels and the files that configure a server.
+r"""Export a run for TF Serving: its models and the configuration of a server.
 
     python -m tfstyle.export --run_dir=runs/default --export_dir=exports/default
 
-Writes EXPORT_DIR/{style_encoder,content_encoder,generator,style_transfer}/VERSION, with
-models.config, batching.config and warm-up requests. A stage that is not trained yet is
-left out with what needs it. Then either of
+Writes EXPORT_DIR/{style_encoder,content_encoder,generator,style_transfer}/VERSION with
+warm-up requests, models.config and batching.config. Models that need an untrained stage
+are skipped with a message. Start a server with one of
 
     python -m tfstyle.serve --export_dir=exports/default
-    tensorflow_model_server --rest_api_port=8501 \\
+    tensorflow_model_server --rest_api_port=8501 \
         --model_config_file=exports/default/models.config
 """
 
@@ -20,29 +20,31 @@ from tfstyle.core import cli
 
 _RUN_DIR = flags.DEFINE_string("run_dir", "runs/default", "The trained run.")
 _EXPORT_DIR = flags.DEFINE_string(
-    "export_dir", "exports/default", "Where the models are written."
+    "export_dir", "exports/default", "Folder to write the models to."
 )
 _SERVING_DIR = flags.DEFINE_string(
     "serving_dir",
     None,
-    "EXPORT_DIR as the server will see it, for models.config: /models in a container,"
-    " say. The absolute path of EXPORT_DIR by default.",
+    "Path of EXPORT_DIR on the server, for models.config, such as /models in a"
+    " container. By default the absolute path of EXPORT_DIR.",
 )
 
 
 def main() -> None:
     """Export what is trained."""
+    from tfstyle.runs.trained_run import TrainedRun
     from tfstyle.serving import exporting
 
     export_dir = pathlib.Path(_EXPORT_DIR.value)
     version, names = exporting.export_run(
-        pathlib.Path(_RUN_DIR.value),
+        TrainedRun(_RUN_DIR.value),
         export_dir,
         pathlib.PurePosixPath(_SERVING_DIR.value or export_dir.resolve()),
     )
     print(f"version {version} of {', '.join(names)} in {export_dir}")
     print(
-        f"serve it: python -m tfstyle.serve --export_dir={shlex.quote(str(export_dir))}"
+        "start a server with: python -m tfstyle.serve"
+        f" --export_dir={shlex.quote(str(export_dir))}"
     )
 
 

@@ -1,15 +1,13 @@
-"""Draw the paper's figures for runs, and reports that show and explain them all.
+"""Draw the paper's figures for runs, and reports that show and explain all results.
 
     python -m tfstyle.figures --run_dir=runs/default
     python -m tfstyle.figures --run_dir=runs/first --run_dir=runs/second
 
-Writes RUN_DIR/figures/*.png and RUN_DIR/report.html, evaluating the run first if
-that was not done. A stage that is not trained is left out and said. Lines
+Writes RUN_DIR/figures/*.png and RUN_DIR/report.html. A run that is not evaluated yet is
+evaluated first. Untrained stages are skipped with a message. Lines
 `dimension<TAB>name` in RUN_DIR/dimension_names.tsv name style dimensions in both. With
 several runs of the same records, figure 1 of the first shows means over all of them.
 """
-
-import pathlib
 
 from absl import flags
 
@@ -17,23 +15,24 @@ from tfstyle.core import cli
 
 _RUN_DIR = flags.DEFINE_multi_string("run_dir", "runs/default", "A trained run.")
 _SEED = flags.DEFINE_integer(
-    "seed", 0, "Of random codes and chosen pictures.", lower_bound=0
+    "seed", 0, "Seed of random codes and chosen pictures.", lower_bound=0
 )
 _MAP = flags.DEFINE_enum(
     "map",
     "pca",
     ["pca", "umap"],
-    "How the map lays out artists: pca keeps distances, umap neighbours (needs"
+    "Layout of the map of artists: pca keeps distances, umap neighbors (needs"
     " `pip install -c tools/constraints.txt '.[map]'`).",
 )
 
 
 def main() -> None:
-    """Draw and say where."""
-    from tfstyle.analysis.reporting import report as drawing
+    """Draw the figures, and print where they are."""
+    from tfstyle.analysis.reporting.report import draw_runs
+    from tfstyle.runs.trained_run import TrainedRun
 
-    run_dirs = [pathlib.Path(one) for one in _RUN_DIR.value]
-    for report in drawing.draw_runs(run_dirs, _SEED.value, _MAP.value):
+    runs = [TrainedRun(run_dir) for run_dir in _RUN_DIR.value]
+    for report in draw_runs(runs, _SEED.value, _MAP.value):
         print(f"figures: {report.parent / 'figures'}\nreport:  {report}")
 
 

@@ -1,18 +1,16 @@
-"""Make new pictures from random codes, in random styles or in given ones.
+r"""Generate new pictures from random codes, in random or given styles.
 
     python -m tfstyle.generate --run_dir=runs/default --output_dir=generated --count=16
-    python -m tfstyle.generate --run_dir=runs/default --output_dir=generated \\
+    python -m tfstyle.generate --run_dir=runs/default --output_dir=generated \
         --style_mix="Artist One:0.6,Artist Two:0.4"
-    python -m tfstyle.generate --run_dir=runs/default --output_dir=generated \\
+    python -m tfstyle.generate --run_dir=runs/default --output_dir=generated \
         --interpolate="Artist One,Artist Two"
 
 Writes 00000.png .., sheet.png (the first 64), codes.npz {filenames, style, content,
-noise} and, with --interpolate, interpolation.gif: the content of 00000.png through
-these artists' styles and back. The same seed gives the same pictures. The folder
-appears whole or not at all.
+noise} and, with --interpolate, interpolation.gif: the content of 00000.png, with a
+style that passes through those of the artists and returns to the first. The same seed
+generates the same pictures. The folder is written whole or not at all.
 """
-
-import pathlib
 
 from absl import flags
 
@@ -20,36 +18,37 @@ from tfstyle.core import cli
 
 _RUN_DIR = flags.DEFINE_string("run_dir", "runs/default", "The trained run.")
 _OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "Folder to write.")
-_COUNT = flags.DEFINE_integer("count", 16, "Pictures to make.", lower_bound=1)
-_SEED = flags.DEFINE_integer("seed", 0, "Of the random codes.", lower_bound=0)
+_COUNT = flags.DEFINE_integer("count", 16, "Number of pictures.", lower_bound=1)
+_SEED = flags.DEFINE_integer("seed", 0, "Seed of the random codes.", lower_bound=0)
 _STYLE_ARTIST = flags.DEFINE_string(
-    "style_artist", None, "An artist, trained or enrolled, in whose style all are."
+    "style_artist", None, "An artist whose style to use, trained or enrolled."
 )
 _STYLE_MIX = flags.DEFINE_string(
     "style_mix", None, "NAME:WEIGHT,NAME:WEIGHT,..: a mixture of artists' styles."
 )
 _INTERPOLATE = flags.DEFINE_string(
-    "interpolate", None, "NAME,NAME,..: artists to lead an animation through."
+    "interpolate", None, "NAME,NAME,..: artists whose styles an animation shows."
 )
 _FRAMES = flags.DEFINE_integer(
-    "frames", 24, "Pictures of the animation.", lower_bound=2
+    "frames", 24, "Number of pictures in the animation.", lower_bound=2
 )
 _OVERWRITE = flags.DEFINE_bool(
-    "overwrite", False, "Replace what an earlier call wrote into the folder."
+    "overwrite", False, "Replace the files of an earlier call in the folder."
 )
 
 
 def main() -> None:
-    """Generate, and say where."""
+    """Generate pictures."""
     output_dir = _OUTPUT_DIR.value
     if not output_dir:
         raise cli.UserError("--output_dir is missing (see --help)")
     if _STYLE_ARTIST.value is not None and _STYLE_MIX.value is not None:
-        raise cli.UserError("give --style_artist or --style_mix, not both (see --help)")
+        raise cli.UserError("pass --style_artist or --style_mix, not both (see --help)")
     from tfstyle.exploration import generating
+    from tfstyle.runs.trained_run import TrainedRun
 
     generating.generate(
-        pathlib.Path(_RUN_DIR.value),
+        TrainedRun(_RUN_DIR.value),
         output_dir,
         _COUNT.value,
         _SEED.value,
@@ -59,8 +58,10 @@ def main() -> None:
         frames=_FRAMES.value,
         overwrite=_OVERWRITE.value,
     )
-    made = "1 picture, its" if _COUNT.value == 1 else f"{_COUNT.value} pictures, their"
-    print(f"{made} sheet and codes: {output_dir}")
+    pictures = (
+        "1 picture, its" if _COUNT.value == 1 else f"{_COUNT.value} pictures, their"
+    )
+    print(f"{pictures} sheet and codes: {output_dir}")
 
 
 if __name__ == "__main__":

@@ -1,13 +1,12 @@
-"""Find the artists and works nearest in style to pictures.
+"""Find the artists and works that are nearest in style to pictures.
 
     python -m tfstyle.search --run_dir=runs/default picture.png --output=found.png
 
-Prints the nearest artists of the run, enrolled ones too, and the nearest of its
-training and test pictures, which --output draws. The first search makes an index,
-RUN_DIR/metric/index.npz; where that cannot be written, each search takes as long.
+Prints the nearest artists of the run, including enrolled ones, and the nearest of its
+training and test pictures; --output draws these pictures. The first search stores an
+index in RUN_DIR/metric/index.npz. If that file cannot be written, every search takes as
+long as the first.
 """
-
-import pathlib
 
 from absl import flags
 
@@ -15,27 +14,31 @@ from tfstyle.core import cli
 
 _RUN_DIR = flags.DEFINE_string("run_dir", "runs/default", "The trained run.")
 _COUNT = flags.DEFINE_integer(
-    "count", 10, "Artists and works to find for each picture.", lower_bound=1
+    "count",
+    10,
+    "Number of artists, and of works, to find for each picture.",
+    lower_bound=1,
 )
-_OUTPUT = flags.DEFINE_string("output", None, "A .png of the works, if wanted.")
+_OUTPUT = flags.DEFINE_string("output", None, "A .png file to draw the works in.")
 
 
 def main(paths: list[str]) -> None:
-    """Search, print and draw."""
+    """Search, print the results and draw the works."""
     output = _OUTPUT.value
     if not paths:
-        raise cli.UserError("give one or more pictures to search for (see --help)")
+        raise cli.UserError("pass one or more pictures to search for (see --help)")
     if output is not None:
         cli.check_output(output, ".png")
     from tfstyle.analysis.drawing import grids
     from tfstyle.exploration import searching
+    from tfstyle.runs.trained_run import TrainedRun
 
-    run_dir = pathlib.Path(_RUN_DIR.value)
-    found = searching.search(run_dir, paths, _COUNT.value)
-    for line in searching.table(found):
+    run = TrainedRun(_RUN_DIR.value)
+    results = searching.search(run, paths, _COUNT.value)
+    for line in searching.format_results(results):
         print(line)
     if output:
-        grids.write_picture(searching.draw_sheet(run_dir, found), output)
+        grids.write_picture(searching.draw_sheet(run, results), output)
         print(f"sheet: {output}")
 
 

@@ -6,8 +6,9 @@
     python -m tfstyle.train --gin_file=gin/gan.gin
 
 The gin file names the stage, which writes to RUN_DIR/STAGE. vae needs a trained metric
-stage in the same run, gan needs both. The same command continues a stopped stage from
-its last checkpoint. Single settings: --gin_param=train.batch_size=8 (repeatable).
+stage in the same run, gan needs both. Run the same command again to resume a stopped
+stage from its last checkpoint. Single settings: --gin_param=train.batch_size=8
+(repeatable).
 """
 
 import pathlib
@@ -20,7 +21,7 @@ _GIN_FILE = flags.DEFINE_multi_string(
     "gin_file", [], "Configuration of the stage, such as gin/metric.gin; repeatable."
 )
 _GIN_PARAM = flags.DEFINE_multi_string(
-    "gin_param", [], "A setting that wins over the files', such as train.steps=100."
+    "gin_param", [], "A setting that overrides the files, such as train.steps=100."
 )
 _RECORDS_DIR = flags.DEFINE_string(
     "records_dir", "records", "Records made by tools/make_tfrecords.py."
@@ -29,7 +30,7 @@ _RUN_DIR = flags.DEFINE_string(
     "run_dir", "runs/default", "Where the run's stages are written."
 )
 _RESTART = flags.DEFINE_bool(
-    "restart", False, "Delete what the stage has trained so far and begin again."
+    "restart", False, "Delete what the stage has trained so far and start over."
 )
 _INIT_FROM = flags.DEFINE_string(
     "init_from", None, "A run whose same stage gives the first weights (fine-tuning)."
@@ -38,7 +39,7 @@ _ALLOW_UNFINISHED = flags.DEFINE_bool(
     "allow_unfinished", False, "Build on an earlier stage that is still unfinished."
 )
 _DRY_RUN = flags.DEFINE_bool(
-    "dry_run", False, "Build everything, say what would be done, write nothing."
+    "dry_run", False, "Build everything, show the plan, write nothing."
 )
 
 
@@ -53,9 +54,9 @@ def main() -> None:
     from tfstyle.core import gin_config
     from tfstyle.training import settings, trainer
 
-    gin_config.parse(_GIN_FILE.value, _GIN_PARAM.value, trainer.CONFIGURABLES)
+    gin_config.parse(_GIN_FILE.value, _GIN_PARAM.value, trainer.list_configurables())
     trainer.train(
-        trainer.Paths(
+        settings.Paths(
             records_dir=_RECORDS_DIR.value,
             run_dir=pathlib.Path(_RUN_DIR.value),
             gin_dir=pathlib.Path(_GIN_FILE.value[-1]).parent,

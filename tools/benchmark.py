@@ -3,300 +3,311 @@
     python tools/benchmark.py objectives     equation 2's loss: time and memory
     python tools/benchmark.py metric         the metric stage's step and pipeline
 
-Variants take turns, so that a machine that slows down slows all of them; medians and
-their ratios are printed. PyTorch's twin of the network is measured if torch is
-installed. Nothing here is a test.
+Variants run in turn, so that a machine that slows down slows all of them. The command
+prints medians and their ratios. It measures the same network in PyTorch too, if torch
+is installed.
 """
 
 import argparse
+import functools
+import itertools
 import pathlib
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
-import tfstyle  # noqa: F401  (before TensorFlow: it quiets TensorFlow's start)
+import tfstyle  # noqa: F401  (before TensorFlow: it silences TensorFlow's start)
 
-# Batches that no pipeline keeps ready, and batches of one measurement.
+# isort: split
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+
+from tfstyle.core import gin_config
+from tfstyle.data import input_pipeline, pictures, record_writer, records, splits
+from tfstyle.data.sources import Source
+from tfstyle.modeling.objectives import nested_dropout, style
+from tfstyle.modeling.stages import factories
+from tfstyle.runs.trained_run import TrainedRun
+from tfstyle.training import settings as train_settings
+from tfstyle.training import trainer
+
+_T = 0.995  # nested dropout's parameter
+# Batches to skip before a measurement, which the pipeline may have prefetched while
+# other variants ran, and batches of a measurement.
 _PREFETCHED, _PIPELINE_BATCHES = 64, 128
+
+Variants = Mapping[str, Callable[[], object]]
 
 
 def main() -> None:
+    """Parse the command line and run a benchmark."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     commands = parser.add_subparsers(dest="command", required=True)
     objectives = commands.add_parser("objectives", help="time and memory of the loss")
-    objectives.add_argument("--batch_size", type=int, default=32)
     objectives.add_argument("--artists", type=int, default=2513)
     objectives.add_argument("--dims", type=int, default=512)
-    objectives.add_argument("--rounds", type=int, default=5)
     objectives.add_argument(
         "--step", action="store_true", help="also time Table 1's S at 256x256"
     )
-    # What a child process measures its memory with.
+    # For child processes, which measure the memory of one variant.
     objectives.add_argument("--only", help=argparse.SUPPRESS)
+    objectives.set_defaults(measure=_measure_objectives)
     metric = commands.add_parser("metric", help="images/s of the metric stage")
     metric.add_argument("--image_size", type=int, default=64)
     metric.add_argument("--width", type=float, default=0.25, help="of Table 1's S")
-    metric.add_argument("--batch_size", type=int, default=32)
-    metric.add_argument("--rounds", type=int, default=5)
     metric.add_argument("--steps", type=int, default=10, help="per round")
+    metric.set_defaults(measure=_measure_metric)
+    for command in (objectives, metric):
+        command.add_argument("--batch_size", type=int, default=32)
+        command.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
-    if arguments.command == "objectives":
-        _measure_objectives(arguments)
-    else:
-        _measure_metric(arguments)
+    arguments.measure(arguments)
 
 
-def _alternate(
-    variants: Mapping[str, Callable[[], object]], rounds: int
-) -> dict[str, float]:
-    """Run variants in turn; median seconds of each, after a first uncounted turn.
+def _measure_medians(variants: Variants, rounds: int) -> dict[str, float]:
+    """Run variants in turn and return the median seconds of each.
 
-    A variant that returns a float has measured itself.
+    The first turn does not count. A variant that returns a float has timed itself.
     """
     times: dict[str, list[float]] = {name: [] for name in variants}
     for turn in range(rounds + 1):
         for name, run in variants.items():
-            began = time.perf_counter()
-            own = run()
-            seconds = own if isinstance(own, float) else time.perf_counter() - began
+            start = time.perf_counter()
+            result = run()
+            elapsed = time.perf_counter() - start
             if turn:
-                times[name].append(seconds)
-    return {name: statistics.median(one) for name, one in times.items()}
+                times[name].append(result if isinstance(result, float) else elapsed)
+    return {name: statistics.median(seconds) for name, seconds in times.items()}
 
 
-def _memory(field: str) -> float:
-    """Read this process' memory in MiB: VmRSS now, VmHWM at its peak (Linux).
+def _read_memory(field: str) -> float:
+    """Return this process' memory in MiB: VmRSS is current, VmHWM the peak (Linux).
 
-    getrusage will not do: a child's peak there starts at its parent's size.
+    In getrusage, the peak of a child starts at the size of its parent.
     """
     status = pathlib.Path("/proc/self/status").read_text()
-    (line,) = (one for one in status.splitlines() if one.startswith(f"{field}:"))
+    (line,) = (line for line in status.splitlines() if line.startswith(f"{field}:"))
     return int(line.split()[1]) / 1024
 
 
 # Equation 2
 
 
-def _measure_objectives(arguments) -> None:
-    variants = _objective_variants(arguments)
+def _measure_objectives(arguments: argparse.Namespace) -> None:
+    variants = _make_objective_variants(arguments)
     if arguments.only:
-        # A child: its peak memory is that of one variant.
-        before = _memory("VmRSS")
+        # In a child process, the peak memory is that of a single variant.
+        before = _read_memory("VmRSS")
         variants[arguments.only]()
-        print(_memory("VmHWM") - before)
+        print(_read_memory("VmHWM") - before)
         return
     shape = f"B={arguments.batch_size} N={arguments.artists} D={arguments.dims}"
     print(f"presumed_style_loss, forward and backward, {shape}")
-    seconds = _alternate(variants, arguments.rounds)
-    for name, median in seconds.items():
+    medians = _measure_medians(variants, arguments.rounds)
+    for name, seconds in medians.items():
         command = [sys.executable, *sys.argv, "--only", name]
         child = subprocess.run(command, check=True, capture_output=True, text=True)
         print(
-            f"  {name:10s} {median * 1e3:8.1f} ms  {float(child.stdout):8.0f} MiB more"
+            f"  {name:10s} {seconds * 1e3:8.1f} ms  {float(child.stdout):8.0f} MiB more"
             " than its inputs"
         )
     if arguments.step:
-        step = _alternate({"step": _encoder_step(arguments.batch_size)}, 3)["step"]
-        share = seconds["exact"] / (step + seconds["exact"])
+        run_step = _make_encoder_step(arguments.batch_size)
+        step = _measure_medians({"step": run_step}, 3)["step"]
+        share = medians["exact"] / (step + medians["exact"])
         print(
             f"  Table 1's S at 256x256, forward and backward: {step * 1e3:.0f} ms; the"
             f" exact loss is {share:.1%} of the step"
         )
 
 
-def _objective_variants(arguments) -> dict[str, Callable[[], object]]:
-    import numpy as np
-    import tensorflow as tf
-
-    from tfstyle.modeling.objectives import nested_dropout
-    from tfstyle.modeling.objectives import style as objectives
-
-    random = np.random.default_rng(0)
-    batch, artists, dims, t = (
-        arguments.batch_size,
-        arguments.artists,
-        arguments.dims,
-        0.995,
-    )
-    # Distances about 1, as h_d keeps them: exponentials neither vanish nor saturate.
+def _make_objective_variants(arguments: argparse.Namespace) -> Variants:
+    """Return the product's loss and a naive one, each with gradients."""
+    rng = np.random.default_rng(0)
+    batch, artists, dims = arguments.batch_size, arguments.artists, arguments.dims
+    # Distances of about 1, as h_d keeps them: exponentials neither vanish nor saturate.
     spread = (2 * dims) ** -0.5
-    codes = tf.constant(random.normal(0, spread, [batch, dims]), tf.float32)
-    styles = tf.constant(random.normal(0, spread, [artists, dims]), tf.float32)
+    codes = tf.constant(rng.normal(0, spread, [batch, dims]), tf.float32)
+    styles = tf.constant(rng.normal(0, spread, [artists, dims]), tf.float32)
     scales = tf.ones([dims])
-    artist_ids = tf.constant(random.integers(0, artists, batch))
-    counts = random.integers(50, 300, artists)
+    artist_ids = tf.constant(rng.integers(0, artists, batch))
+    counts = tf.constant(rng.integers(50, 300, artists), tf.float32)
 
-    def naive(codes, styles, scales):
-        """Equation 2 with 3 on the whole [B, N, D] tensor."""
-        weights = nested_dropout.prefix_probabilities(dims, t)
-        squares = tf.math.squared_difference(codes[:, None], styles[None])
-        distances = tf.square(scales) * tf.cumsum(squares, axis=-1)
-        n = tf.constant(counts, tf.float32)
-        total, own = tf.reduce_sum(n), tf.reduce_sum(n * n)
-        same = tf.one_hot(artist_ids, artists)
-        attraction = tf.reduce_sum(weights * distances, axis=-1)
-        repulsion = tf.reduce_sum(weights * tf.exp(-distances), axis=-1)
-        return tf.reduce_sum(
-            same * n * attraction * total / own
-            + (1 - same) * n * repulsion * total / (total * total - own),
-            axis=-1,
-        )
-
-    def exact(codes, styles, scales, lengths=None):
-        return objectives.presumed_style_loss(
-            codes, artist_ids, styles, scales, counts, t, lengths
-        )
-
-    def sampled(codes, styles, scales):
-        lengths = nested_dropout.sample_prefix_lengths(batch, dims, t, [0, 0])
-        return exact(codes, styles, scales, lengths)
-
-    def with_gradients(loss):
-        @tf.function
-        def run():
-            with tf.GradientTape() as tape:
-                tape.watch([codes, styles, scales])
-                value = tf.reduce_sum(loss(codes, styles, scales))
-            return value, tape.gradient(value, [codes, styles, scales])
-
-        return lambda: [one.numpy() for one in run()[1]]
-
+    losses = {"exact": style.presumed_style_loss, "naive": _compute_naive_loss}
+    values = (codes, artist_ids, styles, scales, counts, _T)
+    inputs = [codes, styles, scales]
     return {
-        "exact": with_gradients(exact),
-        "sampled": with_gradients(sampled),
-        "naive": with_gradients(naive),
+        name: _make_gradients(functools.partial(loss, *values), inputs)
+        for name, loss in losses.items()
     }
 
 
-def _encoder_step(batch_size: int) -> Callable[[], object]:
-    import tensorflow as tf
-
-    from tfstyle.modeling.stages import factories
-
-    encoder = factories.style_encoder()
-    images = tf.random.normal([batch_size, 256, 256, 3])
+def _make_gradients(
+    loss: Callable[[], tf.Tensor], inputs: Sequence[Any]
+) -> Callable[[], object]:
+    """Return a function that computes the gradients of the sum of a loss."""
 
     @tf.function
-    def run():
+    def run() -> list[tf.Tensor]:
         with tf.GradientTape() as tape:
-            loss = tf.reduce_sum(tf.square(encoder(images)))
-        return tape.gradient(loss, encoder.trainable_variables)
+            tape.watch(inputs)
+            total = tf.reduce_sum(loss())
+        return tape.gradient(total, inputs)
 
-    return lambda: [one.numpy() for one in run()]
+    return lambda: [gradient.numpy() for gradient in run()]
+
+
+def _compute_naive_loss(
+    codes: tf.Tensor,
+    artist_ids: tf.Tensor,
+    styles: tf.Tensor,
+    scales: tf.Tensor,
+    counts: tf.Tensor,
+    t: float,
+) -> tf.Tensor:
+    """Compute equation 2 with equation 3 on the full [B, N, D] tensor."""
+    weights = nested_dropout.prefix_probabilities(codes.shape[1], t)
+    squares = tf.math.squared_difference(codes[:, None], styles[None])
+    distances = tf.square(scales) * tf.cumsum(squares, axis=-1)
+    images, same_pairs = tf.reduce_sum(counts), tf.reduce_sum(counts * counts)
+    same = tf.one_hot(artist_ids, len(styles))
+    attraction = tf.reduce_sum(weights * distances, axis=-1)
+    repulsion = tf.reduce_sum(weights * tf.exp(-distances), axis=-1)
+    return tf.reduce_sum(
+        same * counts * attraction * images / same_pairs
+        + (1 - same) * counts * repulsion * images / (images * images - same_pairs),
+        axis=-1,
+    )
+
+
+def _make_encoder_step(batch_size: int) -> Callable[[], object]:
+    """Return a function that computes the gradients of Table 1's S at 256x256."""
+    encoder = factories.style_encoder()
+    images = tf.random.normal([batch_size, 256, 256, 3])
+    encoder(images[:1])  # creates the variables
+    return _make_gradients(
+        lambda: tf.square(encoder(images)), encoder.trainable_variables
+    )
 
 
 # The metric stage
 
 
-def _measure_metric(arguments) -> None:
-    features = [
-        max(8, round(arguments.width * one)) for one in (64, 128, 256, 384, 512)
-    ]
-    size, batch = arguments.image_size, arguments.batch_size
+def _measure_metric(arguments: argparse.Namespace) -> None:
+    size, batch, steps = arguments.image_size, arguments.batch_size, arguments.steps
+    features = [max(8, round(arguments.width * f)) for f in (64, 128, 256, 384, 512)]
     while size >> len(features) < 4:
         features.pop()
     print(f"metric stage, {size}x{size}, batch {batch}, features {tuple(features)}")
-    with tempfile.TemporaryDirectory() as folder:
-        train, pipeline, decoding = _tensorflow_steps(
-            pathlib.Path(folder), size, batch, features, arguments.steps
-        )
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        dataset = _write_records(folder, size)
+        pipeline = input_pipeline.train_batches(dataset, ("train",), batch, 0)
         variants = {
-            "train step": train,
-            "pipeline alone": pipeline,
-            "bare decoding": decoding,
+            "train step": _make_train_steps(folder, dataset, batch, features, steps),
+            "pipeline alone": _make_timer(pipeline, steps),
+            "bare decoding": _make_timer(_decode_bare(dataset, batch), steps),
         }
         try:
             import pytorch_twin  # beside this script
 
-            variants["PyTorch step"] = pytorch_twin.train_steps(
-                size, batch, features, arguments.steps
+            variants["PyTorch step"] = pytorch_twin.make_train_steps(
+                size, batch, features, steps
             )
         except ImportError:
             print("  (torch is not installed: no comparison)")
-        seconds = _alternate(variants, arguments.rounds)
-    images = batch * arguments.steps
-    for name, median in seconds.items():
-        ratio = seconds["train step"] / median
-        print(f"  {name:15s} {images / median:9.1f} images/s  {ratio:6.2f}x the step")
+        medians = _measure_medians(variants, arguments.rounds)
+    for name, seconds in medians.items():
+        ratio = medians["train step"] / seconds
+        print(
+            f"  {name:15s} {batch * steps / seconds:9.1f} images/s  {ratio:6.2f}x the"
+            " step"
+        )
 
 
-def _tensorflow_steps(folder, size, batch, features, steps):
-    """The stage's own step on real records, its pipeline, and bare JPEG decoding."""
-    import numpy as np
-    import tensorflow as tf
-    from PIL import Image
-
-    from tfstyle.core import gin_config
-    from tfstyle.data import input_pipeline, pictures, records, splits
-    from tfstyle.training import settings as train_settings
-    from tfstyle.training import trainer
-
-    random = np.random.default_rng(0)
+def _write_records(folder: pathlib.Path, size: int) -> records.Dataset:
+    """Write 4 artists x 128 random pictures as JPEG records."""
+    rng = np.random.default_rng(0)
     sources = []
-    for artist in range(4):
-        for number in range(128):
-            path = folder / f"{artist}-{number}.png"
-            # Smooth pictures, because noise would take JPEG longer than drawings do.
-            coarse = random.integers(0, 256, [8, 8, 3], np.uint8)
-            Image.fromarray(coarse).resize([size, size], Image.Resampling.BICUBIC).save(
-                path
-            )
-            sources.append(splits.Source(str(path), str(artist), path.name))
-    dataset = records.write_dataset(
+    for artist, number in itertools.product(range(4), range(128)):
+        path = folder / f"{artist}-{number}.png"
+        # Smooth pictures, because JPEG decodes noise more slowly than drawings.
+        coarse = Image.fromarray(rng.integers(0, 256, [8, 8, 3], np.uint8))
+        coarse.resize([size, size], Image.Resampling.BICUBIC).save(path)
+        sources.append(Source(str(path), str(artist), path.name))
+    return record_writer.write_dataset(
         str(folder / "records"),
         sources,
         pictures.Conversion(size, format="jpeg"),
         splits.SplitRule(min_images_per_artist=2, min_test_images=1),
     )
-    gin_config.parse(
-        [],
-        [
-            'train.stage = "metric"',
-            f"train.image_size = {size}",
-            f"train.batch_size = {batch}",
-            "train.steps = 1",
-            f"style_encoder.features = {tuple(features)}",
-            f"style_encoder.blocks = {(1,) * len(features)}",
-        ],
-        trainer.CONFIGURABLES,
-    )
+
+
+def _make_train_steps(
+    folder: pathlib.Path,
+    dataset: records.Dataset,
+    batch_size: int,
+    features: Sequence[int],
+    steps: int,
+) -> Callable[[], None]:
+    """Return a function that takes training steps of the stage on the records."""
+    bindings = [
+        'train.stage = "metric"',
+        f"train.image_size = {dataset.image_size}",
+        f"train.batch_size = {batch_size}",
+        "train.steps = 1",
+        f"style_encoder.features = {tuple(features)}",
+        f"style_encoder.blocks = {(1,) * len(features)}",
+    ]
+    gin_config.parse([], bindings, trainer.list_configurables())
     settings = train_settings.read_settings()
-    model = trainer.build_stage(settings, folder, dataset)
-    model.set_phase(0, None)
+    model = trainer.build_stage(settings, TrainedRun(folder), dataset)
     train_function = model.make_train_function()
-    train_iterator = iter(input_pipeline.train_batches(dataset, ("train",), batch, 0))
-    iterator = iter(input_pipeline.train_batches(dataset, ("train",), batch, 0))
+    batches = iter(input_pipeline.train_batches(dataset, ("train",), batch_size, 0))
+
+    def run() -> None:
+        for _ in range(steps):
+            train_function(batches)
+
+    return run
+
+
+def _decode_bare(dataset: records.Dataset, batch_size: int) -> tf.data.Dataset:
+    """Decode JPEG from memory in batches, endlessly."""
     paths = dataset.shard_paths("train")
     encoded = [
-        records.parse_example(one)["encoded"] for one in tf.data.TFRecordDataset(paths)
+        records.parse_example(serialized)["encoded"]
+        for serialized in tf.data.TFRecordDataset(paths)
     ]
-    decoded = iter(
+    return (
         tf.data.Dataset.from_tensor_slices(encoded)
         .repeat()
         .map(tf.io.decode_jpeg, num_parallel_calls=tf.data.AUTOTUNE)
-        .batch(batch)
+        .batch(batch_size)
         .prefetch(tf.data.AUTOTUNE)
     )
 
-    def train():
-        for _ in range(steps):
-            train_function(train_iterator)
 
-    def draw(batches):
-        """Seconds for `steps` batches, past those prefetched in others' turns."""
+def _make_timer(dataset: tf.data.Dataset, steps: int) -> Callable[[], float]:
+    """Return a function that times `steps` batches, without prefetched ones."""
+    batches = iter(dataset)
+
+    def run() -> float:
         for _ in range(_PREFETCHED):
             next(batches)
-        began = time.perf_counter()
+        start = time.perf_counter()
         for _ in range(_PIPELINE_BATCHES):
             next(batches)
-        return (time.perf_counter() - began) * steps / _PIPELINE_BATCHES
+        return (time.perf_counter() - start) * steps / _PIPELINE_BATCHES
 
-    return train, lambda: draw(iterator), lambda: draw(decoded)
+    return run
 
 
 if __name__ == "__main__":

@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
-# From a fresh checkout to a served style transfer, on the shipped portraits:
+# Runs everything from a fresh checkout to a served style transfer, on the shipped
+# portraits:
 #
 #   bash tools/quickstart.sh
 #
-# Makes .venv, records, the four trainings, evaluation, figures, an export, and asks a
-# local server for one style transfer. About 15 minutes on two cores after installation.
-# Interrupted, the same command goes on where it stopped; finished, it only says where
-# to look. PYTHON names the interpreter to use, PORT the server's port (8501).
+# Creates .venv, writes records, trains the four stages, evaluates them, draws figures,
+# exports the models, and requests one style transfer from a local server. Takes about
+# 15 minutes on two cores after installation. Run it again to resume after an
+# interruption; completed steps are skipped. PYTHON sets the Python interpreter, PORT
+# the port of the server (default 8501).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . tools/environment.sh
@@ -22,11 +24,11 @@ make_environment ""
 
 started=$SECONDS
 timed() {
-  local name=$1 begun=$SECONDS
+  local name=$1 begin=$SECONDS
   shift
   say "$name: $*"
   "$@"
-  echo "($name: $((SECONDS - begun)) s)"
+  echo "($name: $((SECONDS - begin)) s)"
 }
 
 timed records python tools/make_tfrecords.py --input_dir=$pictures \
@@ -34,7 +36,7 @@ timed records python tools/make_tfrecords.py --input_dir=$pictures \
 for stage in metric classifier vae gan; do
   if [ -e $run/$stage/FINISHED ] &&
      [ ! gin/quickstart/$stage.gin -nt $run/$stage/FINISHED ]; then
-    say "$stage: trained already ($run/$stage)"
+    say "$stage: already trained ($run/$stage)"
   else
     timed $stage python -m tfstyle.train --gin_file=gin/quickstart/$stage.gin \
       --records_dir=$records --run_dir=$run
@@ -47,17 +49,17 @@ for stage in metric classifier vae; do
   fi
 done
 if [ $run/evaluation.json -nt $newest_stage ]; then
-  say "evaluation: done already ($run/evaluation.json)"
+  say "evaluation: already done ($run/evaluation.json)"
 else
   timed evaluation python -m tfstyle.evaluate --run_dir=$run
 fi
 if [ $run/report.html -nt $run/evaluation.json ]; then
-  say "figures: drawn already ($run/figures)"
+  say "figures: already drawn ($run/figures)"
 else
   timed figures python -m tfstyle.figures --run_dir=$run
 fi
 if [ $export_dir/export.json -nt $newest_stage ]; then
-  say "export: written already ($export_dir)"
+  say "export: already written ($export_dir)"
 else
   timed export python -m tfstyle.export --run_dir=$run --export_dir=$export_dir
 fi
@@ -65,9 +67,9 @@ fi
 content=$pictures/micah/00007.png
 style=$pictures/lorelei/00003.png
 if [ $answer -nt $export_dir/export.json ]; then
-  say "served answer: asked for already ($answer)"
+  say "served picture: already requested ($answer)"
 else
-  say "asking a local server for the content of $content in the style of $style"
+  say "requesting the content of $content in the style of $style from a local server"
   python -m tfstyle.serve --export_dir=$export_dir --rest_api_port="$port" \
     >$run/server.log 2>&1 &
   server=$!
@@ -93,18 +95,18 @@ fi
 
 cat <<TEXT
 
-Done in $((SECONDS - started)) s. Look at
+Done in $((SECONDS - started)) s. Results:
   report          $run/report.html
   sample grids    $run/gan/previews/  and  $run/figures/
-  served answer   $answer
+  served picture  $answer
   curves          .venv/bin/tensorboard --logdir=$run
-Serve it yourself:
+Start the server:
   .venv/bin/python -m tfstyle.serve --export_dir=$export_dir
-and from another terminal:
+Send a request from another terminal:
   printf '{"instances": [{"content_bytes": {"b64": "%s"}, "style_bytes": {"b64": "%s"}}]}' \\
     "\$(base64 <$content | tr -d '\\n')" \\
     "\$(base64 <$style | tr -d '\\n')" |
   curl -s --data-binary @- http://127.0.0.1:8501/v1/models/style_transfer:predict |
   .venv/bin/python -c 'import base64, json, sys; sys.stdout.buffer.write(base64.b64decode(json.load(sys.stdin)["predictions"][0]["b64"]))' >transfer.png
-Your own pictures, a folder per artist: README.md
+To use your own pictures (one folder per artist), see README.md.
 TEXT

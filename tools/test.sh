@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Makes or reuses .venv, then checks style and types and runs the tests:
+# Creates or reuses .venv, checks style and types, and runs the tests:
 #
-#   bash tools/test.sh           under 15 minutes on two cores
-#   bash tools/test.sh --all     with the slow tests
+#   bash tools/test.sh           fast tests only; under 15 minutes on two cores
+#   bash tools/test.sh --all     all tests
 #
-# Other arguments go to pytest: bash tools/test.sh -k prefix
+# Other arguments are passed to pytest: bash tools/test.sh -k prefix
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . tools/environment.sh
@@ -20,5 +20,5 @@ ruff format --check .
 ruff check .
 say "mypy"
 mypy tfstyle
-say "pytest${marker:+ (without the slow tests; --all runs them too)}"
+say "pytest${marker:+ (fast tests only; --all runs all tests)}"
 exec python -m pytest -m "$marker" --durations=15 "$@"

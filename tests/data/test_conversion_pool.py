@@ -4,26 +4,27 @@ import threading
 import time
 
 import pytest
+from helpers.commands import read_output, run_code
 
 from tfstyle.data import conversion_pool
 
 
 @pytest.fixture
-def ordinary_interrupts():
-    # Background jobs of a script ignore the signal.
+def default_interrupts():
+    # A shell starts background jobs with the signal ignored.
     handler = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, handler)
 
 
-def test_an_interrupt_waits_while_workers_start(ordinary_interrupts):
+def test_an_interrupt_waits_while_workers_start(default_interrupts):
     done = threading.Event()
-    # It does not block the signal, so that it may take it.
+    # This thread does not block the signal, so it may receive it.
     other = threading.Thread(target=done.wait)
     other.start()
     steps = []
     try:
-        with pytest.raises(KeyboardInterrupt), conversion_pool._interrupts_held_back():
+        with pytest.raises(KeyboardInterrupt), conversion_pool.defer_interrupts():
             os.kill(os.getpid(), signal.SIGINT)
             time.sleep(0.2)
             steps.append("started")
@@ -35,21 +36,28 @@ def test_an_interrupt_waits_while_workers_start(ordinary_interrupts):
     assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
 
 
-def test_without_an_interrupt_nothing_is_raised(ordinary_interrupts):
-    with conversion_pool._interrupts_held_back():
+def test_workers_do_not_load_tensorflow():
+    check = (
+        "import sys, tfstyle.data.conversion_pool; 'tensorflow' in sys.modules and 1/0"
+    )
+    read_output(run_code(check))
+
+
+def test_without_an_interrupt_nothing_is_raised(default_interrupts):
+    with conversion_pool.defer_interrupts():
         assert signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, [])
     assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
 
 
-def test_other_threads_may_convert_too(ordinary_interrupts):
+def test_threads_other_than_the_main_one_may_convert(default_interrupts):
     # Only the main thread may set handlers.
-    seen = []
+    handlers = []
 
     def hold():
-        with conversion_pool._interrupts_held_back():
-            seen.append(signal.getsignal(signal.SIGINT))
+        with conversion_pool.defer_interrupts():
+            handlers.append(signal.getsignal(signal.SIGINT))
 
     thread = threading.Thread(target=hold)
     thread.start()
     thread.join()
-    assert seen == [signal.default_int_handler]
+    assert handlers == [signal.default_int_handler]

@@ -1,8 +1,8 @@
-import io
 import pathlib
 
 import numpy as np
 import pytest
+from helpers.pictures import encode_picture, open_picture
 from PIL import Image
 
 from tfstyle.data import pictures
@@ -42,28 +42,28 @@ def test_the_background_shows_through_a_transparent_palette_entry(tmp_path):
     assert pixel(load_picture(tmp_path / "a.png", 4, background="blue")) == (0, 0, 255)
 
 
-def test_the_background_shows_through_a_transparent_grey(tmp_path):
+def test_the_background_shows_through_a_transparent_gray(tmp_path):
     Image.new("L", (8, 8), 9).save(tmp_path / "a.png", transparency=9)
     assert pixel(load_picture(tmp_path / "a.png", 4)) == (255, 255, 255)
 
 
 @pytest.mark.parametrize("suffix", ["png", "tif"])
-def test_16_bit_grey_is_scaled_not_clipped(tmp_path, suffix):
+def test_16_bit_gray_is_scaled_not_clipped(tmp_path, suffix):
     # 0x8080 is 128 * 257, so exactly 128 in 8 bits.
-    grey = Image.fromarray(np.full([8, 8], 0x8080, np.uint16))
-    assert grey.mode == "I;16"
-    grey.save(tmp_path / f"a.{suffix}")
+    gray = Image.fromarray(np.full([8, 8], 0x8080, np.uint16))
+    assert gray.mode == "I;16"
+    gray.save(tmp_path / f"a.{suffix}")
     assert pixel(load_picture(tmp_path / f"a.{suffix}", 4)) == (128, 128, 128)
 
 
-def test_16_bit_grey_held_in_32_bits_is_scaled():
-    grey = Image.fromarray(np.full([8, 8], 0x4040, np.int32))
-    assert grey.mode == "I"
-    assert pixel(to_square_rgb(grey, 4)) == (64, 64, 64)
+def test_16_bit_gray_in_32_bits_is_scaled():
+    gray = Image.fromarray(np.full([8, 8], 0x4040, np.int32))
+    assert gray.mode == "I"
+    assert pixel(to_square_rgb(gray, 4)) == (64, 64, 64)
 
 
 @pytest.mark.parametrize("white", [1.0, 255.0, 65535.0, 1e6])
-def test_floating_point_grey_is_scaled_to_its_range(white):
+def test_floating_point_gray_is_scaled_to_its_range(white):
     values = np.array([[0.0, white], [white, np.nan]], np.float32)
     result = np.asarray(to_square_rgb(Image.fromarray(values), 2))[..., 0]
     np.testing.assert_array_equal(result, [[0, 255], [255, 0]])
@@ -94,7 +94,7 @@ def wide_picture() -> Image.Image:
     return image
 
 
-def test_crop_takes_the_centre_square():
+def test_crop_takes_the_center_square():
     result = np.asarray(to_square_rgb(wide_picture(), 4, "crop"))
     np.testing.assert_array_equal(result, np.full([4, 4, 3], [0, 255, 0]))
 
@@ -141,9 +141,7 @@ def test_other_files_are_not_pictures(tmp_path, content, reason):
 @pytest.mark.parametrize("format", ["PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF"])
 def test_a_file_cut_off_at_any_point_is_skipped_or_taken(tmp_path, format):
     values = np.random.default_rng(0).integers(0, 256, [40, 40, 3], np.uint8)
-    buffer = io.BytesIO()
-    Image.fromarray(values).save(buffer, format)
-    whole = buffer.getvalue()
+    whole = encode_picture(Image.fromarray(values), format)
     for part in np.linspace(0, 0.9, 19):
         (tmp_path / "a").write_bytes(whole[: int(part * len(whole))])
         assert reason_for(tmp_path / "a") in (
@@ -153,14 +151,14 @@ def test_a_file_cut_off_at_any_point_is_skipped_or_taken(tmp_path, format):
         )
 
 
-def test_damaged_bytes_never_raise_anything_else(tmp_path, portraits_dir):
+def test_corrupt_bytes_raise_nothing_else(tmp_path, portraits_dir):
     whole = (pathlib.Path(portraits_dir) / "micah" / "00000.png").read_bytes()
-    generator = np.random.default_rng(0)
+    rng = np.random.default_rng(0)
     for _ in range(200):
-        damaged = bytearray(whole)
-        for position in generator.integers(0, len(whole), 5):
-            damaged[position] = generator.integers(256)
-        (tmp_path / "a.png").write_bytes(damaged)
+        corrupt = bytearray(whole)
+        for position in rng.integers(0, len(whole), 5):
+            corrupt[position] = rng.integers(256)
+        (tmp_path / "a.png").write_bytes(corrupt)
         reason_for(tmp_path / "a.png")
 
 
@@ -186,7 +184,7 @@ def test_missing_files_and_folders_are_unreadable(tmp_path):
 def test_encoded_pictures_decode_to_about_the_same(format, exact, portraits_dir):
     path = pathlib.Path(portraits_dir) / "lorelei" / "00000.png"
     conversion = pictures.Conversion(64, format=format)
-    encoded = Image.open(io.BytesIO(conversion.encode_file(path)))
+    encoded = open_picture(conversion.encode_file(path))
     assert encoded.format == format.upper()
     difference = np.subtract(np.asarray(encoded), load_picture(path, 64), dtype=float)
     assert np.abs(difference).mean() <= (0 if exact else 3)

@@ -1,36 +1,34 @@
-"""`python -m tfstyle.generate` draws codes from a seed and shows what they give."""
+"""`python -m tfstyle.generate` draws codes from a seed and decodes them."""
 
 import pathlib
 import shutil
 
 import numpy as np
 import pytest
-import tiny_run as tiny
+from helpers import configuration as tiny
+from helpers.commands import error_line, module, read_output, run
 from PIL import Image
-from test_commands import error_line, module, run
 
 from tfstyle.core.cli import UserError
 from tfstyle.exploration import generating
 from tfstyle.modeling.networks.codes import decode_codes
-from tfstyle.runs import folder as runs
 
 DIMS = (tiny.STYLE_DIMS, tiny.CONTENT_DIMS, tiny.NOISE_DIMS)
 
 
 @pytest.fixture(scope="module")
-def generated(tiny_run, tmp_path_factory) -> pathlib.Path:
+def generated(trained, tmp_path_factory) -> pathlib.Path:
     """34 pictures: two batches."""
     folder = tmp_path_factory.mktemp("generated") / "new" / "folder"
-    generating.generate(tiny_run, str(folder), count=34, seed=5)
+    generating.generate(trained, str(folder), count=34, seed=5)
     return folder
 
 
 @pytest.fixture(scope="module")
-def artists(tiny_run) -> dict[str, np.ndarray]:
+def artists(trained) -> dict[str, np.ndarray]:
     """Mean styles by name."""
-    metric = runs.StageFolder(tiny_run, "metric")
-    means = runs.load_statistics(metric).artist_means
-    return dict(zip(metric.read()["dataset"]["artists"], means, strict=True))
+    means = trained.style_statistics.artist_means
+    return dict(zip(trained.collection.artists, means, strict=True))
 
 
 def codes_of(folder) -> dict[str, np.ndarray]:
@@ -47,10 +45,10 @@ def test_the_folder_holds_pictures_codes_and_a_sheet(generated):
     codes = codes_of(generated)
 
     names = [f"{number:05d}.png" for number in range(34)]
-    found = sorted(path.name for path in generated.iterdir())
-    assert found == [*names, "codes.npz", "sheet.png"]
+    written = sorted(path.name for path in generated.iterdir())
+    assert written == [*names, "codes.npz", "sheet.png"]
     assert codes.pop("filenames").tolist() == names
-    assert {name: (one.dtype, one.shape) for name, one in codes.items()} == {
+    assert {name: (code.dtype, code.shape) for name, code in codes.items()} == {
         name: (np.dtype(np.float32), (34, dims))
         for name, dims in zip(("style", "content", "noise"), DIMS, strict=True)
     }
@@ -60,23 +58,22 @@ def test_the_folder_holds_pictures_codes_and_a_sheet(generated):
         assert 5 * 96 <= sheet.height <= 6 * 96
 
 
-def test_pictures_are_those_of_their_codes(generated, tiny_run):
-    folder = runs.StageFolder(tiny_run, "gan")
-    generator = runs.load_network(folder, "generator_average")
+def test_pictures_are_those_of_their_codes(generated, trained):
+    generator = trained.network("gan", "generator_average")
     codes = codes_of(generated)
 
     expected = decode_codes(
         generator, *(codes[name] for name in ("style", "content", "noise"))
     )
 
-    made = pictures_of(generated)
-    assert made.dtype == np.uint8
-    np.testing.assert_array_equal(made, expected)
-    assert len(np.unique(made.reshape(34, -1), axis=0)) == 34
+    pictures = pictures_of(generated)
+    assert pictures.dtype == np.uint8
+    np.testing.assert_array_equal(pictures, expected)
+    assert len(np.unique(pictures.reshape(34, -1), axis=0)) == 34
 
 
 def test_codes_are_those_of_the_seed_and_independent_of_the_count(
-    generated, tiny_run, tmp_path
+    generated, trained, tmp_path
 ):
     drawn = np.random.default_rng(5).normal(size=[34, sum(DIMS)])
     codes = codes_of(generated)
@@ -86,15 +83,15 @@ def test_codes_are_those_of_the_seed_and_independent_of_the_count(
         rtol=1e-6,
     )
 
-    generating.generate(tiny_run, str(tmp_path / "few"), count=3, seed=5)
+    generating.generate(trained, str(tmp_path / "few"), count=3, seed=5)
 
     few = pictures_of(tmp_path / "few").astype(int)
     assert np.abs(few - pictures_of(generated)[:3]).max() <= 1  # another batch size
 
 
-def test_the_same_seed_repeats_every_byte_and_another_does_not(tiny_run, tmp_path):
+def test_the_same_seed_repeats_every_byte_and_another_does_not(trained, tmp_path):
     for name, seed in [("a", 0), ("b", 0), ("c", 1)]:
-        generating.generate(tiny_run, str(tmp_path / name), count=2, seed=seed)
+        generating.generate(trained, str(tmp_path / name), count=2, seed=seed)
 
     for path in (tmp_path / "a").iterdir():
         if path.suffix == ".png":  # zip files hold the time
@@ -102,43 +99,41 @@ def test_the_same_seed_repeats_every_byte_and_another_does_not(tiny_run, tmp_pat
             assert path.read_bytes() != (tmp_path / "c" / path.name).read_bytes()
 
 
-def test_a_style_that_is_given_is_everyones_and_the_rest_stays(
-    generated, tiny_run, artists, tmp_path
+def test_all_pictures_have_a_given_style_and_the_rest_stays(
+    generated, trained, artists, tmp_path
 ):
     (first, a), (second, b), *_ = artists.items()
 
-    generating.generate(tiny_run, str(tmp_path / "a"), 3, 5, artist=first)
-    generating.generate(tiny_run, str(tmp_path / "one"), 3, 5, mix=f"{first}:1")
+    generating.generate(trained, str(tmp_path / "a"), 3, 5, artist=first)
+    generating.generate(trained, str(tmp_path / "one"), 3, 5, mix=f"{first}:1")
     generating.generate(
-        tiny_run, str(tmp_path / "mix"), 3, 5, mix=f"{first}:3,{second}:1"
+        trained, str(tmp_path / "mix"), 3, 5, mix=f"{first}:3,{second}:1"
     )
 
     expected = {"a": a, "one": a, "mix": 0.75 * a + 0.25 * b}
-    random = codes_of(generated)
+    unstyled = codes_of(generated)
     for name, style in expected.items():
         codes = codes_of(tmp_path / name)
         np.testing.assert_allclose(codes["style"], np.tile(style, [3, 1]), rtol=1e-5)
-        np.testing.assert_array_equal(codes["content"], random["content"][:3])
-        np.testing.assert_array_equal(codes["noise"], random["noise"][:3])
+        np.testing.assert_array_equal(codes["content"], unstyled["content"][:3])
+        np.testing.assert_array_equal(codes["noise"], unstyled["noise"][:3])
     np.testing.assert_array_equal(
         pictures_of(tmp_path / "a"), pictures_of(tmp_path / "one")
     )
 
 
 def test_an_animation_leads_through_the_artists_with_the_first_content(
-    tiny_run, artists, tmp_path
+    trained, artists, tmp_path
 ):
     """Frames 0, 3 and 6 of 9 have the styles of the three artists themselves."""
     folder = tmp_path / "new"
 
     generating.generate(
-        tiny_run, str(folder), count=2, interpolate=",".join(artists), frames=9
+        trained, str(folder), count=2, interpolate=",".join(artists), frames=9
     )
 
     codes = codes_of(folder)
-    generator = runs.load_network(
-        runs.StageFolder(tiny_run, "gan"), "generator_average"
-    )
+    generator = trained.network("gan", "generator_average")
     rest = (np.repeat(codes[name][:1], 3, axis=0) for name in ("content", "noise"))
     expected = decode_codes(generator, np.stack(list(artists.values())), *rest)
     with Image.open(folder / "interpolation.gif") as gif:
@@ -149,18 +144,18 @@ def test_an_animation_leads_through_the_artists_with_the_first_content(
             assert np.abs(frame - picture).mean() < 4  # of 256 colors
 
 
-def test_a_folder_of_others_is_left_alone_and_an_earlier_one_replaced_if_wanted(
-    generated, tiny_run, tmp_path
+def test_a_folder_of_others_is_left_alone_and_an_earlier_one_replaced_on_demand(
+    generated, trained, tmp_path
 ):
     folder = pathlib.Path(shutil.copytree(generated, tmp_path / "folder"))
     (folder / "notes.txt").write_text("mine")
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
 
     with pytest.raises(UserError, match="--overwrite"):
-        generating.generate(tiny_run, str(folder), count=2)
+        generating.generate(trained, str(folder), count=2)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
-    generating.generate(tiny_run, str(folder), count=2, overwrite=True)
+    generating.generate(trained, str(folder), count=2, overwrite=True)
     assert sorted(path.name for path in folder.iterdir()) == [
         "00000.png",
         "00001.png",
@@ -170,40 +165,41 @@ def test_a_folder_of_others_is_left_alone_and_an_earlier_one_replaced_if_wanted(
     ]
 
 
-def test_a_failure_leaves_no_folder(tiny_run, tmp_path, monkeypatch):
-    monkeypatch.setattr(generating.sheets, "write_picture", lambda *_: 1 / 0)
+def test_a_failure_leaves_no_folder(trained, tmp_path, monkeypatch):
+    monkeypatch.setattr(generating.grids, "write_picture", lambda *_: 1 / 0)
 
     with pytest.raises(ZeroDivisionError):
-        generating.generate(tiny_run, str(tmp_path / "folder"), count=2)
+        generating.generate(trained, str(tmp_path / "folder"), count=2)
 
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
-    ("wanted", "said"),
+    ("settings", "message"),
     [
-        ({"artist": "Nobody"}, "no artist of the run is named 'Nobody'; the nearest"),
+        ({"artist": "Nobody"}, "no artist of the run is named 'Nobody'; the closest"),
         ({"mix": "Nobody"}, "--style_mix must be NAME:WEIGHT"),
-        ({"interpolate": "{0}"}, "must name two artists or more"),
-        ({"interpolate": "{0},{1},{2}", "frames": 2}, "as there are --frames=2"),
+        ({"interpolate": "{0}"}, "must name at least two artists"),
+        ({"interpolate": "{0},{1},{2}", "frames": 2}, "at most --frames=2"),
         ({"interpolate": ""}, "no artist of the run is named ''"),
         ({"interpolate": "{0},Nobody"}, "named 'Nobody'"),
     ],
 )
-def test_what_cannot_be_wanted_is_said_before_anything_is_written(
-    wanted, said, tiny_run, artists, tmp_path
+def test_impossible_settings_are_errors_before_anything_is_written(
+    settings, message, trained, artists, tmp_path
 ):
-    if "interpolate" in wanted:
-        wanted = {**wanted, "interpolate": wanted["interpolate"].format(*artists)}
+    if "interpolate" in settings:
+        interpolate = settings["interpolate"].format(*artists)
+        settings = {**settings, "interpolate": interpolate}
 
     with pytest.raises(UserError) as caught:
-        generating.generate(tiny_run, str(tmp_path / "folder"), **wanted)
+        generating.generate(trained, str(tmp_path / "folder"), **settings)
 
-    assert said in str(caught.value)
+    assert message in str(caught.value)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_command_generates_and_says_where(tiny_run, artists, tmp_path):
+def test_the_command_generates_and_names_the_folder(tiny_run, artists, tmp_path):
     folder = tmp_path / "new"
     first, second, _ = artists
 
@@ -217,13 +213,12 @@ def test_the_command_generates_and_says_where(tiny_run, artists, tmp_path):
         "--frames=4",
     )
 
-    assert done.returncode == 0, done.stderr
-    assert done.stdout == f"3 pictures, their sheet and codes: {folder}\n"
+    assert read_output(done) == f"3 pictures, their sheet and codes: {folder}\n"
     assert len(list(folder.iterdir())) == 3 + 3
 
 
 @pytest.mark.parametrize(
-    ("flags", "said"),
+    ("flags", "message"),
     [
         ([], "--output_dir is missing"),
         (
@@ -236,6 +231,6 @@ def test_the_command_generates_and_says_where(tiny_run, artists, tmp_path):
         ),
     ],
 )
-def test_misuse_is_one_line(flags, said, tmp_path):
-    assert said in error_line(run(module("generate"), *flags, cwd=tmp_path))
+def test_misuse_is_one_line(flags, message, tmp_path):
+    assert message in error_line(run(module("generate"), *flags, cwd=tmp_path))
     assert list(tmp_path.iterdir()) == []

@@ -1,4 +1,4 @@
-"""Agreement of contents and diversity of pictures, by loops over pairs."""
+"""Content agreement and diversity of pictures against loops over pairs."""
 
 import numpy as np
 import pytest
@@ -10,10 +10,10 @@ def grid(contents, styles):
     return np.repeat(np.arange(contents), styles), np.tile(np.arange(styles), contents)
 
 
-def test_agreement_is_that_of_loops_over_pairs_of_other_styles():
-    random = np.random.default_rng(0)
+def test_agreement_equals_loops_over_pairs_in_different_styles():
+    rng = np.random.default_rng(0)
     content_ids, style_ids = grid(4, 3)
-    codes = random.normal(size=[4, 5])[content_ids] + random.normal(size=[12, 5])
+    codes = rng.normal(size=[4, 5])[content_ids] + rng.normal(size=[12, 5])
     same, different, hits = [], [], 0
     for i in range(12):
         best = None
@@ -34,12 +34,12 @@ def test_agreement_is_that_of_loops_over_pairs_of_other_styles():
         {
             "distance_ratio": np.mean(same) / np.mean(different),
             "retrieval": hits / 12,
-            "chance": 1 / 4,  # 2 of the 8 pictures of other styles
+            "chance": 1 / 4,  # 2 of the 8 pictures in other styles
         }
     )
 
 
-def test_codes_that_only_tell_the_content_agree_wholly():
+def test_codes_that_depend_on_the_content_only_agree_perfectly():
     content_ids, style_ids = grid(5, 4)
     codes = np.eye(5)[content_ids]
 
@@ -49,7 +49,7 @@ def test_codes_that_only_tell_the_content_agree_wholly():
     assert measured["retrieval"] == 1
 
 
-def test_codes_that_do_not_tell_the_content_score_like_chance():
+def test_codes_that_do_not_depend_on_the_content_score_like_chance():
     content_ids, style_ids = grid(20, 10)
     codes = np.random.default_rng(1).normal(size=[200, 30])
 
@@ -80,8 +80,8 @@ def test_one_content_or_one_style_cannot_be_compared(contents, styles):
         consistency.content_agreement(codes, *grid(contents, styles))
 
 
-def test_pair_distance_is_the_mean_of_groups_means_over_pairs():
-    """Group 0: pictures 0, 3, 4 differ by 3, 4, 1: 8/3. Group 1: 2. Group 2: alone."""
+def test_pair_distance_is_averaged_over_pairs_then_over_groups():
+    """Group 0: 0, 3, 4 differ by 3, 4, 1, mean 8/3. Group 1: 2. Group 2: no pair."""
     values = np.array([0.0, 3, 10, 4, 12, 99])
     images = np.broadcast_to(values[:, None, None, None], [6, 2, 2, 3])
     groups = np.array([0, 0, 1, 0, 1, 2])

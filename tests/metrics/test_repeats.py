@@ -1,4 +1,4 @@
-"""Means and deviations over seeds, and how they are said and logged."""
+"""Means and deviations over seeds: computed, formatted and logged."""
 
 import math
 
@@ -9,28 +9,53 @@ from tfstyle.metrics import repeats
 
 def test_nested_numbers_become_means_with_sample_deviations():
     """Of 1, 2 and 6: mean 3, deviation sqrt((4 + 1 + 9) / 2)."""
-    found = [{"a": value, "b": {"c": 2 * value}} for value in (1, 2, 6)]
+    results = [{"a": value, "b": {"c": 2 * value}} for value in (1, 2, 6)]
 
-    together = repeats.over_seeds(found)
+    combined = repeats.combine_seeds(results)
 
     deviation = math.sqrt(7)
-    assert together["a"] == pytest.approx({"mean": 3, "deviation": deviation})
-    assert together["b"]["c"] == pytest.approx({"mean": 6, "deviation": 2 * deviation})
+    assert combined["a"] == pytest.approx({"mean": 3, "deviation": deviation})
+    assert combined["b"]["c"] == pytest.approx({"mean": 6, "deviation": 2 * deviation})
 
 
-def test_one_seed_has_no_deviation():
-    assert repeats.over_seeds([{"a": 4}]) == {"a": {"mean": 4.0, "deviation": None}}
+def test_a_curve_has_a_mean_and_a_sample_deviation_at_every_point():
+    """1, 2, 6: mean 3, squared deviations 4 + 1 + 9 = 14, over n - 1 = 2."""
+    curve = repeats.compute_curve_spread([[1, 5], [2, 5], [6, 5]])
+
+    assert curve["mean"] == pytest.approx([3, 5])
+    assert curve["deviation"] == pytest.approx([math.sqrt(7), 0])
 
 
-def test_a_mean_is_said_with_its_deviation():
-    assert repeats.said({"mean": 0.5, "deviation": 0.01}, ".1%") == "50.0% +- 1.0%"
-    assert repeats.said({"mean": 0.5, "deviation": None}, ".2f") == "0.50"
+def test_a_single_measurement_has_no_deviation():
+    assert repeats.combine_seeds([{"a": 4}]) == {"a": {"mean": 4.0, "deviation": None}}
+    assert repeats.compute_curve_spread([[1, 5]]) == {
+        "mean": [1, 5],
+        "deviation": None,
+    }
 
 
-def test_a_log_gets_means_under_paths_and_nothing_else():
+def test_a_mean_is_formatted_with_its_deviation():
+    measured, single = ({"mean": 0.5, "deviation": d} for d in (0.01, None))
+    assert repeats.format_spread(measured, ".1%") == "50.0% +- 1.0%"
+    assert repeats.format_spread(single, ".2f") == "0.50"
+
+
+def test_every_point_of_a_curve_is_formatted():
+    curve = {"mean": [0.5, 0.25], "deviation": [0.01, 0.02]}
+    assert repeats.format_curve_spread(curve, ".0%") == ["50% +- 1%", "25% +- 2%"]
+    curve["deviation"] = None
+    assert repeats.format_curve_spread(curve, ".0%") == ["50%", "25%"]
+
+
+@pytest.mark.parametrize("count, text", [(1, "triplet, 1 run"), (3, "triplet, 3 runs")])
+def test_a_method_is_labeled_with_its_number_of_runs(count, text):
+    assert repeats.format_run_count("triplet", count) == text
+
+
+def test_a_log_contains_means_under_paths_and_nothing_else():
     numbers = {
         "count": 3,
-        "protocol": "as said",
+        "protocol": "text",
         "seeds": [0, 1],
         "unseen": True,
         "missing": None,
@@ -38,8 +63,8 @@ def test_a_log_gets_means_under_paths_and_nothing_else():
         "inner": {"error": {"mean": 2.0, "deviation": 0.5}, "chance": 0.25},
     }
 
-    assert repeats.flat_means(numbers, "made") == {
-        "made/count": 3,
-        "made/inner/error": 2.0,
-        "made/inner/chance": 0.25,
+    assert repeats.flatten_means(numbers, "generated") == {
+        "generated/count": 3,
+        "generated/inner/error": 2.0,
+        "generated/inner/chance": 0.25,
     }

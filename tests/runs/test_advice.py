@@ -1,4 +1,4 @@
-"""What is suggested to be typed fits the run, as far as the run tells."""
+"""Suggested commands use the records and configurations of the run."""
 
 import json
 
@@ -36,7 +36,7 @@ def test_records_and_configurations_are_those_of_another_stage(tmp_path, gin_dir
         f"python -m tfstyle.train --gin_file='{gin_dir}/gan.gin' --run_dir={run_dir} "
         "--records_dir='/my records'"
     )
-    # of this stage that folder holds no configuration
+    # That folder has no configuration of this stage.
     assert "--gin_file=gin/vae.gin " in advice.train_command("vae", run_dir)
 
 
@@ -48,12 +48,23 @@ def test_the_stages_own_records_come_before_those_of_others(tmp_path):
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"dataset": 1}', "\x00"])
-def test_a_damaged_run_file_does_not_keep_advice_back(text, tmp_path):
+def test_a_corrupt_run_file_does_not_prevent_advice(text, tmp_path):
     describe(tmp_path, "metric")
     (tmp_path / "metric" / "run.json").write_text(text)
     assert f"gin/vae.gin --run_dir={tmp_path}" in advice.train_command("vae", tmp_path)
 
 
-def test_a_missing_run_is_told_from_a_run_without_the_stage(tmp_path):
-    assert advice.missing("vae", tmp_path / "no").startswith("there is no folder")
-    assert advice.missing("vae", tmp_path).startswith(f"{tmp_path} has no vae stage")
+def test_a_missing_run_differs_from_a_run_without_the_stage(tmp_path):
+    problem = advice.describe_missing("vae", tmp_path / "no")
+    assert problem.startswith(f"there is no folder {tmp_path / 'no'}; train it with: ")
+    problem = advice.describe_missing("vae", tmp_path)
+    assert problem.startswith(f"{tmp_path} has no vae stage; train it with: ")
+    assert problem.endswith(advice.train_command("vae", tmp_path))
+
+
+def test_unfinished_stages_are_resumed_and_outdated_ones_restarted(tmp_path):
+    command = advice.train_command("vae", tmp_path)
+    unfinished = advice.describe_unfinished("vae", tmp_path)
+    assert unfinished.startswith(f"the vae stage in {tmp_path} is unfinished; resume")
+    assert unfinished.endswith(command)
+    assert advice.describe_outdated("vae", tmp_path).endswith(f"{command} --restart")

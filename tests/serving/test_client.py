@@ -1,28 +1,25 @@
 """The client against a running server, and the pictures that it sends."""
 
-import io
 import socket
 import threading
 
 import numpy as np
 import pytest
 import tensorflow as tf
-import tiny_export
 import uvicorn
+from helpers.pictures import encode_picture, open_picture
 from PIL import Image
 
 from tfstyle.serving import rest
-from tfstyle.serving.client import Client, ServerError, picture_bytes
+from tfstyle.serving.client import Client, ServerError, convert_picture
 
 EXIF_ROTATE_90 = 6
 RED, BLUE = (255, 0, 0), (0, 0, 255)
 
 
 @pytest.fixture(scope="module")
-def url(tmp_path_factory):
-    app = rest.make_app(
-        tiny_export.write_tiny_export(tmp_path_factory.mktemp("export"))
-    )
+def url(tiny_models):
+    app = rest.make_app(tiny_models)
     listener = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
     thread = threading.Thread(target=server.run, args=([listener],))
@@ -37,20 +34,10 @@ def client(url):
     return Client(url, timeout=30)
 
 
-def encode(image, encoding, **options):
-    buffer = io.BytesIO()
-    image.save(buffer, encoding, **options)
-    return buffer.getvalue()
-
-
-def rotated_jpeg(size=(16, 8)):
+def make_rotated_jpeg(size=(16, 8)) -> bytes:
     exif = Image.Exif()
     exif[0x0112] = EXIF_ROTATE_90
-    return encode(Image.new("RGB", size, RED), "JPEG", exif=exif)
-
-
-def open_picture(data):
-    return Image.open(io.BytesIO(data))
+    return encode_picture(Image.new("RGB", size, RED), "JPEG", exif=exif)
 
 
 def test_outputs_are_arrays_of_the_signatures_types(client):
@@ -61,7 +48,7 @@ def test_outputs_are_arrays_of_the_signatures_types(client):
     np.testing.assert_array_equal(outputs["sum"], [2, 2])
 
 
-def test_a_single_output_has_its_name_back(client):
+def test_a_single_output_gets_its_name_back(client):
     np.testing.assert_array_equal(client.predict("line", {"x": [1.0]})["y"], [2.5])
 
 
@@ -73,29 +60,29 @@ def test_a_version_and_a_signature_can_be_chosen(client):
     assert twice["twice"].tolist() == [3, 3]
 
 
-def test_status_gives_each_versions_state(client):
-    assert client.status("line") == {1: "AVAILABLE", 2: "AVAILABLE"}
+def test_status_is_the_state_of_each_version(client):
+    assert client.get_status("line") == {1: "AVAILABLE", 2: "AVAILABLE"}
 
 
-def test_a_refusal_carries_the_servers_text_and_status(client):
+def test_a_refusal_has_the_servers_message_and_status(client):
     with pytest.raises(ServerError, match="Latest\\(nobody\\)") as caught:
         client.predict("nobody", {"x": [1]})
 
     assert caught.value.status == 404
 
 
-def test_no_server_is_a_clear_error():
+def test_without_a_server_the_error_has_the_command_that_starts_one():
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
 
     with pytest.raises(ServerError, match="no answer from .*python -m tfstyle.serve"):
-        Client(f"127.0.0.1:{port}").status("line")
+        Client(f"127.0.0.1:{port}").get_status("line")
 
 
-def test_a_server_of_this_machine_is_called_past_a_proxy(url, monkeypatch):
+def test_a_server_on_this_machine_is_called_without_a_proxy(url, monkeypatch):
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
 
-    assert Client(url).status("line")
+    assert Client(url).get_status("line")
 
 
 def test_a_transferred_picture_has_the_contents_size_and_the_styles_color(client):
@@ -117,13 +104,13 @@ def test_encoded_styles_keep_their_order_over_several_requests(client):
 
 def test_content_is_encoded_from_the_upright_picture(client, tmp_path):
     path = tmp_path / "photo.jpg"
-    path.write_bytes(rotated_jpeg(size=(16, 8)))
+    path.write_bytes(make_rotated_jpeg(size=(16, 8)))
 
-    # Height, width: lying 8 x 16 in the file, standing 16 x 8 for the eye.
+    # Height and width: 8 x 16 in the file, 16 x 8 upright.
     assert client.encode_content([path]).tolist() == [[16, 8]]
 
 
-def test_one_picture_instead_of_a_list_is_refused(client):
+def test_a_picture_instead_of_a_list_is_an_error(client):
     with pytest.raises(TypeError, match="got 'photo.jpg'"):
         client.encode_content("photo.jpg")
 
@@ -139,23 +126,23 @@ def test_generated_pictures_follow_style_content_and_seed(client):
     assert colors == [(7, 0, 255), (8, 1, 255), (9, 2, 255)]
 
 
-def test_one_seed_serves_all_pictures(client):
+def test_a_single_seed_is_used_for_all_pictures(client):
     images = client.generate([[0, 0, 0], [0, 1, 0]], [[1, 1], [1, 1]], seed=5)
 
     assert [image.getpixel((0, 0))[0] for image in images] == [5, 5]
 
 
 @pytest.mark.parametrize("encoding", ["JPEG", "PNG", "BMP"])
-def test_pictures_that_servers_decode_pass_unchanged(encoding, tmp_path):
-    data = encode(Image.new("RGB", (3, 2), RED), encoding)
+def test_pictures_that_servers_decode_are_not_changed(encoding, tmp_path):
+    data = encode_picture(Image.new("RGB", (3, 2), RED), encoding)
     (tmp_path / "picture").write_bytes(data)
 
-    assert picture_bytes(data) == data
-    assert picture_bytes(tmp_path / "picture") == data
+    assert convert_picture(data) == data
+    assert convert_picture(tmp_path / "picture") == data
 
 
-def test_a_rotated_jpeg_is_a_jpeg_again_upright_and_without_rotation():
-    with open_picture(picture_bytes(rotated_jpeg(size=(16, 8)))) as image:
+def test_a_rotated_jpeg_becomes_an_upright_jpeg():
+    with open_picture(convert_picture(make_rotated_jpeg(size=(16, 8)))) as image:
         assert (image.format, image.size) == ("JPEG", (8, 16))
         assert not image.getexif().get(0x0112)
 
@@ -163,61 +150,63 @@ def test_a_rotated_jpeg_is_a_jpeg_again_upright_and_without_rotation():
 def test_a_rotated_png_is_turned_upright():
     exif = Image.Exif()
     exif[0x0112] = EXIF_ROTATE_90
-    data = encode(Image.new("RGB", (4, 2)), "PNG", exif=exif)
+    data = encode_picture(Image.new("RGB", (4, 2)), "PNG", exif=exif)
 
-    with open_picture(picture_bytes(data)) as image:
+    with open_picture(convert_picture(data)) as image:
         assert (image.format, image.size) == ("PNG", (2, 4))
 
 
 @pytest.mark.parametrize("encoding", ["WEBP", "TIFF", "GIF"])
 def test_other_formats_become_png_that_tensorflow_decodes(encoding):
-    data = encode(
+    data = encode_picture(
         Image.new("RGB", (3, 2), RED),
         encoding,
         **({"lossless": True} if encoding == "WEBP" else {}),
     )
 
-    pixels = tf.io.decode_png(picture_bytes(data), channels=3).numpy()
+    pixels = tf.io.decode_png(convert_picture(data), channels=3).numpy()
 
     assert pixels.shape == (2, 3, 3)
     assert (pixels == RED).all()
 
 
 def test_a_palette_bmp_is_converted_because_tensorflow_misreads_it():
-    data = encode(Image.new("RGB", (4, 4), BLUE).quantize(4), "BMP")
+    data = encode_picture(Image.new("RGB", (4, 4), BLUE).quantize(4), "BMP")
 
-    pixels = tf.io.decode_image(picture_bytes(data), channels=3).numpy()
+    pixels = tf.io.decode_image(convert_picture(data), channels=3).numpy()
 
     assert (pixels == BLUE).all()
 
 
-def test_of_an_animation_the_first_frame_is_taken():
+def test_an_animation_becomes_its_first_frame():
     frames = [Image.new("RGB", (2, 2), color) for color in (RED, BLUE)]
-    data = encode(frames[0], "GIF", save_all=True, append_images=frames[1:])
+    data = encode_picture(frames[0], "GIF", save_all=True, append_images=frames[1:])
 
-    with open_picture(picture_bytes(data)) as image:
+    with open_picture(convert_picture(data)) as image:
         assert image.convert("RGB").getpixel((0, 0)) == RED
 
 
 def test_transparency_is_kept_for_the_server_to_composite():
-    data = encode(Image.new("RGBA", (2, 2), (255, 0, 0, 128)), "WEBP", lossless=True)
+    data = encode_picture(
+        Image.new("RGBA", (2, 2), (255, 0, 0, 128)), "WEBP", lossless=True
+    )
 
-    with open_picture(picture_bytes(data)) as image:
+    with open_picture(convert_picture(data)) as image:
         assert (image.mode, image.getpixel((0, 0))) == ("RGBA", (255, 0, 0, 128))
 
 
-def test_sixteen_bits_are_scaled_not_clipped():
+def test_16_bits_are_scaled_not_clipped():
     gray = Image.fromarray(np.full([2, 2], 0x8000, np.uint16))
 
-    pixels = tf.io.decode_png(picture_bytes(encode(gray, "TIFF"))).numpy()
+    pixels = tf.io.decode_png(convert_picture(encode_picture(gray, "TIFF"))).numpy()
 
     assert (pixels == 0x80).all()
 
 
 def test_cmyk_becomes_rgb():
-    data = encode(Image.new("CMYK", (2, 2), (0, 255, 255, 0)), "TIFF")
+    data = encode_picture(Image.new("CMYK", (2, 2), (0, 255, 255, 0)), "TIFF")
 
-    with open_picture(picture_bytes(data)) as image:
+    with open_picture(convert_picture(data)) as image:
         assert (image.mode, image.getpixel((0, 0))) == ("RGB", RED)
 
 
@@ -225,4 +214,4 @@ def test_an_unreadable_picture_is_named(tmp_path):
     (tmp_path / "notes.txt").write_text("no picture")
 
     with pytest.raises(ValueError, match=r"notes\.txt: cannot be read as a picture"):
-        picture_bytes(tmp_path / "notes.txt")
+        convert_picture(tmp_path / "notes.txt")

@@ -1,4 +1,4 @@
-"""An export is TF Serving's layout, whole or not there, and not written twice."""
+"""An export has TF Serving's layout, is written whole, and is not written twice."""
 
 import dataclasses
 import json
@@ -8,16 +8,20 @@ import shutil
 import numpy as np
 import pytest
 import tensorflow as tf
-import tiny_run as tiny
 from google.protobuf import text_format
+from helpers import configuration as tiny
+from helpers import runs
 from tensorflow_serving.apis import prediction_log_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
 from tfstyle.core.cli import UserError
 from tfstyle.data.pictures import load_picture
-from tfstyle.modeling.networks import color
-from tfstyle.runs import folder as runs
-from tfstyle.runs.statistics import CodeStatistics
+from tfstyle.modeling.networks.frozen_codes import (
+    CodeStatistics,
+    ContentNormalization,
+)
+from tfstyle.runs.folder import StageFolder, read_code_digests
+from tfstyle.runs.trained_run import TrainedRun
 from tfstyle.serving import exporting, signatures
 
 MODELS = ["content_encoder", "generator", "style_encoder", "style_transfer"]
@@ -25,20 +29,28 @@ MODELS = ["content_encoder", "generator", "style_encoder", "style_transfer"]
 
 @pytest.fixture(scope="module")
 def export_dir(tiny_run) -> pathlib.Path:
-    return tiny.export(tiny_run)
+    return runs.export(tiny_run)
 
 
 @pytest.fixture
 def metric_run(tiny_run, tmp_path) -> pathlib.Path:
-    """A run with only metric trained: its export takes a quarter of the time."""
-    return tiny.keep_stages(tiny_run, tmp_path / "run", "metric")
+    """A run with the metric stage only: its export takes a quarter of the time."""
+    return runs.keep_stages(tiny_run, tmp_path / "run", "metric")
 
 
-def export(run_dir, export_dir):
-    return exporting.export_run(run_dir, export_dir, pathlib.PurePosixPath("/models"))
+def export(run_dir, export_dir, serving_dir="/models") -> tuple[int, list[str]]:
+    return exporting.export_run(
+        TrainedRun(run_dir), export_dir, pathlib.PurePosixPath(serving_dir)
+    )
 
 
-def files_below(folder) -> dict[str, bytes]:
+def read_messages(caplog) -> list[str]:
+    return [
+        record.getMessage() for record in caplog.records if "tfstyle" in record.name
+    ]
+
+
+def read_files(folder) -> dict[str, bytes]:
     return {
         str(path.relative_to(folder)): path.read_bytes()
         for path in sorted(folder.rglob("*"))
@@ -46,23 +58,9 @@ def files_below(folder) -> dict[str, bytes]:
     }
 
 
-def change_weights(run_dir) -> None:
-    """Move the final metric weights by a little, as more training would."""
-    folder = runs.StageFolder(run_dir, "metric")
-    encoder = runs.load_network(folder, "style_encoder")
-    for variable in encoder.trainable_variables:
-        variable.assign_add(tf.fill(variable.shape, 0.01))
-    (styles,) = runs.load_arrays(folder, "presumed_styles/styles")
-    presumed = tf.train.Checkpoint(styles=tf.Variable(styles))
-    changed = tf.train.Checkpoint(style_encoder=encoder, presumed_styles=presumed)
-    prefix = pathlib.Path(changed.save(str(run_dir / "changed")))
-    for file in run_dir.glob(f"{prefix.name}.*"):
-        file.rename(pathlib.Path(folder.final_weights + file.suffix))
-
-
 def test_the_layout_is_tf_servings(export_dir):
-    folders = sorted(one.name for one in export_dir.iterdir() if one.is_dir())
-    files = sorted(one.name for one in export_dir.iterdir() if one.is_file())
+    folders = sorted(path.name for path in export_dir.iterdir() if path.is_dir())
+    files = sorted(path.name for path in export_dir.iterdir() if path.is_file())
 
     assert folders == MODELS
     assert files == ["batching.config", "export.json", "models.config"]
@@ -80,17 +78,17 @@ def test_models_config_is_what_a_model_server_reads(export_dir):
         model_server_config_pb2.ModelServerConfig(),
     )
 
-    found = {
-        one.name: (one.base_path, one.model_platform)
-        for one in config.model_config_list.config
+    models = {
+        model.name: (model.base_path, model.model_platform)
+        for model in config.model_config_list.config
     }
-    assert found == {name: (f"/models/{name}", "tensorflow") for name in MODELS}
+    assert models == {name: (f"/models/{name}", "tensorflow") for name in MODELS}
 
 
-def batching_parameters():
-    """tensorflow_serving/servables/tensorflow/session_bundle_config.proto, in part.
+def make_batching_parameters():
+    """Make a message of tensorflow_serving/../session_bundle_config.proto, in part.
 
-    The package does not hold it; numbers are the proto's.
+    The package lacks this proto; the field numbers are those of the proto.
     """
     from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
@@ -129,10 +127,10 @@ def batching_parameters():
 
 def test_batching_config_is_what_a_model_server_reads(export_dir):
     config = text_format.Parse(
-        (export_dir / "batching.config").read_text(), batching_parameters()
+        (export_dir / "batching.config").read_text(), make_batching_parameters()
     )
 
-    # TF Serving refuses sizes that do not rise up to max_batch_size.
+    # TF Serving refuses sizes that do not increase up to max_batch_size.
     sizes = list(config.allowed_batch_sizes)
     assert sizes == sorted(set(sizes))
     assert sizes[-1] == config.max_batch_size.value == 8
@@ -141,11 +139,11 @@ def test_batching_config_is_what_a_model_server_reads(export_dir):
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_each_warm_up_request_replays(model, export_dir):
+def test_each_warm_up_request_can_be_replayed(model, export_dir):
     folder = export_dir / model / "1"
     loaded = tf.saved_model.load(str(folder))
     file = folder / "assets.extra" / "tf_serving_warmup_requests"
-    seen = []
+    requests = []
     for record in tf.data.TFRecordDataset(str(file)):
         log = prediction_log_pb2.PredictionLog.FromString(record.numpy())
         request = log.predict_log.request
@@ -159,7 +157,7 @@ def test_each_warm_up_request_replays(model, export_dir):
 
         assert request.model_spec.name == model
         assert {len(value) for value in outputs.values()} == {size}
-        seen.append((signature, size))
+        requests.append((signature, size))
 
     names = ["serving_default", "sample"] if model == "generator" else []
     expected = [
@@ -167,10 +165,10 @@ def test_each_warm_up_request_replays(model, export_dir):
         for name in names or ["serving_default"]
         for size in exporting.ALLOWED_BATCH_SIZES
     ]
-    assert sorted(seen) == sorted(expected)
+    assert sorted(requests) == sorted(expected)
 
 
-def test_names_of_dimensions_go_with_the_models_and_away_again(metric_run, tmp_path):
+def test_names_of_dimensions_are_copied_and_removed_with_the_runs(metric_run, tmp_path):
     export_dir = tmp_path / "export"
     names = metric_run / "dimension_names.tsv"
     names.write_text("2\tthin lines\n\n1\tdark\n")
@@ -178,78 +176,78 @@ def test_names_of_dimensions_go_with_the_models_and_away_again(metric_run, tmp_p
     copy = export_dir / "dimension_names.tsv"
     assert copy.read_text() == "1\tdark\n2\tthin lines\n"
     names.unlink()
-    assert export(metric_run, export_dir)[0] == 1  # the same weights, no new version
+    assert export(metric_run, export_dir)[0] == 1  # same weights, no new version
     assert not copy.exists()
 
 
-def test_a_second_export_writes_nothing(export_dir, tiny_run, tmp_path, capsys):
+def test_a_second_export_changes_nothing(export_dir, tiny_run, tmp_path, caplog):
     copy = shutil.copytree(export_dir, tmp_path / "export")
-    before = files_below(copy)
+    before = read_files(copy)
 
     version, names = export(tiny_run, copy)
 
     assert (version, sorted(names)) == (1, MODELS)
-    assert files_below(copy) == before
-    assert capsys.readouterr().out == "these weights are exported already\n"
+    assert read_files(copy) == before
+    assert read_messages(caplog) == ["these weights are exported already"]
 
 
-def test_a_second_export_can_change_where_the_server_finds_it(
+def test_a_second_export_can_change_the_path_on_the_server(
     export_dir, tiny_run, tmp_path
 ):
     copy = shutil.copytree(export_dir, tmp_path / "export")
 
-    exporting.export_run(tiny_run, copy, pathlib.PurePosixPath("/elsewhere"))
+    export(tiny_run, copy, "/elsewhere")
 
     text = (copy / "models.config").read_text()
     assert '"/elsewhere/generator"' in text and "/models/" not in text
-    assert [one.name for one in (copy / "generator").iterdir()] == ["1"]
+    assert [path.name for path in (copy / "generator").iterdir()] == ["1"]
 
 
 def test_a_model_that_was_deleted_is_written_again(tiny_run, tmp_path):
-    run_dir = tiny.keep_stages(tiny_run, tmp_path / "run", "metric", "vae")
+    run_dir = runs.keep_stages(tiny_run, tmp_path / "run", "metric", "vae")
     folder = tmp_path / "export"
     export(run_dir, folder)
     shutil.rmtree(folder / "content_encoder")
 
-    # A new version of both, so that those that serve together were made together.
+    # A new version of both: models that are served together were exported together.
     assert export(run_dir, folder) == (2, ["style_encoder", "content_encoder"])
 
-    assert [one.name for one in (folder / "content_encoder").iterdir()] == ["2"]
+    assert [path.name for path in (folder / "content_encoder").iterdir()] == ["2"]
 
 
 def test_changed_weights_become_version_2_beside_version_1(metric_run, tmp_path):
     folder = tmp_path / "export"
     assert export(metric_run, folder) == (1, ["style_encoder"])
-    before = files_below(folder / "style_encoder" / "1")
-    change_weights(metric_run)
+    before = read_files(folder / "style_encoder" / "1")
+    runs.change_weights(metric_run, "metric")
 
     assert export(metric_run, folder) == (2, ["style_encoder"])
 
-    assert files_below(folder / "style_encoder" / "1") == before
+    assert read_files(folder / "style_encoder" / "1") == before
     first, second = (
         tf.saved_model.load(str(folder / "style_encoder" / version))
         for version in ("1", "2")
     )
     assert any(
         not np.allclose(old, new)
-        for old, new in zip(first._variables, second._variables, strict=True)
+        for old, new in zip(first.weights, second.weights, strict=True)
     )
     assert json.loads((folder / "export.json").read_text())["version"] == 2
 
 
-def test_a_stage_trained_since_becomes_a_version_of_all_models(tiny_run, tmp_path):
-    run_dir = tiny.keep_stages(tiny_run, tmp_path / "run", "metric")
+def test_another_trained_stage_becomes_a_new_version_of_all_models(tiny_run, tmp_path):
+    run_dir = runs.keep_stages(tiny_run, tmp_path / "run", "metric")
     folder = tmp_path / "export"
     export(run_dir, folder)
     shutil.copytree(tiny_run / "vae", run_dir / "vae")
 
     assert export(run_dir, folder) == (2, ["style_encoder", "content_encoder"])
 
-    assert sorted(one.name for one in (folder / "style_encoder").iterdir()) == [
-        "1",
-        "2",
-    ]
-    assert [one.name for one in (folder / "content_encoder").iterdir()] == ["2"]
+    versions = {
+        name: sorted(path.name for path in (folder / name).iterdir())
+        for name in ("style_encoder", "content_encoder")
+    }
+    assert versions == {"style_encoder": ["1", "2"], "content_encoder": ["2"]}
 
 
 @pytest.mark.parametrize("moment", ["saving", "warming up"])
@@ -259,17 +257,17 @@ def test_an_interrupted_export_leaves_neither_version_nor_temporary_files(
     folder = tmp_path / "export"
     (metric_run / "dimension_names.tsv").write_text("1\tdark\n")
     owner, name = {
-        "saving": (signatures.Servable, "save"),
-        "warming up": (exporting, "_write_warm_up"),
+        "saving": (signatures.ExportedModel, "save"),
+        "warming up": (tf.io, "TFRecordWriter"),
     }[moment]
-    real = getattr(owner, name)
+    original = getattr(owner, name)
 
-    def interrupted(*arguments):
-        real(*arguments)
+    def interrupt(*arguments):
+        original(*arguments)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(owner, name, interrupted)
+        patch.setattr(owner, name, interrupt)
         with pytest.raises(KeyboardInterrupt):
             export(metric_run, folder)
 
@@ -277,54 +275,60 @@ def test_an_interrupted_export_leaves_neither_version_nor_temporary_files(
     assert export(metric_run, folder) == (1, ["style_encoder"])
 
 
-def test_an_interrupted_second_export_leaves_the_first_as_it_was(
+def test_an_interrupted_second_export_does_not_change_the_first(
     export_dir, tiny_run, tmp_path, monkeypatch
 ):
     folder = pathlib.Path(shutil.copytree(export_dir, tmp_path / "export"))
     (folder / "export.json").write_text('{"digest": "of other weights"}')
-    before = files_below(folder)
-    monkeypatch.setattr(signatures.Servable, "save", lambda *_: 1 / 0)
+    before = read_files(folder)
+    monkeypatch.setattr(signatures.ExportedModel, "save", lambda *_: 1 / 0)
 
     with pytest.raises(ZeroDivisionError):
         export(tiny_run, folder)
 
-    assert files_below(folder) == before
+    assert read_files(folder) == before
     assert not (folder / ".making").exists()
 
 
-def test_no_model_is_left_beside_others_of_other_codes(
+def test_no_model_remains_beside_models_of_other_codes(
     export_dir, metric_run, tmp_path
 ):
     folder = pathlib.Path(shutil.copytree(export_dir, tmp_path / "export"))
-    before = files_below(folder)
+    before = read_files(folder)
 
     with pytest.raises(UserError, match="generator, .* in .*: train vae and gan again"):
         export(metric_run, folder)
-    assert files_below(folder) == before
+    assert read_files(folder) == before
 
 
 def test_a_file_in_place_of_the_folder_is_refused(metric_run, tmp_path):
     (tmp_path / "export").write_text("")
-    with pytest.raises(UserError, match="--export_dir=.* cannot be made"):
+    with pytest.raises(UserError, match="--export_dir=.* cannot be created"):
         export(metric_run, tmp_path / "export")
 
 
-def test_what_is_missing_is_said(metric_run, tmp_path, capsys):
+def test_models_of_untrained_stages_are_skipped_with_a_message(
+    metric_run, tmp_path, caplog
+):
     folder = tmp_path / "export"
 
     assert export(metric_run, folder) == (1, ["style_encoder"])
 
-    said = capsys.readouterr().out
-    assert "the vae stage is not finished: no content_encoder" in said
-    assert "the gan stage is not finished: no generator and no style_transfer" in said
-    assert [one.name for one in folder.iterdir() if one.is_dir()] == ["style_encoder"]
+    assert read_messages(caplog) == [
+        "skipped content_encoder: the vae stage is not finished",
+        "skipped generator and style_transfer: the gan stage is not finished",
+        "exporting style_encoder",
+    ]
+    assert [path.name for path in folder.iterdir() if path.is_dir()] == [
+        "style_encoder"
+    ]
     assert '"generator"' not in (folder / "models.config").read_text()
 
 
 @pytest.mark.parametrize("stages", [(), ("classifier",)], ids=["none", "classifier"])
 def test_without_a_metric_stage_nothing_is_written(stages, tiny_run, tmp_path):
     (tmp_path / "run").mkdir()
-    run_dir = tiny.keep_stages(tiny_run, tmp_path / "run", *stages)
+    run_dir = runs.keep_stages(tiny_run, tmp_path / "run", *stages)
 
     with pytest.raises(UserError, match=r"tfstyle\.train --gin_file=gin/metric\.gin"):
         export(run_dir, tmp_path / "export")
@@ -341,18 +345,22 @@ GIVEN_STYLE = np.random.default_rng(8).normal(
 def normalized_run(request, tiny_run, tmp_path_factory) -> pathlib.Path:
     """The run as if its generator had been trained on normalized content codes.
 
-    As they are, or less what their styles tell of them.
+    With the second parameter, what styles predict of them is subtracted.
     """
     run_dir = tmp_path_factory.mktemp("normalized") / "run"
-    tiny.keep_stages(tiny_run, run_dir, "metric", "vae", "gan")
-    path = run_dir / "vae" / runs.STATISTICS_FILES["vae"]
-    statistics = CodeStatistics.read(path)
+    runs.keep_stages(tiny_run, run_dir, "metric", "vae", "gan")
+    path = StageFolder(run_dir, "vae").statistics_file
+    normalization = ContentNormalization.STANDARD
+    if request.param is not None:
+        normalization = ContentNormalization.GIVEN_STYLE
     dataclasses.replace(
-        statistics, normalize_content=True, given_style=request.param
+        CodeStatistics.read(path),
+        normalization=normalization,
+        given_style=request.param,
     ).write(path)
-    gan = runs.StageFolder(run_dir, "gan")
+    gan = StageFolder(run_dir, "gan")
     description = gan.read()
-    description["identity"]["earlier_stages"] = runs.earlier_digests("gan", run_dir)
+    description.identity["earlier_stages"] = read_code_digests(run_dir, gan.spec.needs)
     gan.write(description)
     return run_dir
 
@@ -360,57 +368,47 @@ def normalized_run(request, tiny_run, tmp_path_factory) -> pathlib.Path:
 def test_normalized_content_is_exported_as_the_run_uses_it(
     normalized_run, tiny_run, portraits_dir, tmp_path
 ):
-    """By the statistics alone; a style transfer's content is normalized too."""
+    """The statistics alone decide; content of a style transfer is normalized too."""
     works = sorted(pathlib.Path(portraits_dir).glob("*/00000.png"))[:4]
-    squares = np.stack([load_picture(one, tiny.IMAGE_SIZE) for one in works])
-    encoded = tf.stack([tf.io.encode_png(one) for one in squares])
-    images = color.rgb_to_lab(squares)
-    with np.load(normalized_run / "vae" / "content_statistics.npz") as statistics:
-        mean, deviation = statistics["mean"], statistics["deviation"]
-        given_style = statistics.get("given_style")
-    plain = runs.load_content_encoder(tiny_run)(images).numpy()
-    contents = (plain - mean) / deviation
-    styles = runs.load_style_encoder(tiny_run)(images).numpy()
-    if given_style is not None:
+    squares = np.stack([load_picture(work, tiny.IMAGE_SIZE) for work in works])
+    encoded = tf.stack([tf.io.encode_png(square) for square in squares])
+    plain_run, run = TrainedRun(tiny_run), TrainedRun(normalized_run)
+    statistics = run.content_statistics
+    plain = plain_run.encode_content(squares)
+    contents = (plain - statistics.mean) / statistics.deviation
+    styles = plain_run.encode_style(squares)
+    if statistics.given_style is not None:
         near = np.clip(styles, -4, 4)
         pairs = [a * b for i, a in enumerate(near.T) for b in near.T[i:]]
-        contents -= np.stack([np.ones(len(near)), *near.T, *pairs], 1) @ given_style
-    styles = styles[::-1]
-    gan = runs.StageFolder(tiny_run, "gan")
-    noises = np.tile(exporting.transfer_noise(tiny.NOISE_DIMS), [4, 1])
-    generator = runs.load_network(gan, "generator_average")
+        features = np.stack([np.ones(len(near)), *near.T, *pairs], 1)
+        contents -= features @ statistics.given_style
+    noises = np.tile(signatures.draw_transfer_noise(tiny.NOISE_DIMS), [4, 1])
     expected, other = (
-        color.lab_to_rgb(generator([styles, one, noises])).numpy().astype(int)
-        for one in (contents, plain)
+        plain_run.generate(styles[::-1], codes, noises).astype(int)
+        for codes in (contents, plain)
     )
-    assert abs(expected - other).max() > 1  # else this could not fail
+    assert abs(expected - other).max() > 1  # otherwise this could not fail
 
-    answers = {}
-    builders = exporting._builders(normalized_run, gan.read()["dataset"])
-    for name in ("content_encoder", "style_transfer"):
-        builders[name]().save(str(tmp_path / name))
-        answers[name] = tf.saved_model.load(str(tmp_path / name)).signatures
+    signatures.make_content_encoder(run).save(str(tmp_path / "content_encoder"))
+    signatures.make_style_transfer(run).save(str(tmp_path / "style_transfer"))
+    encode, transfer = (
+        tf.saved_model.load(str(tmp_path / name)).signatures["serving_default"]
+        for name in ("content_encoder", "style_transfer")
+    )
 
     np.testing.assert_allclose(
-        answers["content_encoder"]["serving_default"](image_bytes=encoded)["content"],
-        contents,
-        atol=1e-3,
+        encode(image_bytes=encoded)["content"], contents, atol=1e-3
     )
-    np.testing.assert_allclose(
-        runs.load_content_encoder(normalized_run)(images), contents, atol=1e-4
-    )
-    answer = answers["style_transfer"]["serving_default"](
-        content_bytes=encoded, style_bytes=encoded[::-1]
-    )
-    got = np.stack([tf.io.decode_png(one).numpy() for one in answer["image_bytes"]])
-    assert abs(got.astype(int) - expected).max() <= 1
+    np.testing.assert_allclose(run.encode_content(squares), contents, atol=1e-4)
+    answer = transfer(content_bytes=encoded, style_bytes=encoded[::-1])
+    pictures = [tf.io.decode_png(data).numpy() for data in answer["image_bytes"]]
+    assert abs(np.stack(pictures).astype(int) - expected).max() <= 1
 
 
 def test_normalizing_content_makes_a_new_version(tiny_run, normalized_run, tmp_path):
     folder = tmp_path / "export"
-    run_dir = tiny.keep_stages(tiny_run, tmp_path / "run", "metric", "vae")
+    run_dir = runs.keep_stages(tiny_run, tmp_path / "run", "metric", "vae")
     assert export(run_dir, folder)[0] == 1
-    name = runs.STATISTICS_FILES["vae"]
-    shutil.copy(normalized_run / "vae" / name, run_dir / "vae" / name)
+    shutil.copy(StageFolder(normalized_run, "vae").statistics_file, run_dir / "vae")
 
     assert export(run_dir, folder)[0] == 2

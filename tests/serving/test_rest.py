@@ -1,29 +1,22 @@
-"""The REST API over real SavedModels, called in process."""
+"""TF Serving's REST API over real SavedModels, called in process."""
 
 import base64
 import gzip
-import io
 import json
-import shutil
 import threading
 
+import numpy as np
 import pytest
-import tiny_export
+from helpers.pictures import encode_picture, open_picture
 from PIL import Image
 from starlette.testclient import TestClient
 
-from tfstyle.core.cli import UserError
-from tfstyle.serving import rest
+from tfstyle.serving import rest, servables
 
 
 @pytest.fixture(scope="module")
-def export_dir(tmp_path_factory):
-    return tiny_export.write_tiny_export(tmp_path_factory.mktemp("export"))
-
-
-@pytest.fixture(scope="module")
-def server(export_dir):
-    return TestClient(rest.make_app(export_dir))
+def server(tiny_models):
+    return TestClient(rest.make_app(tiny_models))
 
 
 def post(server, path, **request):
@@ -31,13 +24,18 @@ def post(server, path, **request):
     return response.status_code, response.json()
 
 
+def post_body(server, body, encoding=None):
+    headers = {"Content-Encoding": encoding} if encoding else {}
+    response = server.post("/v1/models/line:predict", content=body, headers=headers)
+    return response.status_code, response.json()
+
+
 def png(color, size=(2, 3)):
-    buffer = io.BytesIO()
-    Image.new("RGB", size, color).save(buffer, "PNG")
-    return {"b64": base64.b64encode(buffer.getvalue()).decode()}
+    data = encode_picture(Image.new("RGB", size, color))
+    return {"b64": base64.b64encode(data).decode()}
 
 
-def test_the_latest_version_answers_unless_another_is_asked_for(server):
+def test_the_latest_version_answers_by_default(server):
     assert post(server, "line", instances=[1]) == (200, {"predictions": [2.5]})
     assert post(server, "line/versions/1", instances=[1]) == (
         200,
@@ -45,13 +43,13 @@ def test_the_latest_version_answers_unless_another_is_asked_for(server):
     )
 
 
-def test_paths_are_matched_without_regard_to_case(server):
+def test_paths_are_case_insensitive(server):
     response = server.post("/V1/Models/line/VERSIONS/1:Predict", json={"inputs": [1]})
 
     assert response.json() == {"outputs": [1.5]}
 
 
-def test_rows_and_columns_give_the_same_numbers(server):
+def test_rows_and_columns_have_the_same_numbers(server):
     rows = post(
         server,
         "pair",
@@ -68,7 +66,7 @@ def test_rows_and_columns_give_the_same_numbers(server):
     assert columns[1]["outputs"] == {"sum": [3.0, 7.0], "seed": [2**62 + 1, -1]}
 
 
-def test_rows_of_unequal_outputs_are_refused_by_tf_servings_text(server):
+def test_rows_of_unequal_outputs_are_refused_with_tf_servings_message(server):
     request = {"signature_name": "twice", "instances": [5]}
 
     assert post(server, "pair", **request) == (
@@ -77,54 +75,28 @@ def test_rows_of_unequal_outputs_are_refused_by_tf_servings_text(server):
     )
 
 
-def test_pictures_go_in_and_come_out_as_base64(server):
+def test_pictures_are_base64_in_requests_and_answers(server):
     request = {"content_bytes": png("black", (4, 5)), "style_bytes": png("red")}
 
     status, answer = post(server, "style_transfer", instances=[request])
 
     assert status == 200
     data = base64.b64decode(answer["predictions"][0]["b64"])
-    with Image.open(io.BytesIO(data)) as image:
+    with open_picture(data) as image:
         assert (image.size, image.getpixel((0, 0))) == ((4, 5), (255, 0, 0))
 
 
-def test_string_outputs_not_named_bytes_are_text(server):
+def test_string_outputs_without_the_suffix_bytes_are_text(server):
     _, answer = post(server, "style_encoder", inputs=[png("blue")])
 
     assert answer["outputs"]["nearest_artists"] == [["ann", "bob"]]
 
 
-def test_an_undecodable_picture_is_the_clients_error_in_one_line(server):
+def test_an_undecodable_picture_is_an_error_of_the_client_on_one_line(server):
     assert post(server, "style_encoder", inputs=[{"b64": "aGVsbG8="}]) == (
         400,
         {"error": "Unknown image file format. One of JPEG, PNG, GIF, BMP required."},
     )
-
-
-@pytest.mark.parametrize(
-    ("message", "line"),
-    [
-        (
-            "Graph execution error:\n\nDetected at node 'Add' defined at (most recent"
-            " call last):\n    File \"a.py\", line 1, in f\nNode: 'Add'\nToo bad."
-            "\n\t [[{{node Add}}]] [Op:__inference_f_1]",
-            "Too bad.",
-        ),
-        (
-            "Graph execution error:\n\n2 root error(s) found.\n  (0)"
-            " INVALID_ARGUMENT:  Too bad.\n\t [[{{node Add}}]]\n  (1) CANCELLED: x",
-            "Too bad.",
-        ),
-        (
-            "{{function_node __wrapped__DecodePng_device_CPU:0}} Too bad."
-            " [Op:DecodePng] name: ",
-            "Too bad.",
-        ),
-        ("", ""),
-    ],
-)
-def test_tensorflows_reports_are_cut_to_what_went_wrong(message, line):
-    assert rest._first_meaningful_line(message) == line
 
 
 @pytest.mark.parametrize(
@@ -141,7 +113,7 @@ def test_tensorflows_reports_are_cut_to_what_went_wrong(message, line):
         ),
     ],
 )
-def test_unknown_models_and_paths_are_answered_as_by_tf_serving(
+def test_the_errors_about_unknown_models_and_paths_are_tf_servings(
     server, path, status, text
 ):
     assert post(server, path, instances=[1]) == (status, {"error": text})
@@ -162,14 +134,14 @@ def test_unknown_models_and_paths_are_answered_as_by_tf_serving(
         ("/favicon.ico", 404, "Not found: GET /favicon.ico"),
     ],
 )
-def test_unknown_pages_are_errors_in_json(server, path, status, text):
+def test_errors_of_get_requests_are_json(server, path, status, text):
     response = server.get(path)
 
     assert response.status_code == status
     assert response.json()["error"].startswith(text)
 
 
-def test_an_unknown_signature_is_named(server):
+def test_the_error_about_an_unknown_signature_names_it(server):
     request = {"signature_name": "Sample", "instances": [1]}
 
     assert post(server, "line", **request) == (
@@ -181,7 +153,7 @@ def test_an_unknown_signature_is_named(server):
 @pytest.mark.parametrize(
     ("method", "noun"), [("classify", "classification"), ("regress", "regression")]
 )
-def test_classify_and_regress_say_that_the_signature_predicts(server, method, noun):
+def test_classify_and_regress_are_refused_like_by_tf_serving(server, method, noun):
     response = server.post(f"/v1/models/line:{method}", json={"examples": [{"x": 1}]})
 
     assert response.status_code == 400
@@ -222,57 +194,51 @@ def test_metadata_is_protobuf_json(server):
     }
 
 
-def test_gzip_bodies_are_read(server):
-    response = server.post(
-        "/v1/models/line:predict",
-        content=gzip.compress(b'{"instances": [1]}'),
-        headers={"Content-Encoding": "gzip"},
-    )
+def test_gzip_bodies_are_decompressed(server):
+    body = gzip.compress(b'{"instances": [1]}')
 
-    assert response.json() == {"predictions": [2.5]}
+    assert post_body(server, body, "gzip") == (200, {"predictions": [2.5]})
 
 
 @pytest.mark.parametrize(
     ("body", "encoding", "text"),
     [
         (b"{}", "gzip", "Request body is not gzip data: "),
-        (gzip.compress(b"{}")[:-4], "gzip", "Request body is not gzip data: it ends"),
+        (
+            gzip.compress(b"{}")[:-4],
+            "gzip",
+            "Request body is not gzip data: it is truncated",
+        ),
         (b"{}", "br", "Content-Encoding br is not supported, only gzip"),
     ],
 )
-def test_bodies_that_cannot_be_unpacked_are_refused(server, body, encoding, text):
-    response = server.post(
-        "/v1/models/line:predict",
-        content=body,
-        headers={"Content-Encoding": encoding},
-    )
+def test_bodies_that_cannot_be_decompressed_are_refused(server, body, encoding, text):
+    status, answer = post_body(server, body, encoding)
 
-    assert response.status_code == 400
-    assert response.json()["error"].startswith(text)
+    assert status == 400
+    assert answer["error"].startswith(text)
 
 
 @pytest.mark.parametrize("encoding", ["identity", "gzip"])
-def test_bodies_over_the_limit_are_refused_also_when_packed(
+def test_bodies_over_the_limit_are_refused_also_if_compressed(
     server, monkeypatch, encoding
 ):
     monkeypatch.setattr(rest, "MAX_BODY_BYTES", 2**20)
     body = b" " * (2**20 + 1)
-    response = server.post(
-        "/v1/models/line:predict",
-        content=gzip.compress(body) if encoding == "gzip" else body,
-        headers={"Content-Encoding": encoding},
+    body = gzip.compress(body) if encoding == "gzip" else body
+
+    assert post_body(server, body, encoding) == (
+        413,
+        {
+            "error": "Request body is larger than 1 MiB: send fewer or smaller pictures"
+            " at a time"
+        },
     )
 
-    assert response.status_code == 413
-    assert response.json() == {
-        "error": "Request body is larger than 1 MiB: send fewer or smaller pictures at"
-        " a time"
-    }
 
-
-def test_a_failure_of_the_server_is_json_as_well(export_dir, monkeypatch):
-    app = rest.make_app(export_dir)
-    monkeypatch.setattr(rest.Servable, "predict", lambda *_: 1 / 0)
+def test_a_failure_of_the_server_is_json_too(tiny_models, monkeypatch):
+    app = rest.make_app(tiny_models)
+    monkeypatch.setattr(servables.Servable, "predict", lambda *_: 1 / 0)
 
     status, answer = post(
         TestClient(app, raise_server_exceptions=False), "line", instances=[1]
@@ -281,16 +247,16 @@ def test_a_failure_of_the_server_is_json_as_well(export_dir, monkeypatch):
     assert (status, answer) == (500, {"error": "ZeroDivisionError: division by zero"})
 
 
-def test_a_slow_model_does_not_hold_up_other_requests(export_dir, monkeypatch):
-    app = rest.make_app(export_dir)
+def test_a_slow_model_does_not_block_other_requests(tiny_models, monkeypatch):
+    app = rest.make_app(tiny_models)
     called, may_end = threading.Event(), threading.Event()
 
     def predict(*_):
         called.set()
         assert may_end.wait(timeout=30)
-        return {"y": rest.np.zeros(1)}
+        return {"y": np.zeros(1)}
 
-    monkeypatch.setattr(rest.Servable, "predict", predict)
+    monkeypatch.setattr(servables.Servable, "predict", predict)
     answers = []
     # One event loop for all requests, as in a real server.
     with TestClient(app) as server:
@@ -309,53 +275,44 @@ def test_a_slow_model_does_not_hold_up_other_requests(export_dir, monkeypatch):
 def test_the_page_lists_models_versions_and_signatures(server):
     text = server.get("/").text
 
-    assert "<h2>line</h2><p>version 1, 2:" in text
+    assert "<h2>line</h2>\n<p>version 1, 2:" in text
+    assert 'href="http://testserver/v1/models/line/metadata"' in text
     assert "pair" in text
     assert "serving_default(x: float [-1]) -&gt; y: float [-1]" in text
-    assert rest.INIT_SIGNATURE not in text
+    assert servables.INIT_SIGNATURE not in text
     assert "curl -d" in text
 
 
-def test_only_integer_folders_with_a_model_are_versions(server):
-    models = server.app.state.models
-
-    assert list(models["line"]) == [1, 2]
-    assert "pictures" not in models
-
-
-def test_versions_are_ordered_as_numbers(export_dir, tmp_path):
-    for version in ("9", "10"):
-        shutil.copytree(export_dir / "line" / "1", tmp_path / "line" / version)
-
-    assert list(rest.find_models(tmp_path)["line"]) == [9, 10]
-
-
-@pytest.mark.parametrize("folder", ["missing", "empty"])
-def test_without_models_the_command_that_makes_them_is_named(tmp_path, folder):
-    (tmp_path / "empty").mkdir()
-
-    with pytest.raises(UserError, match="python -m tfstyle.export --run_dir=RUN_DIR"):
-        rest.make_app(tmp_path / folder)
-
-
-@pytest.mark.parametrize("damage", ["graph", "variables"])
-def test_a_model_that_does_not_load_is_named(export_dir, tmp_path, damage):
-    folder = tmp_path / "line" / "1"
-    shutil.copytree(export_dir / "line" / "1", folder)
-    if damage == "graph":
-        (folder / "saved_model.pb").write_bytes(b"\xff not a protobuf")
-    else:
-        shutil.rmtree(folder / "variables")
-
-    with pytest.raises(UserError) as caught:
-        rest.make_app(tmp_path)
-
-    assert f"the model in {folder} does not load: " in str(caught.value)
-    assert "\n" not in str(caught.value)
-
-
-def test_nan_is_answered_bare_as_by_tf_serving(server):
+def test_nan_is_answered_bare_like_by_tf_serving(server):
     response = server.post("/v1/models/line:predict", content=b'{"inputs": [NaN]}')
 
     assert response.text == '{"outputs": [NaN]}'
     assert json.loads(response.text)
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        (b"", "JSON Parse error: The document is empty"),
+        (b"\x89PNG", "JSON Parse error: Invalid value. at offset: 0"),
+        (b"hello", "JSON Parse error: Invalid value. at offset: 0"),
+        (b"[1]", "JSON Value: [\n    1\n] Is not object"),
+        (
+            b'{"signature_name": 1}',
+            'JSON Value: {\n    "signature_name": 1\n} not formatted correctly.'
+            " 'signature_name' key must be a string value.",
+        ),
+    ],
+)
+def test_a_body_that_is_not_a_json_object_is_refused(server, body, text):
+    assert post_body(server, body) == (400, {"error": text})
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"inputs": ' + b"[" * 100_000, b'{"inputs": ' + b"1" * 5000 + b"}"]
+)
+def test_json_that_overwhelms_the_parser_is_an_error_of_the_request(server, body):
+    status, answer = post_body(server, body)
+
+    assert status == 400
+    assert answer["error"].startswith("JSON Parse error: ")

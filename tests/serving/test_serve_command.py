@@ -1,60 +1,49 @@
-"""`python -m tfstyle.serve` as people run it."""
+"""`python -m tfstyle.serve` as a user runs it."""
 
 import re
 import shutil
 import signal
 import socket
 import subprocess
-import sys
 
 import pytest
-import tiny_export
+from helpers.commands import (
+    error_line,
+    module,
+    read_output,
+    read_until_ready,
+    run,
+    run_code,
+)
 from PIL import Image
 
 from tfstyle.serving.client import Client
 
 
-@pytest.fixture(scope="module")
-def export_dir(tmp_path_factory):
-    return tiny_export.write_tiny_export(tmp_path_factory.mktemp("export"))
-
-
-def serve(*arguments):
+def serve(*arguments) -> subprocess.Popen:
     return subprocess.Popen(
-        [sys.executable, "-m", "tfstyle.serve", *arguments],
+        [*module("serve"), *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
 
 
-def fail(*arguments):
-    process = serve(*arguments)
-    _, errors = process.communicate(timeout=120)
-    assert process.returncode == 1
-    return [line for line in errors.splitlines() if line.startswith("error: ")]
-
-
-def read_welcome(process):
-    lines = []
-    for line in process.stdout:
-        lines.append(line)
-        if line == "ready\n":
-            return "".join(lines)
-    raise AssertionError(f"ended without being ready: {process.stderr.read()}")
+def get_error(*arguments) -> str:
+    return error_line(run(module("serve"), *arguments))
 
 
 @pytest.mark.skipif(not shutil.which("curl"), reason="the printed example needs curl")
 def test_the_printed_example_transfers_a_picture_and_ctrl_c_is_success(
-    export_dir, tmp_path
+    tiny_models, tmp_path
 ):
-    # Larger than Linux takes as one argument of a command.
+    # Larger than an argument of a command may be on Linux.
     noise = Image.effect_noise((500, 400), 100).convert("RGB")
     noise.save(tmp_path / "content.png")
     Image.new("RGB", (3, 3), (255, 0, 0)).save(tmp_path / "style.png")
-    process = serve(f"--export_dir={export_dir}", "--rest_api_port=0")
+    process = serve(f"--export_dir={tiny_models}", "--rest_api_port=0")
     try:
-        welcome = read_welcome(process)
+        welcome = read_until_ready(process)
         url = re.search(r"http://127\.0\.0\.1:\d+", welcome).group()
         example = re.search(r"^  \{.*?transferred\.png$", welcome, re.M | re.S).group()
         subprocess.run(["sh", "-ec", example], cwd=tmp_path, check=True, timeout=60)
@@ -70,12 +59,12 @@ def test_the_printed_example_transfers_a_picture_and_ctrl_c_is_success(
     assert "Traceback" not in errors
 
 
-def test_it_names_the_style_dimensions_and_sigterm_is_success(export_dir, tmp_path):
-    shutil.copytree(export_dir / "line", tmp_path / "line")
+def test_it_prints_names_of_dimensions_and_sigterm_is_success(tiny_models, tmp_path):
+    shutil.copytree(tiny_models / "line", tmp_path / "line")
     (tmp_path / "dimension_names.tsv").write_text("2\tthin lines\n")
     process = serve(f"--export_dir={tmp_path}", "--rest_api_port=0")
     try:
-        welcome = read_welcome(process)
+        welcome = read_until_ready(process)
     finally:
         process.send_signal(signal.SIGTERM)
         _, errors = process.communicate(timeout=60)
@@ -86,25 +75,25 @@ def test_it_names_the_style_dimensions_and_sigterm_is_success(export_dir, tmp_pa
     assert "  2 thin lines\n" in welcome
 
 
-def test_a_port_in_use_is_named_with_its_flag(export_dir):
+def test_the_error_about_a_port_in_use_names_the_flag(tiny_models):
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-        (error,) = fail(f"--export_dir={export_dir}", f"--rest_api_port={port}")
+        error = get_error(f"--export_dir={tiny_models}", f"--rest_api_port={port}")
 
     assert f"port {port} of 127.0.0.1" in error
     assert "--rest_api_port" in error
 
 
-def test_a_missing_export_folder_names_the_command_that_writes_it(tmp_path):
-    (error,) = fail(f"--export_dir={tmp_path / 'none'}", "--rest_api_port=0")
+def test_the_error_about_a_missing_folder_has_the_command_that_writes_it(tmp_path):
+    error = get_error(f"--export_dir={tmp_path / 'none'}", "--rest_api_port=0")
 
     assert error.endswith(
         f"python -m tfstyle.export --run_dir=RUN_DIR --export_dir={tmp_path / 'none'}"
     )
 
 
-def test_without_a_folder_the_flag_is_asked_for():
-    (error,) = fail()
+def test_a_missing_flag_is_an_error_that_names_it():
+    error = get_error()
 
     assert "--export_dir=EXPORT_DIR" in error
 
@@ -119,9 +108,4 @@ def test_help_does_not_wait_for_tensorflow():
         "    assert not end.code, end.code\n"
         "assert 'tensorflow' not in sys.modules\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60
-    )
-
-    assert done.returncode == 0, done.stderr
-    assert "--rest_api_port" in done.stdout
+    assert "--rest_api_port" in read_output(run_code(script))

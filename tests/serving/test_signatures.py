@@ -1,23 +1,25 @@
-"""Exported models, loaded without tfstyle, answer as the networks of the run do."""
+"""Exported models, loaded without tfstyle, answer like the networks of the run."""
 
-import io
+import pathlib
 import pickle
-import subprocess
-import sys
+import types
 
 import numpy as np
 import pytest
 import tensorflow as tf
-import tiny_run as tiny
+from helpers import configuration as tiny
+from helpers import runs
+from helpers.commands import read_output, run_code
+from helpers.pictures import encode_picture, open_picture
 from PIL import Image
 
 from tfstyle.data.pictures import to_square_rgb
 from tfstyle.modeling.networks import color, weight_norm
-from tfstyle.runs import folder as runs
-from tfstyle.serving import exporting, signatures
+from tfstyle.runs.style_space import ArtistStyles
+from tfstyle.serving import signatures
 
-# Loads models with TensorFlow alone: {name: (folder, [(signature, inputs), ..])} in,
-# the same with outputs for inputs out.
+# Loads models with TensorFlow alone: in a file, replaces
+# {name: (folder, [(signature, inputs), ..])} with {name: [outputs, ..]}.
 LOADER = """
 import pickle, sys
 import tensorflow as tf
@@ -43,16 +45,19 @@ with open(sys.argv[1], "wb") as file:
 SEEDS = np.array([3, 11, 3, -5, 2**40, 0], np.int64)
 
 
-def encode(image) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG")
-    return buffer.getvalue()
-
-
-def pixels(data: bytes) -> np.ndarray:
-    with Image.open(io.BytesIO(data)) as image:
+def decode_png(data: bytes) -> np.ndarray:
+    with open_picture(data) as image:
         assert (image.format, image.mode) == ("PNG", "RGB")
         return np.asarray(image, np.int32)
+
+
+def decode_pngs(encoded) -> np.ndarray:
+    return np.stack([decode_png(data) for data in encoded])
+
+
+@pytest.fixture(scope="module")
+def export_dir(tiny_run) -> pathlib.Path:
+    return runs.export(tiny_run)
 
 
 @pytest.fixture(scope="module")
@@ -67,24 +72,23 @@ def squares(portraits_dir) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def codes() -> dict[str, np.ndarray]:
-    random = np.random.default_rng(1)
+    rng = np.random.default_rng(1)
     dims = {
         "style": tiny.STYLE_DIMS,
         "content": tiny.CONTENT_DIMS,
         "noise": tiny.NOISE_DIMS,
     }
     return {
-        name: random.normal(size=[6, count]).astype(np.float32)
+        name: rng.normal(size=[6, count]).astype(np.float32)
         for name, count in dims.items()
     }
 
 
 @pytest.fixture(scope="module")
-def answers(tiny_run, squares, codes, tmp_path_factory):
-    """What a fresh process answers; each list is in the order of the calls here."""
-    folder = tmp_path_factory.mktemp("fresh")
-    export_dir = tiny.export(tiny_run)
-    encoded = [encode(Image.fromarray(one)) for one in squares]
+def answers(export_dir, squares, codes, tmp_path_factory) -> dict:
+    """The answers of a new process, {name: [outputs, ..]}, in the order of `calls`."""
+    folder = tmp_path_factory.mktemp("process")
+    encoded = [encode_picture(Image.fromarray(square)) for square in squares]
     sampled = {"style": codes["style"], "content": codes["content"], "seed": SEEDS}
     calls = {
         "style_encoder": [
@@ -123,14 +127,7 @@ def answers(tiny_run, squares, codes, tmp_path_factory):
             {name: (str(export_dir / name / "1"), calls[name]) for name in calls}
         )
     )
-    done = subprocess.run(
-        [sys.executable, "-c", LOADER, str(file)],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr
+    read_output(run_code(LOADER, str(file), cwd=folder, timeout=300))
     return pickle.loads(file.read_bytes())
 
 
@@ -138,8 +135,8 @@ def load(export_dir, name):
     return tf.saved_model.load(str(export_dir / name / "1"))
 
 
-def test_style_codes_are_the_runs(answers, tiny_run, squares):
-    expected = runs.load_style_encoder(tiny_run)(color.rgb_to_lab(squares)).numpy()
+def test_style_codes_are_the_runs(answers, trained, squares):
+    expected = trained.encode_style(squares)
 
     assert expected.shape == (6, tiny.STYLE_DIMS) and expected.std(axis=0).min() > 0.01
     np.testing.assert_allclose(
@@ -147,125 +144,123 @@ def test_style_codes_are_the_runs(answers, tiny_run, squares):
     )
 
 
-def test_content_codes_are_the_runs_means(answers, tiny_run, squares):
-    expected = runs.load_content_encoder(tiny_run)(color.rgb_to_lab(squares)).numpy()
-    whole = runs.load_network(runs.StageFolder(tiny_run, "vae"), "content_encoder")
-    means, _ = whole(color.rgb_to_lab(squares))
+def test_content_codes_are_the_runs_means(answers, trained, squares):
+    expected = trained.encode_content(squares)
+    raw_means, _ = trained.network("vae", "content_encoder")(color.rgb_to_lab(squares))
 
     assert expected.std(axis=0).min() > 1e-3
-    got = answers["content_encoder"][0]["content"]
-    np.testing.assert_allclose(got, expected, atol=1e-4)
-    np.testing.assert_allclose(got, means[:, : tiny.CONTENT_DIMS], atol=1e-4)
+    contents = answers["content_encoder"][0]["content"]
+    np.testing.assert_allclose(contents, expected, atol=1e-4)
+    np.testing.assert_allclose(contents, raw_means[:, : tiny.CONTENT_DIMS], atol=1e-4)
 
 
-def generate(run_dir, style, content, noise) -> np.ndarray:
-    network = runs.load_network(runs.StageFolder(run_dir, "gan"), "generator_average")
-    return color.lab_to_rgb(network([style, content, noise])).numpy().astype(np.int32)
+def test_generated_pictures_are_those_of_the_moving_average(answers, trained, codes):
+    generator = trained.network("gan", "generator_average")
+    images = generator([codes["style"], codes["content"], codes["noise"]])
+    expected = color.lab_to_rgb(images).numpy().astype(np.int32)
+
+    pictures = decode_pngs(answers["generator"][0]["image_bytes"])
+    assert pictures.shape == (6, tiny.IMAGE_SIZE, tiny.IMAGE_SIZE, 3)
+    assert np.ptp(expected, axis=0).max() > 10  # otherwise any picture would pass
+    assert abs(pictures - expected).max() <= 1
 
 
-def test_generated_pictures_are_the_moving_averages(answers, tiny_run, codes):
-    expected = generate(tiny_run, **codes)
-
-    got = np.stack([pixels(one) for one in answers["generator"][0]["image_bytes"]])
-    assert got.shape == (6, tiny.IMAGE_SIZE, tiny.IMAGE_SIZE, 3)
-    assert np.ptp(expected, axis=0).max() > 10  # else any picture would do
-    assert abs(got - expected).max() <= 1
-
-
-def test_equal_seeds_give_equal_pictures(answers):
+def test_equal_seeds_generate_equal_pictures(answers):
     first, again = (call["image_bytes"] for call in answers["generator"][1:3])
 
     assert list(first) == list(again)
 
 
 def test_a_picture_depends_on_its_seed(answers):
-    one, same, other = answers["generator"][4]["image_bytes"]
+    first, same, other = answers["generator"][4]["image_bytes"]
 
-    assert one == same
-    assert one != other
+    assert first == same
+    assert first != other
 
 
-def test_a_seed_means_the_noise_that_tensorflow_draws_for_it(answers, tiny_run, codes):
+def test_the_noise_of_a_seed_is_what_tensorflow_draws_for_it(answers, trained, codes):
     noise = np.stack(
         [tf.random.stateless_normal([tiny.NOISE_DIMS], [seed, 0]) for seed in SEEDS]
     )
-    expected = generate(tiny_run, codes["style"], codes["content"], noise)
+    expected = trained.generate(codes["style"], codes["content"], noise)
 
-    got = np.stack([pixels(one) for one in answers["generator"][1]["image_bytes"]])
-    assert abs(got - expected).max() <= 1
+    pictures = decode_pngs(answers["generator"][1]["image_bytes"])
+    assert abs(pictures - expected).max() <= 1
 
 
 @pytest.mark.parametrize(
     ("name", "output"), [("style_encoder", "style"), ("content_encoder", "content")]
 )
-def test_a_code_does_not_depend_on_the_batchs_other_pictures(answers, name, output):
+def test_a_code_does_not_depend_on_other_pictures_of_the_batch(answers, name, output):
     batch, alone = answers[name]
 
     np.testing.assert_allclose(batch[output][4:5], alone[output], atol=1e-5)
 
 
-def test_a_picture_does_not_depend_on_the_batchs_other_rows(answers):
-    sampled = pixels(answers["generator"][1]["image_bytes"][2])
-    alone = pixels(answers["generator"][3]["image_bytes"][0])
+def test_a_picture_does_not_depend_on_other_rows_of_the_batch(answers):
+    sampled = decode_png(answers["generator"][1]["image_bytes"][2])
+    alone = decode_png(answers["generator"][3]["image_bytes"][0])
     assert abs(sampled - alone).max() <= 1
 
-    transferred = pixels(answers["style_transfer"][0]["image_bytes"][0])
-    alone = pixels(answers["style_transfer"][1]["image_bytes"][0])
+    transferred = decode_png(answers["style_transfer"][0]["image_bytes"][0])
+    alone = decode_png(answers["style_transfer"][1]["image_bytes"][0])
     assert abs(transferred - alone).max() <= 1
 
 
-def test_transfer_draws_the_content_in_the_style_with_one_noise(
-    answers, tiny_run, squares
+def test_transfer_draws_the_content_in_the_style_with_the_same_noise(
+    answers, trained, squares
 ):
-    images = color.rgb_to_lab(squares)
-    noise = exporting.transfer_noise(tiny.NOISE_DIMS)
-    expected = generate(
-        tiny_run,
-        runs.load_style_encoder(tiny_run)(images[::-1]),
-        runs.load_content_encoder(tiny_run)(images),
+    noise = signatures.draw_transfer_noise(tiny.NOISE_DIMS)
+    expected = trained.generate(
+        trained.encode_style(squares[::-1]),
+        trained.encode_content(squares),
         np.tile(noise, [6, 1]),
     )
 
-    got = np.stack([pixels(one) for one in answers["style_transfer"][0]["image_bytes"]])
-    assert abs(got - expected).max() <= 1
+    pictures = decode_pngs(answers["style_transfer"][0]["image_bytes"])
+    assert abs(pictures - expected).max() <= 1
 
 
-def test_nearest_artists_are_numpys_in_order(answers, tiny_run):
+def test_nearest_artists_are_those_that_numpy_finds_in_order(answers, trained):
     answer = answers["style_encoder"][0]
-    metric = runs.StageFolder(tiny_run, "metric")
-    statistics = runs.load_statistics(metric)
-    names = np.array(metric.read()["dataset"]["artists"])
+    statistics = trained.style_statistics
+    names = np.array(trained.collection.artists)
 
-    # In the style space as learned: mean and deviation undone.
+    # In the learned style space, before normalization.
     learned = answer["style"] * statistics.deviation
     means = statistics.artist_means * statistics.deviation
     distances = np.linalg.norm(learned[:, None] - means[None], axis=-1)
     order = distances.argsort(axis=1)
 
     assert answer["nearest_artists"].astype(str).tolist() == names[order].tolist()
-    got = answer["nearest_distances"]
-    assert (np.diff(got, axis=1) >= 0).all()
-    np.testing.assert_allclose(got, np.sort(distances, axis=1), rtol=1e-4, atol=1e-5)
+    nearest = answer["nearest_distances"]
+    assert (np.diff(nearest, axis=1) >= 0).all()
+    np.testing.assert_allclose(
+        nearest, np.sort(distances, axis=1), rtol=1e-4, atol=1e-5
+    )
 
 
-def test_of_many_artists_the_ten_nearest_are_named():
-    # Codes are the first pixel's L; artist k has 12 - k, so black (L = -1) is
-    # nearest to the last of 13 artists: 0, at 1; then 1, at 2; ...
+def test_of_many_artists_the_ten_nearest_are_returned():
+    # The code is L of the first pixel; that of artist k is 12 - k. So black, L = -1, is
+    # nearest to the last of 13 artists: 0, at distance 1; then 1, at distance 2; ...
     class FirstPixel(tf.keras.Model):
         def call(self, images):
             return images[:, 0, 0, :1]
 
     means = np.arange(12, -1, -1, dtype=np.float32)[:, None]
-    servable = signatures.style_encoder(
-        FirstPixel(),
-        signatures.make_decoder(4, "crop", "#ffffff"),
-        [f"artist {k}" for k in range(13)],
-        means,
-        np.float32([1]),
+    names = [f"artist {k}" for k in range(13)]
+    model = signatures.make_style_encoder(
+        types.SimpleNamespace(
+            style_encoder=FirstPixel(),
+            artists=ArtistStyles(names, means, np.float32([1])),
+            collection=types.SimpleNamespace(
+                image_size=4, fit="crop", background="#ffffff"
+            ),
+        )
     )
-    black = tf.constant([encode(Image.new("RGB", (4, 4)))])
+    black = tf.constant([encode_picture(Image.new("RGB", (4, 4)))])
 
-    answer = servable._named["serving_default"](black)
+    answer = model.functions["serving_default"](black)
 
     assert answer["nearest_artists"].numpy().astype(str).tolist() == [
         [f"artist {12 - k}" for k in range(10)]
@@ -316,22 +311,24 @@ THREE = [None, 3]  # as many as there are artists, fewer than 10
     ],
 )
 def test_inputs_and_outputs_are_named_and_batched(
-    model, signature, inputs, outputs, tiny_run
+    model, signature, inputs, outputs, export_dir
 ):
-    loaded = load(tiny.export(tiny_run), model).signatures[signature]
+    loaded = load(export_dir, model).signatures[signature]
 
-    def described(specs):
-        return {name: (one.dtype, one.shape.as_list()) for name, one in specs.items()}
+    def describe(specs):
+        return {
+            name: (spec.dtype, spec.shape.as_list()) for name, spec in specs.items()
+        }
 
     arguments, named = loaded.structured_input_signature
     assert arguments == ()
-    assert described(named) == inputs
-    assert described(loaded.structured_outputs) == outputs
+    assert describe(named) == inputs
+    assert describe(loaded.structured_outputs) == outputs
 
 
-def test_only_the_generator_has_a_second_signature(tiny_run):
-    found = {
-        name: set(load(tiny.export(tiny_run), name).signatures)
+def test_only_the_generator_has_a_second_signature(export_dir):
+    names = {
+        name: set(load(export_dir, name).signatures)
         for name in (
             "style_encoder",
             "content_encoder",
@@ -340,11 +337,11 @@ def test_only_the_generator_has_a_second_signature(tiny_run):
         )
     }
 
-    assert found.pop("generator") == {"serving_default", "sample"}
-    assert all(names == {"serving_default"} for names in found.values())
+    assert names.pop("generator") == {"serving_default", "sample"}
+    assert all(others == {"serving_default"} for others in names.values())
 
 
-def strictly_normalized(layer) -> np.ndarray:
+def normalize_strictly(layer) -> np.ndarray:
     """Divide a kernel by its norm per output channel, as [13] does."""
     kernel = layer.kernel.numpy().astype(np.float64)
     axes, scale = (0, 1, 2), 1
@@ -364,27 +361,28 @@ def strictly_normalized(layer) -> np.ndarray:
         ("generator", "gan", "generator_average"),
     ],
 )
-def test_exported_kernels_are_normalized_and_all_else_is_kept(
-    model, stage, network, tiny_run
+def test_exported_kernels_are_normalized_and_other_variables_are_unchanged(
+    model, stage, network, trained, export_dir
 ):
-    trained = runs.load_network(runs.StageFolder(tiny_run, stage), network)
+    trained_network = trained.network(stage, network)
     kernels = {
-        id(layer.kernel): strictly_normalized(layer)
-        for layer in trained.submodules
+        id(layer.kernel): normalize_strictly(layer)
+        for layer in trained_network.submodules
         if isinstance(
             layer,
             weight_norm.WNDense | weight_norm.WNConv2D | weight_norm.WNConv2DTranspose,
         )
     }
-    expected = [kernels.get(id(one), one.numpy()) for one in trained.variables]
+    variables = trained_network.variables
+    expected = [kernels.get(id(variable), variable.numpy()) for variable in variables]
     changed = [
         not np.allclose(new, old.numpy())
-        for new, old in zip(expected, trained.variables, strict=True)
+        for new, old in zip(expected, variables, strict=True)
     ]
 
-    exported = load(tiny.export(tiny_run), model)._variables
+    exported = load(export_dir, model).weights
 
     assert sum(changed) == len(kernels) > 3  # training kernels are not normalized
-    for got, want in zip(exported, expected, strict=True):
-        assert got.dtype == tf.float32
-        np.testing.assert_allclose(got, want, atol=1e-5)
+    for weight, value in zip(exported, expected, strict=True):
+        assert weight.dtype == tf.float32
+        np.testing.assert_allclose(weight, value, atol=1e-5)

@@ -1,182 +1,230 @@
-"""The end of a stage: which codes go on, and that later commands know it."""
+"""The end of a stage: its final weights and codes, which all later commands know."""
 
-import pathlib
 import shutil
 
 import gin
 import numpy as np
 import pytest
-import tiny_run as tiny
+from helpers import configuration as tiny
 
 from tfstyle.core.cli import UserError
+from tfstyle.data import input_pipeline
+from tfstyle.modeling import stages
 from tfstyle.modeling.networks.codes import collect_codes
-from tfstyle.modeling.objectives import passes
-from tfstyle.runs import folder as runs
+from tfstyle.modeling.networks.frozen_codes import ContentNormalization
+from tfstyle.runs.folder import StageFolder, read_recommendation
+from tfstyle.runs.trained_run import TrainedRun
 from tfstyle.training import finishing
 
 
 @pytest.fixture(autouse=True)
-def bind():
-    """Bind settings of pruning as a gin file would, for one test."""
-    gin.clear_config()
+def bind(clean_gin):
+    """Bind pruning settings as a gin file would, for one test."""
     tiny_dims = {"style_dims": tiny.STYLE_DIMS, "content_dims": tiny.CONTENT_DIMS}
 
     def bind(**settings):
+        gin.clear_config()
         for name, value in {**tiny_dims, **settings}.items():
             gin.bind_parameter(f"pruning.{name}", value)
 
     bind()
-    yield bind
-    gin.clear_config()
+    return bind
 
 
 @pytest.fixture
-def run_dir(tiny_run, tmp_path) -> pathlib.Path:
-    return pathlib.Path(shutil.copytree(tiny_run, tmp_path / "run"))
+def vae(run_dir) -> StageFolder:
+    return StageFolder(run_dir, "vae")
 
 
-def vae_of(run_dir):
-    return runs.StageFolder(run_dir, "vae")
+def collect_train_codes(encoder, dataset):
+    train = collect_codes(encoder, input_pipeline.eval_batches(dataset, "train"))
+    assert len(train.codes) == 60
+    return train.codes.astype(np.float64), train.artist_ids
 
 
-def content_codes(encoder, dataset):
-    batches = passes.split_batches(dataset, "train")
-    return collect_codes(encoder, batches).codes.astype(np.float64)
+def renew_codes(vae, dataset):
+    """Prune again as bound, then encode as a command that knows no such binding."""
+    finishing.renew_pruning(vae, dataset, None)
+    gin.clear_config()
+    return collect_train_codes(TrainedRun(vae.run_dir).content_encoder, dataset)
 
 
-def test_by_default_the_content_code_goes_on_as_the_encoder_gives_it(
-    run_dir, small_records, capsys
+# The final weights.
+
+
+@pytest.mark.parametrize(
+    ("checkpoint", "folder_name"), [("last", "."), ("best", "best"), (None, "best")]
+)
+def test_the_best_weights_are_final_unless_others_are_asked_for(
+    checkpoint, folder_name, run_dir, small_records
 ):
-    before = (run_dir / "vae" / "content_statistics.npz").read_bytes()
+    folder = StageFolder(run_dir, "classifier")
+    shutil.rmtree(folder.checkpoints / "final")
 
-    finishing.renew_pruning(vae_of(run_dir), small_records, None)
+    finishing.finish(folder, small_records, checkpoint)
 
-    assert (run_dir / "vae" / "content_statistics.npz").read_bytes() == before
-    assert capsys.readouterr().out == ""
-    statistics = runs.load_statistics(vae_of(run_dir))
-    assert not statistics.normalize_content
-    whole = runs.load_network(vae_of(run_dir), "content_encoder")
-    expected = content_codes(whole, small_records)[:, : tiny.CONTENT_DIMS]
-    codes = content_codes(runs.load_content_encoder(run_dir), small_records)
+    *_, source = sorted((folder.checkpoints / folder_name).glob("step-*.data*"))
+    (final,) = (folder.checkpoints / "final").glob("weights.data*")
+    assert final.read_bytes() == source.read_bytes()
+    folder.load_network("style_encoder")
+
+
+def test_without_test_numbers_the_last_weights_are_final(run_dir, small_records):
+    folder = StageFolder(run_dir, "gan")
+    before = {path.name: path.read_bytes() for path in folder.checkpoints.glob("*/*")}
+
+    finishing.finish(folder, small_records)
+
+    after = {path.name: path.read_bytes() for path in folder.checkpoints.glob("*/*")}
+    assert after == before
+    with pytest.raises(UserError, match="gan has no best checkpoint yet"):
+        finishing.finish(folder, small_records, "best")
+
+
+def test_a_stage_without_a_checkpoint_cannot_be_finished(tmp_path, small_records):
+    folder = StageFolder(tmp_path, "metric")
+    with pytest.raises(UserError, match="metric has no step checkpoint yet"):
+        finishing.finish(folder, small_records)
+
+
+def test_the_recommendation_is_updated_with_each_stage(run_dir, vae, small_records):
+    before = read_recommendation(run_dir)
+    assert before.keys() == {"style_dims", "content_dims"}
+    (run_dir / "recommendation.json").unlink()
+
+    finishing.finish(vae, small_records)
+
+    assert read_recommendation(run_dir) == {"content_dims": before["content_dims"]}
+
+
+# The content code.
+
+
+def test_by_default_the_content_code_is_that_of_the_encoder(vae, small_records, caplog):
+    before = vae.statistics_file.read_bytes()
+
+    finishing.renew_pruning(vae, small_records, None)
+
+    assert vae.statistics_file.read_bytes() == before
+    assert caplog.messages == []
+    statistics = vae.load_statistics()
+    assert statistics.normalization is ContentNormalization.NONE
+    codes, _ = collect_train_codes(vae.load_network("content_encoder"), small_records)
+    expected = codes[:, : tiny.CONTENT_DIMS]
+    codes, _ = collect_train_codes(
+        TrainedRun(vae.run_dir).content_encoder, small_records
+    )
     np.testing.assert_allclose(codes, expected, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(
         statistics.deviation, expected.std(axis=0), rtol=1e-3, atol=1e-7
     )
 
 
-def renewed_codes(run_dir, dataset):
-    """Prune anew as bound; then encode as a command does that knows no such binding."""
-    finishing.renew_pruning(vae_of(run_dir), dataset, None)
-    gin.clear_config()
-    return content_codes(runs.load_content_encoder(run_dir), dataset)
+def test_other_dimensions_are_kept_after_pruning_again(
+    vae, small_records, bind, caplog
+):
+    bind(content_dims=3)
+
+    codes, _ = renew_codes(vae, small_records)
+
+    assert codes.shape == (60, 3)
+    assert "vae: pruned to 3 dimensions" in caplog.messages
+
+
+def test_the_recommended_number_of_dimensions_may_be_kept(vae, small_records, bind):
+    recommended = read_recommendation(vae.run_dir)["content_dims"]
+    bind(content_dims=None)
+
+    codes, _ = renew_codes(vae, small_records)
+
+    assert codes.shape == (60, recommended)
 
 
 def test_normalized_content_has_mean_0_and_deviation_1_in_every_later_command(
-    run_dir, small_records, bind, capsys
+    vae, small_records, bind
 ):
     """The choice is in the statistics: loading needs no gin."""
-    bind(normalize_content=True)
+    bind(content_normalization="standard")
 
-    codes = renewed_codes(run_dir, small_records)
+    codes, _ = renew_codes(vae, small_records)
 
-    said = capsys.readouterr().out
-    assert f"vae: pruned to {tiny.CONTENT_DIMS} dimensions, normalized\n" in said
+    assert vae.load_statistics().normalization is ContentNormalization.STANDARD
     assert codes.shape == (60, tiny.CONTENT_DIMS)
     np.testing.assert_allclose(codes.mean(axis=0), 0, atol=1e-3)
     np.testing.assert_allclose(codes.std(axis=0), 1, rtol=1e-3)
 
 
-def test_content_given_the_style_is_alike_in_every_later_command(
-    run_dir, small_records, bind, capsys
+def test_content_given_the_style_is_free_of_it_in_every_later_command(
+    vae, small_records, bind
 ):
-    """Least squares leave nothing that a linear function of the style code tells."""
-    bind(normalize_content="given_style")
+    """Least squares leave nothing that a linear function of the style code predicts."""
+    bind(content_normalization="given_style")
 
-    codes = renewed_codes(run_dir, small_records)
+    codes, artist_ids = renew_codes(vae, small_records)
 
-    said = capsys.readouterr().out
-    assert f"to {tiny.CONTENT_DIMS} dimensions, normalized given the style\n" in said
     assert codes.shape == (60, tiny.CONTENT_DIMS)
     np.testing.assert_allclose(codes.std(axis=0), 1, rtol=1e-2)
-    styles = content_codes(runs.load_style_encoder(run_dir), small_records)
-    plain = content_codes(
-        runs.load_network(vae_of(run_dir), "content_encoder"), small_records
-    )[:, : tiny.CONTENT_DIMS]
+    style_encoder = TrainedRun(vae.run_dir).style_encoder
+    styles, _ = collect_train_codes(style_encoder, small_records)
+    raw, _ = collect_train_codes(vae.load_network("content_encoder"), small_records)
 
-    def told(codes):  # share of the variance
+    def predicted_share(codes):  # largest share of a dimension's variance
         features = np.c_[np.ones(len(styles)), styles]
         fitted = features @ np.linalg.lstsq(features, codes, rcond=None)[0]
         return (fitted.var(axis=0) / codes.var(axis=0)).max()
 
-    assert told(codes) < 0.1 * told(plain)
-    statistics = runs.load_statistics(vae_of(run_dir))
+    raw_share = predicted_share(raw[:, : tiny.CONTENT_DIMS])
+    assert predicted_share(codes) < 0.1 * raw_share
+    statistics = vae.load_statistics()
+    assert statistics.normalization is ContentNormalization.GIVEN_STYLE
     np.testing.assert_allclose(
         statistics.artist_means,
-        [codes[artist_ids_of(small_records) == k].mean(axis=0) for k in range(3)],
+        [codes[artist_ids == artist].mean(axis=0) for artist in range(3)],
         atol=1e-3,
     )
 
 
-def artist_ids_of(dataset):
-    batches = passes.split_batches(dataset, "train")
-    return np.concatenate([one["artist"].numpy()[one["mask"] > 0] for one in batches])
-
-
-def test_a_generator_of_other_contents_is_left_out_until_they_are_back(
-    run_dir, small_records, bind, capsys
+def test_a_generator_of_other_contents_is_skipped_until_they_are_back(
+    vae, small_records, bind, caplog
 ):
-    bind(normalize_content=True)
-    finishing.renew_pruning(vae_of(run_dir), small_records, None)
-    assert list(runs.finished_stages(run_dir)) == ["metric", "classifier", "vae"]
-    assert "the gan stage" in capsys.readouterr().out
+    bind(content_normalization="standard")
+    finishing.renew_pruning(vae, small_records, None)
+    finished = TrainedRun(vae.run_dir).finished
+    assert list(finished) == ["metric", "classifier", "vae"]
+    assert "skipped: the gan stage" in caplog.text
 
-    bind(normalize_content=False)
-    finishing.renew_pruning(vae_of(run_dir), small_records, None)
-    assert list(runs.finished_stages(run_dir)) == list(runs.STAGES)
+    bind(content_normalization="none")
+    finishing.renew_pruning(vae, small_records, None)
+    assert tuple(TrainedRun(vae.run_dir).finished) == stages.names()
 
 
 def test_the_style_code_is_normalized_whatever_content_is(run_dir, small_records, bind):
-    path = run_dir / "metric" / "style_statistics.npz"
-    before = path.read_bytes()
-    bind(normalize_content=True)
+    folder = StageFolder(run_dir, "metric")
+    before = folder.statistics_file.read_bytes()
+    bind(content_normalization="standard")
 
-    finishing.renew_pruning(runs.StageFolder(run_dir, "metric"), small_records, None)
+    finishing.renew_pruning(folder, small_records, None)
 
-    assert path.read_bytes() == before
+    assert folder.statistics_file.read_bytes() == before
 
 
-def test_normalized_dimensions_that_hardly_vary_are_said(
-    run_dir, small_records, bind, capsys, monkeypatch
+def test_normalized_dimensions_that_are_inactive_are_a_note(
+    vae, small_records, bind, caplog, monkeypatch
 ):
-    """As if all but the two liveliest of the tiny run's dimensions were still."""
-    deviation = sorted(runs.load_statistics(vae_of(run_dir)).deviation)
+    """As if all but the two most varied of the tiny run's dimensions were inactive."""
+    deviation = sorted(vae.load_statistics().deviation)
     border = (deviation[-2] ** 2 + deviation[-3] ** 2) / 2
-    monkeypatch.setattr(passes, "ACTIVE_VARIANCE", border)
-    still = tiny.CONTENT_DIMS - 2
+    monkeypatch.setattr(finishing, "ACTIVE_VARIANCE", border)
+    bind(content_normalization="standard")
 
-    bind(normalize_content=True)
-    finishing.finish(vae_of(run_dir), small_records)
+    finishing.finish(vae, small_records)
 
-    said = capsys.readouterr().out
-    assert f"{still} of the {tiny.CONTENT_DIMS} content dimensions hardly vary" in said
-
-
-def test_the_digest_tells_normalized_codes_from_plain_ones(tiny_run):
-    """And it is that of runs from before there was a choice, where there is none."""
-    import dataclasses
-    import hashlib
-
-    plain = runs.load_statistics(vae_of(tiny_run))
-    with np.load(tiny_run / "vae" / "content_statistics.npz") as arrays:
-        assert arrays.files == ["mean", "deviation", "artist_means"]
-        whole = b"".join(arrays[name].tobytes() for name in arrays.files)
-    assert plain.digest == hashlib.sha256(whole).hexdigest()
-    normalized = dataclasses.replace(plain, normalize_content=True)
-    given = dataclasses.replace(normalized, given_style=np.zeros([3, 2], np.float32))
-    assert len({one.digest for one in (plain, normalized, given)}) == 3
-
-
-def test_a_choice_that_is_none_is_refused(bind):
-    bind(normalize_content="no")
-    with pytest.raises(UserError, match="normalize_content must be .* got 'no'"):
-        finishing.Pruning()
+    inactive = tiny.CONTENT_DIMS - 2
+    assert (
+        f"{inactive} of the {tiny.CONTENT_DIMS} content dimensions are inactive"
+        in caplog.text
+    )
+    caplog.clear()
+    bind()
+    finishing.finish(vae, small_records)
+    assert caplog.messages == []

@@ -1,67 +1,127 @@
-"""A stage answers to the codes that it was trained on."""
+"""A stage depends on the codes and settings that it was trained with."""
 
 import dataclasses
+import pathlib
 import shutil
+import types
 
+import gin
 import numpy as np
 import pytest
+import tensorflow as tf
+from helpers import configuration as tiny
+from helpers.layers import assert_same
 
 from tfstyle.core.cli import UserError
 from tfstyle.data import records
-from tfstyle.runs import folder as runs
-from tfstyle.runs import style_space
-from tfstyle.runs.statistics import CodeStatistics
+from tfstyle.modeling import stages
+from tfstyle.runs.folder import StageFolder
+from tfstyle.runs.trained_run import TrainedRun
 from tfstyle.training import identity
+from tfstyle.training.settings import Paths
 
 
 @pytest.fixture
-def run_with_other_codes(tiny_run, tmp_path):
+def run_with_other_codes(run_dir):
     """A run whose metric stage was trained again after vae and gan."""
-    run_dir = shutil.copytree(tiny_run, tmp_path / "run")
-    path = run_dir / "metric" / runs.STATISTICS_FILES["metric"]
-    statistics = CodeStatistics.read(path)
-    dataclasses.replace(statistics, mean=statistics.mean + 1).write(path)
+    folder = StageFolder(run_dir, "metric")
+    statistics = folder.load_statistics()
+    dataclasses.replace(statistics, mean=statistics.mean + 1).write(
+        folder.statistics_file
+    )
     return run_dir
 
 
-def test_all_stages_of_a_whole_run_are_found(tiny_run):
-    assert list(runs.finished_stages(tiny_run)) == list(runs.STAGES)
+def make_paths(dataset, run_dir, **values) -> Paths:
+    return Paths(dataset.records_dir, run_dir, pathlib.Path("my gin"), **values)
 
 
-def test_stages_of_codes_that_are_gone_are_left_out_and_said(
-    run_with_other_codes, capsys
+# Earlier stages.
+
+
+def test_a_stage_is_trained_on_finished_and_current_stages(tiny_run, small_records):
+    for spec in stages.specs():
+        paths = make_paths(small_records, tiny_run)
+        identity.require_earlier_stages(spec, paths, small_records)
+
+
+@pytest.mark.parametrize(
+    ("state", "problem", "end"),
+    [
+        ("missing", "the gan stage needs a trained vae stage", ""),
+        (
+            "unfinished",
+            "the vae stage in .* is unfinished; resume it",
+            r" \(or pass .*",
+        ),
+        ("outdated", "the vae stage in .* older codes of an earlier", " --restart"),
+    ],
+)
+def test_a_stage_is_not_trained_on_missing_unfinished_or_outdated_stages(
+    state, problem, end, run_dir, small_records, request
 ):
-    assert list(runs.finished_stages(run_with_other_codes)) == ["metric", "classifier"]
-    said = capsys.readouterr().out
-    assert "the vae stage" in said
-    assert "the gan stage" in said
-    assert "--restart" in said
+    if state == "missing":
+        shutil.rmtree(run_dir / "vae")
+    elif state == "unfinished":
+        StageFolder(run_dir, "vae").mark_unfinished()
+    else:
+        request.getfixturevalue("run_with_other_codes")
+    command = (
+        "python -m tfstyle.train --gin_file=my gin/vae.gin "
+        f"--records_dir={small_records.records_dir} --run_dir={run_dir}"
+    )
 
-
-def test_training_on_a_stage_of_codes_that_are_gone_is_refused(
-    run_with_other_codes, small_records
-):
-    dataset = records.read_dataset(small_records.records_dir)
-    with pytest.raises(UserError, match="make-vae --restart"):
+    with pytest.raises(UserError, match=f"{problem}.*: {command}{end}$"):
         identity.require_earlier_stages(
-            "gan", run_with_other_codes, dataset, False, "make-{}"
+            stages.spec("gan"), make_paths(small_records, run_dir), small_records
         )
 
 
+@pytest.mark.usefixtures("clean_gin")
+def test_an_unfinished_stage_is_finished_as_it_is_if_allowed(run_dir, small_records):
+    """By the pruning settings of the stage that is built on it."""
+    folder = StageFolder(run_dir, "metric")
+    folder.mark_unfinished()
+    folder.statistics_file.unlink()
+    paths = make_paths(small_records, run_dir, allow_unfinished=True)
+    spec = stages.spec("vae")
+
+    with pytest.raises(UserError, match="pruning.style_dims=32, .* has 16 dimensions"):
+        identity.require_earlier_stages(spec, paths, small_records)
+    gin.bind_parameter("pruning.style_dims", 3)
+    identity.require_earlier_stages(spec, paths, small_records)
+
+    assert folder.load_statistics().dims == 3
+    assert not folder.finished
+
+
+def test_outdated_stages_are_skipped_with_a_message(run_with_other_codes, caplog):
+    finished = TrainedRun(run_with_other_codes).finished
+
+    assert list(finished) == ["metric", "classifier"]
+    for message, stage in zip(caplog.messages, ["vae", "gan"], strict=True):
+        assert message.startswith(f"skipped: the {stage} stage")
+        assert message.endswith("--restart")
+
+
+# What depends on a stage.
+
+
 def enrol_ada(run_dir):
-    nobody = style_space.read_enrolled(run_dir)
-    mean = np.zeros(nobody.means.shape[1])
-    style_space.write_enrolled(run_dir, nobody.plus("Ada", mean, 3))
+    run = TrainedRun(run_dir)
+    mean = np.zeros(run.style_statistics.dims)
+    run.save_enrolled(run.enrolled.add("Ada", mean, 3))
 
 
-def test_what_answers_to_the_codes_of_each_stage_is_named(tiny_run, tmp_path):
-    run_dir = shutil.copytree(tiny_run, tmp_path / "run")
+def test_what_depends_on_the_codes_of_each_stage_is_listed(run_dir):
     enrol_ada(run_dir)
-    told = {
-        stage: identity.dependents(runs.StageFolder(run_dir, stage))
-        for stage in runs.STAGES
+
+    dependents = {
+        stage: identity.list_dependents(StageFolder(run_dir, stage))
+        for stage in stages.names()
     }
-    assert told == {
+
+    assert dependents == {
         "metric": [
             "stages to train again with --restart: vae, gan",
             "artists to enrol again: Ada",
@@ -72,48 +132,153 @@ def test_what_answers_to_the_codes_of_each_stage_is_named(tiny_run, tmp_path):
     }
 
 
-def test_what_answers_to_codes_that_are_gone_is_not_named_again(run_with_other_codes):
+def test_outdated_stages_no_longer_depend_on_a_stage(run_with_other_codes):
     enrol_ada(run_with_other_codes)
-    folder = runs.StageFolder(run_with_other_codes, "metric")
-    assert identity.dependents(folder) == ["artists to enrol again: Ada"]
+
+    folder = StageFolder(run_with_other_codes, "metric")
+
+    assert identity.list_dependents(folder) == ["artists to enrol again: Ada"]
 
 
-def test_nothing_answers_to_a_stage_that_is_not_there(tmp_path):
-    assert identity.dependents(runs.StageFolder(tmp_path, "metric")) == []
+def test_unfinished_stages_depend_on_nothing(run_dir):
+    StageFolder(run_dir, "vae").mark_unfinished()
+
+    folder = StageFolder(run_dir, "metric")
+
+    (line,) = identity.list_dependents(folder)
+    assert line == "stages to train again with --restart: gan"
 
 
-@pytest.mark.parametrize("damage", ["no archive", "half an archive", "lacks an array"])
-def test_damaged_statistics_are_said_with_the_way_to_make_them_again(
-    damage, tiny_run, tmp_path
-):
-    run_dir = shutil.copytree(tiny_run, tmp_path / "run")
-    path = run_dir / "metric" / runs.STATISTICS_FILES["metric"]
-    if damage == "lacks an array":
-        np.savez(path, mean=np.zeros(4))
-    else:
-        whole = path.read_bytes()
-        path.write_bytes(b"?" if damage == "no archive" else whole[: len(whole) // 2])
-    with pytest.raises(UserError, match=r"is damaged: delete it.*metric\.gin"):
-        runs.load_statistics(runs.StageFolder(run_dir, "metric"))
-    with pytest.raises(UserError, match="is damaged"):
-        runs.earlier_digests("gan", run_dir)
-    assert identity.dependents(runs.StageFolder(run_dir, "metric")) == []
+def test_nothing_depends_on_a_missing_or_corrupt_stage(tmp_path, run_dir):
+    assert identity.list_dependents(StageFolder(tmp_path, "metric")) == []
+    folder = StageFolder(run_dir, "metric")
+    folder.statistics_file.write_bytes(b"?")
+
+    assert identity.list_dependents(folder) == []
 
 
-def test_first_weights_out_of_the_run_itself_are_refused(tmp_path):
+# Folders, pruning and checkpoints.
+
+
+def test_first_weights_from_the_run_itself_are_refused(tmp_path):
     with pytest.raises(UserError, match="--init_from=.* is the run itself"):
         identity.check_folders(tmp_path / "run", f"{tmp_path}/other/../run")
     identity.check_folders(tmp_path / "run", f"{tmp_path}/other")
 
 
 @pytest.mark.parametrize("run_dir", ["file", "file/run"])
-def test_a_run_that_is_a_file_or_inside_of_one_is_refused(run_dir, tmp_path):
+def test_a_run_that_is_a_file_or_inside_one_is_refused(run_dir, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="--run_dir=.*/file is not a folder"):
         identity.check_folders(tmp_path / run_dir, None)
 
 
-def test_differences_name_single_settings_inside_lists():
-    old = {"optimizers": [{"rate": 1, "rho": 0.9}], "seed": 0}
-    new = {"optimizers": [{"rate": 2, "rho": 0.9}], "seed": 0}
-    assert runs.differences(old, new) == ["optimizers[0].rate: 1 -> 2"]
+@pytest.mark.usefixtures("clean_gin")
+@pytest.mark.parametrize("dims", [0, 9, "8"])
+def test_more_dimensions_than_the_encoder_has_are_refused(dims):
+    model = types.SimpleNamespace(dims=8)
+    gin.bind_parameter("pruning.style_dims", dims)
+    with pytest.raises(UserError, match="pruning.style_dims"):
+        identity.check_pruning(stages.spec("metric"), model)
+
+
+def test_pruning_concerns_only_the_stages_own_code():
+    model = types.SimpleNamespace(dims=40)  # the paper's 32 style, 128 content
+    identity.check_pruning(stages.spec("metric"), model)
+    identity.check_pruning(stages.spec("classifier"), model)
+    with pytest.raises(UserError, match="pruning.content_dims=128, .* 40 dimensions"):
+        identity.check_pruning(stages.spec("vae"), model)
+
+
+def test_a_corrupt_checkpoint_is_named(tmp_path):
+    saved = tf.train.Checkpoint(values=tf.Variable(np.zeros(4)))
+    prefix = saved.write(str(tmp_path / "step-1"))
+    (tmp_path / "step-1.index").write_bytes(b"garbage")
+    with pytest.raises(UserError, match="step-1 is corrupt .* pass --restart"):
+        identity.restore(saved, prefix)
+
+
+# Resuming and first weights.
+
+
+def test_a_stage_is_resumed_only_with_its_settings(tiny_run, tmp_path):
+    folder = StageFolder(tiny_run, "metric")
+    description = folder.read()
+    identity.check_identity(folder, description)
+    identity.check_identity(StageFolder(tmp_path, "metric"), description)
+    changed = {**description.identity, "seed": 7, "batch_size": 4}
+
+    with pytest.raises(UserError, match=r"\(batch_size: 8 -> 4; seed: 0 -> 7\).*") as e:
+        identity.check_identity(
+            folder, dataclasses.replace(description, identity=changed)
+        )
+
+    assert "--restart" in str(e.value) and "--run_dir" in str(e.value)
+
+
+@pytest.fixture
+def fine_tuned(tiny_run):
+    """A stage that is about to start from another run, and its description."""
+    folder = StageFolder(tiny_run, "classifier")
+    description = folder.read()
+    network = folder.load_network("style_encoder")
+    for weight in network.weights:
+        weight.assign(tf.zeros_like(weight))
+    return types.SimpleNamespace(networks={"style_encoder": network}), description
+
+
+def test_first_weights_are_the_final_weights_of_the_other_run(fine_tuned, tiny_run):
+    model, description = fine_tuned
+
+    identity.initialize_from(model, description, tiny_run)
+
+    expected = StageFolder(tiny_run, "classifier").load_network("style_encoder")
+    weights = model.networks["style_encoder"].get_weights()
+    assert_same(weights, expected.get_weights())
+
+
+def test_first_weights_that_cannot_be_used_are_one_line(fine_tuned, run_dir, tmp_path):
+    model, description = fine_tuned
+    flag = f"--init_from={run_dir}"
+    final = run_dir / "classifier" / "checkpoints" / "final"
+
+    with pytest.raises(UserError, match="--init_from=.*/no has no classifier stage"):
+        identity.initialize_from(model, description, tmp_path / "no")
+    other = {"style_encoder": {**description.identity["networks"]["style_encoder"]}}
+    other["style_encoder"]["dims"] = 3
+    changed = {**description.identity, "networks": other}
+    with pytest.raises(UserError, match=f"{flag} has other networks: .*dims: 16 -> 3"):
+        identity.initialize_from(
+            model, dataclasses.replace(description, identity=changed), run_dir
+        )
+    (final / "weights.index").write_bytes(b"garbage")
+    with pytest.raises(UserError, match=f"{flag}: .*final/weights is corrupt"):
+        identity.initialize_from(model, description, run_dir)
+    shutil.rmtree(final)
+    with pytest.raises(UserError, match=f"{flag}: its classifier stage is unfinished"):
+        identity.initialize_from(model, description, run_dir)
+
+
+def test_a_trained_stage_describes_its_records_networks_and_codes(
+    tiny_run, small_records
+):
+    """As the tiny run was trained: by `describe_stage`."""
+    described = StageFolder(tiny_run, "gan").read()
+
+    assert described.code_sizes == [
+        *(tiny.STYLE_DIMS, tiny.CONTENT_DIMS, tiny.NOISE_DIMS)
+    ]
+    assert described.steps == tiny.STEPS["gan"]
+    assert described.dataset.digest == described.identity["dataset"]
+    dataset = records.read_dataset(small_records.records_dir)
+    assert described.dataset.digest == dataset.digest
+    assert described.dataset.artists == dataset.artist_names
+    assert described.networks.keys() == {
+        "generator",
+        "generator_average",
+        "discriminators",
+    }
+    assert described.identity["earlier_stages"] == {
+        stage: StageFolder(tiny_run, stage).load_statistics().digest
+        for stage in ("metric", "vae")
+    }

@@ -1,101 +1,117 @@
-"""What the vae stage's test numbers are while it trains."""
+"""Previews have the same inputs throughout a training; the judge is the run's."""
 
-from types import SimpleNamespace
+import pathlib
+import shutil
 
 import numpy as np
 import pytest
-import tensorflow as tf
+from helpers.layers import assert_same
+from helpers.stages import make_tiny_stage
+from PIL import Image
 
-from tfstyle.metrics import fidelity
-from tfstyle.modeling.networks import frozen_codes, networks
-from tfstyle.modeling.networks.codes import decode_codes
-from tfstyle.modeling.objectives import passes
-from tfstyle.modeling.objectives.likeness import Likeness
-from tfstyle.modeling.stages.vae import ContentVAE
-from tfstyle.runs import folder as runs
-from tfstyle.training.monitoring import Monitor
-
-KL_WARMUP_STEPS = 5
+from tfstyle.data import input_pipeline
+from tfstyle.modeling.networks.codes import PictureTable
+from tfstyle.modeling.stages.stage import TestNumbers
+from tfstyle.runs.trained_run import TrainedRun
+from tfstyle.training.monitoring import PREVIEW_PICTURES, Monitor
 
 
-@pytest.fixture(scope="module")
-def model():
-    tf.keras.utils.set_random_seed(2)
-    images = tf.zeros([1, 32, 32, 3])
-    style_encoder = networks.StyleEncoder((4, 8), (1, 1), dims=3)
-    content_encoder = networks.ContentEncoder((4, 8), (1, 1), dims=5)
-    decoder = networks.ContentDecoder((4, 8), (1, 1), image_size=32)
-    style_encoder(images), content_encoder(images)
-    decoder([tf.zeros([1, 3]), tf.zeros([1, 5])])
-    made = ContentVAE(
-        frozen_codes.NormalizedEncoder(style_encoder, np.zeros(3), np.ones(3)),
-        content_encoder,
-        decoder,
-        kl_warmup_steps=KL_WARMUP_STEPS,
-        seed=0,
-        accumulation_steps=1,
-        settings={},
-    )
-    made.compile(optimizer=[])
-    return made
+class RecordingStage:
+    """Keeps what it is called with."""
+
+    def __init__(self, table: PictureTable | None = None) -> None:
+        self.table = table
+        self.previews: list = []
+        self.judges: list = []
+
+    def preview(self, pictures, names, view):
+        self.previews.append((pictures, list(names)))
+        return self.table
+
+    def measure(self, view) -> TestNumbers:
+        self.judges.append(view.load_judge())
+        return TestNumbers({"number": 1.0})
 
 
-@pytest.fixture(scope="module")
-def monitor(small_records, tmp_path_factory):
-    return Monitor(small_records, tmp_path_factory.mktemp("previews"), 8, None, 0.01)
+@pytest.fixture
+def run_dir(tmp_path) -> pathlib.Path:
+    return tmp_path / "run"
 
 
-def test_the_vaes_numbers_say_what_each_dimension_holds(model, monitor, small_records):
-    numbers = monitor.evaluate(model).numbers
+@pytest.fixture
+def make_monitor(small_records, run_dir):
+    def make() -> Monitor:
+        return Monitor(TrainedRun(run_dir), "metric", small_records, batch_size=8)
 
-    use = passes.content_use(model.content_encoder, passes.test_batches(small_records))
-    assert numbers["test_kl"] == pytest.approx(use.kl.sum(), rel=1e-4)
-    assert numbers["active_units"] == use.active.sum()
-    own = {name: one for name, one in numbers.items() if "kl_of" in name}
-    assert own == {
-        f"kl_of_dimension_{d}": pytest.approx(use.kl[d - 1], rel=1e-4)
-        for d in (1, 2, 4, 5)
-    }
+    return make
 
 
-def test_weights_of_the_kl_warm_up_are_not_the_best(model, monitor):
-    """Codes that cost nothing rebuild best, and are of no use."""
-    scores = []
-    for step in (KL_WARMUP_STEPS - 1, KL_WARMUP_STEPS):
-        model.step.assign(step)
-        found = monitor.evaluate(model)
-        scores.append(found.score)
-
-    assert scores == [None, -found.numbers["test_reconstruction"]]
-
-
-def test_generated_pictures_are_compared_where_there_is_a_judge(
-    tiny_run, small_records, tmp_path
+def test_previews_show_the_same_test_pictures_after_a_resumption(
+    make_monitor, run_dir, small_records
 ):
-    """By the features of a network of the run that the generator never meets."""
-    judge = runs.load_network(runs.StageFolder(tiny_run, "classifier"), "style_encoder")
-    gan = gan_like(tiny_run)
-    monitor = Monitor(small_records, tmp_path, 8, None, 0.01, judge)
+    stage = RecordingStage()
+    for step in (5, 10):
+        make_monitor().preview(stage, step)
 
-    distance = monitor._frechet_distance(gan)
+    (pictures, names), (later_pictures, later_names) = stage.previews
+    np.testing.assert_array_equal(later_pictures, pictures)
+    assert later_names == names
+    assert len(pictures) == PREVIEW_PICTURES
+    assert set(names) == set(small_records.artist_names)
+    tests = input_pipeline.read_pictures(small_records, ["test"], range(12))
+    for picture in pictures:
+        assert any(np.array_equal(picture, test) for test in tests)
+    # Without a table there is no picture; the inputs are stored.
+    files = [path.name for path in (run_dir / "metric" / "previews").iterdir()]
+    assert files == ["inputs.npz"]
 
-    random = np.random.default_rng(0)
-    contents = random.normal(size=[12, gan.content_encoder.dims])
-    noises = random.normal(size=[12, gan.noise_dims])
-    styles = passes.artist_means(gan.style_encoder, small_records)
-    pictures = decode_codes(gan.average, np.repeat(styles, 4, axis=0), contents, noises)
-    likeness = Likeness(judge, small_records)
-    expected = fidelity.frechet_distance(likeness.train, likeness.features(pictures))
-    assert distance == pytest.approx(expected, rel=1e-3)
-    assert monitor._frechet_distance(gan) == pytest.approx(distance)  # the same codes
+
+def test_the_stored_inputs_are_used_again(make_monitor, run_dir):
+    stage = RecordingStage()
+    make_monitor().preview(stage, 5)
+    path = run_dir / "metric" / "previews" / "inputs.npz"
+    with np.load(path) as arrays:
+        stored = dict(arrays)
+    stored["pictures"] = 255 - stored["pictures"]
+    np.savez(path, **stored)
+
+    make_monitor().preview(stage, 10)
+
+    np.testing.assert_array_equal(stage.previews[1][0], 255 - stage.previews[0][0])
 
 
-def gan_like(run_dir):
-    """What of a gan stage the comparison looks at."""
-    folder = runs.StageFolder(run_dir, "gan")
-    return SimpleNamespace(
-        average=runs.load_network(folder, "generator_average"),
-        style_encoder=runs.load_style_encoder(run_dir),
-        content_encoder=runs.load_content_encoder(run_dir),
-        noise_dims=folder.read()["code_dims"][2],
-    )
+def test_a_preview_is_a_picture_named_by_its_step(make_monitor, run_dir):
+    cell = np.zeros([32, 32, 3], np.uint8)
+    stage = RecordingStage(PictureTable([[cell, cell], [cell, None]], title="title"))
+
+    make_monitor().preview(stage, 1500)
+
+    with Image.open(run_dir / "metric" / "previews" / "step-0001500.png") as picture:
+        assert picture.width > 64 and picture.height > 64
+
+
+def test_a_real_stage_is_measured_and_shown(make_monitor, run_dir):
+    model, monitor = make_tiny_stage("vae"), make_monitor()
+
+    test = monitor.evaluate(model)
+    monitor.preview(model, 0)
+
+    assert test.score == -test.numbers["test_reconstruction"]
+    assert monitor.test_count == 12
+    assert (run_dir / "metric" / "previews" / "step-0000000.png").exists()
+
+
+def test_the_judge_is_the_classifier_once_it_is_finished(
+    make_monitor, run_dir, tiny_run
+):
+    stage, monitor = RecordingStage(), make_monitor()
+    monitor.evaluate(stage)
+    shutil.copytree(tiny_run / "classifier", run_dir / "classifier")
+    monitor.evaluate(stage)
+    monitor.evaluate(stage)
+
+    before, judge, again = stage.judges
+    assert before is None
+    assert judge is again
+    expected = TrainedRun(tiny_run).network("classifier", "style_encoder")
+    assert_same(judge.get_weights(), expected.get_weights())

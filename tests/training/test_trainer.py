@@ -1,20 +1,24 @@
-"""What training does to what is there already; tiny networks, a process for each."""
+"""What training does with an existing run; tiny networks, each in a process."""
 
 import shutil
 
 import pytest
-import train_command as resume
+import tensorflow as tf
+from helpers import runs
+from helpers.commands import ROOT, STEPS, list_files, refuse_training, train
 
+from tfstyle.core.cli import UserError
 from tfstyle.runs import advice
-from tfstyle.runs import folder as runs
-
-pytestmark = pytest.mark.slow
+from tfstyle.runs.description import StageDescription
+from tfstyle.runs.folder import StageFolder, read_code_digests
+from tfstyle.training import trainer
+from tfstyle.training.settings import TrainSettings
 
 
 @pytest.fixture(scope="module")
 def trained(small_records, tmp_path_factory):
     run_dir = tmp_path_factory.mktemp("training") / "run"
-    resume.succeed("metric", small_records, run_dir)
+    train("metric", small_records, run_dir)
     return run_dir
 
 
@@ -24,44 +28,92 @@ def run_dir(trained, tmp_path):
     return shutil.copytree(trained, tmp_path / "run")
 
 
-def test_a_restart_from_a_run_that_is_not_there_deletes_nothing(run_dir, small_records):
-    before = resume.files_of(run_dir)
-    line = resume.refuse(
+# Strategies.
+
+
+def test_an_unknown_strategy_is_an_error_that_lists_the_known_ones():
+    with pytest.raises(UserError, match='"mirrored", "multi_worker" or .* got \'tpu\''):
+        trainer.make_strategy("tpu")
+
+
+@pytest.mark.parametrize("name", ["mirrored", "one_device"])
+def test_a_strategy_on_the_cpu_has_one_replica(name):
+    strategy = trainer.make_strategy(name)
+    assert isinstance(strategy, tf.distribute.Strategy)
+    assert strategy.num_replicas_in_sync == 1
+
+
+def test_a_batch_is_divided_into_equal_parts():
+    settings = TrainSettings(
+        stage="metric",
+        batch_size=8,
+        steps=1,
+        accumulation_steps=3,
+        strategy="one_device",
+    )
+    with pytest.raises(UserError, match="batch_size=8 must divide by 1 replicas x .*3"):
+        trainer.build_stage(settings, None, None)
+
+
+# Existing runs.
+
+
+@pytest.mark.slow
+def test_a_restart_from_a_missing_run_deletes_nothing(run_dir, small_records):
+    before = list_files(run_dir)
+    line = refuse_training(
         "metric", small_records, run_dir, "--restart", "--init_from=../typo"
     )
-    assert "--init_from=../typo holds no metric stage" in line
-    assert resume.files_of(run_dir) == before
+    assert "--init_from=../typo has no metric stage" in line
+    assert list_files(run_dir) == before
 
 
+@pytest.mark.slow
 def test_fewer_steps_than_were_trained_end_at_those_that_were(run_dir, small_records):
-    folder = runs.StageFolder(run_dir, "metric")
+    folder = StageFolder(run_dir, "metric")
     folder.mark_unfinished()
-    done = resume.succeed("metric", small_records, run_dir, train__steps=3)
-    trained = f"already at step {resume.STEPS}, beyond train.steps=3"
-    assert trained in done.stdout
-    assert (folder.path / "FINISHED").read_text() == f"step {resume.STEPS}\n"
-    assert folder.read()["steps"] == resume.STEPS
+    output = train("metric", small_records, run_dir, train__steps=3)
+    trained = f"already at step {STEPS}, beyond train.steps=3"
+    assert trained in output
+    assert (folder.path / "FINISHED").read_text() == f"step {STEPS}\n"
+    assert folder.read().steps == STEPS
 
 
-def test_pruning_anew_names_what_was_trained_on_the_codes_before(
+@pytest.mark.slow
+def test_pruning_again_names_the_stages_that_depend_on_the_codes(
     run_dir, small_records
 ):
-    vae = runs.StageFolder(run_dir, "vae")
-    digests = runs.earlier_digests("vae", run_dir)
-    vae.write({"identity": {"earlier_stages": digests}, "dataset": {}})
+    vae = StageFolder(run_dir, "vae")
+    description = StageFolder(run_dir, "metric").read()
+    description.identity["earlier_stages"] = read_code_digests(run_dir, ["metric"])
+    vae.write(StageDescription(**{**vars(description), "stage": "vae"}))
     vae.mark_finished(1)
     note = "stages to train again with --restart: vae"
-    done = resume.succeed("metric", small_records, run_dir)
-    assert note not in done.stdout
-    done = resume.succeed("metric", small_records, run_dir, pruning__style_dims=3)
-    assert note in done.stdout
+    output = train("metric", small_records, run_dir)
+    assert note not in output
+    output = train("metric", small_records, run_dir, pruning__style_dims=3)
+    assert note in output
 
 
+@pytest.mark.slow
 def test_the_next_stage_is_suggested_with_the_configurations_of_the_last(
     trained, small_records, monkeypatch
 ):
-    monkeypatch.chdir(resume.ROOT)
+    monkeypatch.chdir(ROOT)
     assert advice.train_command("gan", trained) == (
         f"python -m tfstyle.train --gin_file=gin/quickstart/gan.gin --run_dir={trained}"
         f" --records_dir={small_records.records_dir}"
     )
+
+
+def test_training_never_starts_over_in_a_folder_of_checkpoints_without_their_index(
+    tiny_run, small_records, tmp_path
+):
+    run_dir = shutil.copytree(tiny_run, tmp_path / "run")
+    (run_dir / "metric" / "FINISHED").unlink()
+    (run_dir / "metric" / "checkpoints" / "checkpoint").unlink()
+    before = (run_dir / "metric" / "metrics.jsonl").read_bytes()
+    done = runs.train_in_own_process(small_records.records_dir, run_dir)
+    assert done.returncode != 0
+    assert "names the newest is gone" in done.stderr
+    assert (run_dir / "metric" / "metrics.jsonl").read_bytes() == before

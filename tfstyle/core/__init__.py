@@ -1,1 +1,1 @@
-"""What every other room uses: errors, files, progress, configuration."""
+"""Shared by all rooms: command-line frame, files, progress bars, configuration."""

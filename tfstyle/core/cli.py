@@ -1,110 +1,109 @@
-"""What every command shares: user errors as one line, exit codes, interrupts.
+"""What all commands share: flags, log lines, user errors on one line, exit codes.
 
 A command module defines its flags with absl and ends in::
 
     if __name__ == "__main__":
-        command.run(main)  # or command.run(main, positional=True)
+        cli.run(main)  # or cli.run(main, positional=True)
 """
 
+import contextlib
 import errno
+import itertools
+import logging
 import os
+import pathlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any, TextIO
 
-from absl import app, logging
+from absl import app
+from absl import logging as absl_logging
 
-# The last two: a file is where a folder should be.
-_NOT_WRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM, errno.EEXIST, errno.ENOTDIR)
+# The last two: a file exists where a folder is needed.
+_NOT_WRITABLE = (
+    *(errno.EROFS, errno.EACCES, errno.EPERM, errno.ENAMETOOLONG),
+    *(errno.EEXIST, errno.ENOTDIR),
+)
+_HELP_FLAGS = {"--help", "-help", "--helpfull", "--helpshort"}
 
 
 class UserError(ValueError):
-    """A mistake that the user can mend; the message says what it is and how."""
+    """A mistake that the user can correct; the message describes it and the remedy."""
 
 
 def run(main: Callable[..., None], positional: bool = False) -> None:
-    """Parse flags, run `main`, and turn expected failures into one clear line.
+    """Parse flags, run `main`, and turn expected failures into one-line errors.
+
+    Log messages of the package (INFO and above) appear on stdout as plain lines.
 
     Args:
-        main: the command, called once flags are parsed: without arguments, or with the
-            list of the positional ones.
-        positional: the command takes positional arguments; otherwise they are refused.
+        main: the command; called with the list of positional arguments if `positional`.
+        positional: whether the command takes such arguments or rejects them.
 
     Raises:
         SystemExit: always; 0 on success and for `--help`, 1 for a `UserError` or
             a full disk, 130 when interrupted.
     """
     try:
-        app.run(lambda argv: _guarded(main, argv, positional))
+        with _log_to_stdout():
+            app.run(lambda argv: _run_guarded(main, argv, positional))
     except SystemExit as exit_:
-        # absl ends --help with 1; asking for help is no failure.
-        asked_for_help = any(
-            arg in ("--help", "-help", "--helpfull", "--helpshort")
-            for arg in sys.argv[1:]
-        )
-        raise SystemExit(0 if asked_for_help else exit_.code) from None
+        # absl exits with 1 after --help, which is not a failure.
+        help_requested = _HELP_FLAGS.intersection(sys.argv[1:])
+        raise SystemExit(0 if help_requested else exit_.code) from None
 
 
 def check_output(
     path: str, *suffixes: str, flag: str = "output", overwrite: bool = True
 ) -> None:
-    """Refuse, before any work, an --output that could not be written in the end.
+    """Check, before any work, that an output file can be written at the end.
 
     Args:
-        path: the file; missing folders above it will be made.
-        suffixes: of which it must have one.
-        flag: by which it was given.
-        overwrite: an older file may be replaced.
+        path: the file; missing parent folders are created when it is written.
+        suffixes: the allowed endings of the name.
+        flag: the flag that the path was passed with.
+        overwrite: whether an existing file may be replaced.
 
     Raises:
-        UserError: with what is wrong.
+        UserError: the file cannot be written.
     """
-    if not path.endswith(suffixes) or os.path.isdir(path):
+    target = pathlib.Path(os.path.abspath(path))
+    if not path.endswith(suffixes) or target.is_dir():
         raise UserError(
             f"--{flag} must be a {' or '.join(suffixes)} file, got {path or 'nothing'}"
         )
     if not overwrite and os.path.lexists(path):
         raise UserError(
-            f"--{flag}={path} is there already: choose another file, or add --overwrite"
+            f"--{flag}={path} already exists: choose another file, or add --overwrite"
         )
-    folder, missing = os.path.dirname(os.path.abspath(path)), []
-    while not os.path.lexists(folder):
-        missing.append(folder)
-        folder = os.path.dirname(folder)
-    if not os.path.isdir(folder) or not os.access(folder, os.W_OK):
-        raise UserError(f"--{flag}={path} cannot be written: check {folder}")
+    parents = target.parents
+    missing = list(itertools.takewhile(lambda path: not os.path.lexists(path), parents))
+    existing = parents[len(missing)]
+    if not existing.is_dir() or not os.access(existing, os.W_OK):
+        raise UserError(f"--{flag}={path} cannot be written: check {existing}")
     try:
-        _try_to_write(path, missing[::-1])
+        with contextlib.ExitStack() as created:
+            for folder in reversed(missing):
+                folder.mkdir()
+                created.callback(folder.rmdir)
+            probe = target.with_name(f"{target.name}.{os.getpid()}.tmp")
+            probe.touch()
+            probe.unlink()
     except OSError as error:
         raise UserError(
             f"--{flag}={path} cannot be written: {error.strerror}"
         ) from None
 
 
-def _try_to_write(path: str, missing: list[str]) -> None:
-    """Write a file beside a path, in folders made for it, and leave no trace."""
-    made = []
-    probe = f"{path}.{os.getpid()}.tmp"
-    try:
-        for folder in missing:
-            os.mkdir(folder)
-            made.append(folder)
-        with open(probe, "wb"):
-            pass
-        os.remove(probe)
-    finally:
-        for folder in reversed(made):
-            os.rmdir(folder)
-
-
-def _guarded(main: Callable[..., None], argv: list[str], positional: bool) -> None:
-    logging.set_verbosity(logging.WARNING)
+def _run_guarded(main: Callable[..., None], argv: list[str], positional: bool) -> None:
+    absl_logging.set_verbosity(absl_logging.WARNING)
     try:
         if positional:
             main(argv[1:])
             return
         if len(argv) > 1:
             raise UserError(
-                f"unexpected argument {argv[1]!r}: settings are given as --name=value"
+                f"unexpected argument {argv[1]!r}: pass settings as --name=value"
                 " (see --help)"
             )
         main()
@@ -115,17 +114,17 @@ def _guarded(main: Callable[..., None], argv: list[str], positional: bool) -> No
     except KeyboardInterrupt as interrupt:
         _fail(str(interrupt) or "interrupted", 130)
     except BrokenPipeError:
-        # Whoever read the output has seen enough, as `head` does.
+        # The reader closed the pipe, as `head` does.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
         if error.errno == errno.ENOSPC:
-            where = f" while writing {error.filename}" if error.filename else ""
-            _fail(f"error: no space left on the disk{where}", 1)
+            place = f" while writing {error.filename}" if error.filename else ""
+            _fail(f"error: no space left on the disk{place}", 1)
         if error.errno not in _NOT_WRITABLE:
             raise
         _fail(f"error: {error.filename}: {error.strerror}", 1)
     except Exception as error:
-        # TensorFlow's own error for a full disk; this module does not import it.
+        # TensorFlow has its own error type for a full disk; it is not imported here.
         if "No space left on device" not in str(error):
             raise
         _fail(f"error: no space left on the disk: {str(error)[:200]}", 1)
@@ -133,5 +132,38 @@ def _guarded(main: Callable[..., None], argv: list[str], positional: bool) -> No
 
 def _fail(line: str, code: int) -> None:
     sys.stdout.flush()
-    print(line, file=sys.stderr, flush=True)
+    _write_line(line, sys.stderr)
     sys.exit(code)
+
+
+@contextlib.contextmanager
+def _log_to_stdout() -> Iterator[None]:
+    """Show the package's log messages as lines on stdout, and nowhere else."""
+    logger = logging.getLogger("tfstyle")
+    handler = _LineHandler()
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(logging.NOTSET)
+        logger.propagate = True
+
+
+class _LineHandler(logging.Handler):
+    """Writes each message to stdout as a line."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        _write_line(self.format(record), sys.stdout)
+
+
+def _write_line(line: str, stream: TextIO) -> None:
+    """Write a line above a progress bar, if the terminal shows one."""
+    tqdm: Any = sys.modules.get("tqdm")  # no bar without this import
+    if tqdm and sys.stderr.isatty():
+        tqdm.tqdm.write(line, file=stream)
+        stream.flush()
+    else:
+        print(line, file=stream, flush=True)

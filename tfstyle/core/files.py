@@ -1,10 +1,12 @@
-"""Files that are whole or not there: written under a temporary name, then renamed."""
+"""Write files and folders whole: under a temporary name first, then renamed."""
 
 import contextlib
 import io
 import json
 import os
 import pathlib
+import re
+import shutil
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,66 +14,168 @@ import numpy as np
 
 from tfstyle.core.cli import UserError
 
+PathLike = str | os.PathLike[str]
+
+_PARTIAL_FOLDER = ".partial"  # holds the files of a folder until all are complete
+
 
 @contextlib.contextmanager
-def replacing(path: str | os.PathLike[str]) -> Iterator[str]:
-    """Yield a temporary name beside `path`; what is written there becomes `path`.
+def atomic_file(path: PathLike) -> Iterator[pathlib.Path]:
+    """Yield a temporary path beside `path` that is renamed to `path` at the end.
 
-    After an exception nothing is left behind and an older `path` stays as it was.
+    After an exception the temporary file is deleted and an existing `path` is
+    unchanged. Missing parent folders are created.
 
     Raises:
-        OSError: of the writing, with the name of the file.
+        OSError: writing failed; `filename` is `path`.
     """
-    path = os.path.abspath(path)
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    temporary = f"{path}.{os.getpid()}.tmp"
+    target = pathlib.Path(os.path.abspath(path))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f"{target.name}.{os.getpid()}.tmp")
     try:
         yield temporary
-        os.replace(temporary, path)
+        temporary.replace(target)
     except OSError as error:
-        # A full disk has no name of its own, and the temporary one helps nobody.
-        error.filename = path if error.filename in (None, temporary) else error.filename
+        # An error about a full disk has no file name, and users do not know the
+        # temporary one.
+        if error.filename is None or str(error.filename) == str(temporary):
+            error.filename = str(target)
         raise
     finally:
         with contextlib.suppress(OSError):
-            os.remove(temporary)
+            temporary.unlink()
 
 
-def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Write UTF-8 under a temporary name, then rename it."""
-    with replacing(path) as temporary:
-        pathlib.Path(temporary).write_text(text, encoding="utf-8")
+@contextlib.contextmanager
+def temporary_folder(path: PathLike) -> Iterator[pathlib.Path]:
+    """Yield a new, empty folder that is deleted at the end unless it was renamed.
+
+    A folder of the same name that a killed process left behind is deleted first.
+    """
+    folder = pathlib.Path(path)
+    _make_empty(folder)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
-def write_json(path: pathlib.Path, value: Any) -> None:
-    """Write indented JSON under a temporary name, then rename it."""
-    write_text(path, json.dumps(value, indent=2, default=plain) + "\n")
+@contextlib.contextmanager
+def atomic_folder(
+    folder: PathLike, *, own_files: re.Pattern[str], last: str, overwrite: bool
+) -> Iterator[pathlib.Path]:
+    """Yield a temporary folder whose files move into `folder` at the end.
+
+    After an exception `folder` is unchanged, and is not created if it was missing.
+
+    Args:
+        folder: the final place of the files. It may hold files of others, which are
+            never touched.
+        own_files: matches the names of all files that a call may write. Existing ones
+            are replaced as a group.
+        last: the file that marks `folder` as complete. It is deleted first and
+            written last.
+        overwrite: whether to replace a complete folder, or to write beside files of
+            others.
+
+    Raises:
+        UserError: `folder` cannot be created, or is not empty and `overwrite` is
+            false.
+        OSError: writing failed; `filename` is set.
+    """
+    target = pathlib.Path(folder)
+    existed = target.is_dir()
+    if existed and not overwrite:
+        _refuse_occupied(target, own_files, last)
+    partial = target / _PARTIAL_FOLDER
+    try:
+        _make_empty(partial)
+    except OSError as error:
+        raise UserError(f"cannot write to {folder}: {error.strerror}") from None
+    try:
+        yield partial
+        _publish(partial, target, own_files, last)
+    except OSError as error:
+        error.filename = error.filename or str(folder)  # a full disk has no file name
+        raise
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+        if not existed:
+            with contextlib.suppress(OSError):  # not empty: the files are complete
+                target.rmdir()
+
+
+def write_text(path: PathLike, text: str) -> None:
+    """Write UTF-8 text to a file, whole or not at all."""
+    with atomic_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: PathLike, value: Any) -> None:
+    """Write indented JSON, with NumPy values as numbers and lists, paths as text."""
+    write_text(path, json.dumps(value, indent=2, default=to_plain) + "\n")
 
 
 def read_json(path: pathlib.Path) -> Any:
-    """Read JSON.
+    """Return the content of a JSON file.
 
     Raises:
-        UserError: if the file is damaged.
+        UserError: the file is not JSON.
     """
     try:
         return json.loads(path.read_text())
     except json.JSONDecodeError as error:
-        raise UserError(f"{path} is damaged: {error}") from None
+        raise UserError(f"{path} is corrupt: {error}") from None
 
 
-def write_npz(path: str | os.PathLike[str], **arrays: np.ndarray) -> None:
-    """Write an .npz file under a temporary name, then rename it."""
-    # On a full disk an archive that is written to a file at once complains again when
-    # it is collected; and given a name alone, NumPy changes the suffix.
+def write_npz(path: PathLike, **arrays: np.ndarray) -> None:
+    """Write arrays as an .npz file, whole or not at all."""
+    # Built in memory: np.savez appends ".npz" to file names, and its archive raises
+    # again when it is garbage collected after an error about a full disk.
     archive = io.BytesIO()
     np.savez(archive, **arrays)
-    with replacing(path) as temporary:
-        pathlib.Path(temporary).write_bytes(archive.getbuffer())
+    with atomic_file(path) as temporary:
+        temporary.write_bytes(archive.getbuffer())
 
 
-def plain(value: Any) -> Any:
-    """Turn NumPy values and paths into JSON's types."""
+def to_plain(value: Any) -> Any:
+    """Convert NumPy values to numbers and lists, anything else to text, for JSON."""
     if isinstance(value, np.generic | np.ndarray):
         return value.tolist()
     return str(value)
+
+
+def _make_empty(folder: pathlib.Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+
+
+def _refuse_occupied(
+    folder: pathlib.Path, own_files: re.Pattern[str], last: str
+) -> None:
+    names = sorted(
+        path.name for path in folder.iterdir() if not path.name.startswith(".")
+    )
+    # A killed process leaves its partial folder, and files without the last one.
+    unfinished = (folder / _PARTIAL_FOLDER).is_dir()
+    foreign = [name for name in names if not (unfinished and own_files.fullmatch(name))]
+    if last in names:
+        content = "the complete output of an earlier command"
+    elif foreign:
+        content = f"other files ({foreign[0]})"
+    else:
+        return
+    raise UserError(
+        f"{folder} already holds {content}: choose another folder, or add --overwrite"
+        " to write there anyway"
+    )
+
+
+def _publish(
+    partial: pathlib.Path, folder: pathlib.Path, own_files: re.Pattern[str], last: str
+) -> None:
+    old = [path for path in folder.iterdir() if own_files.fullmatch(path.name)]
+    for path in sorted(old, key=lambda path: path.name != last):
+        path.unlink()
+    for path in sorted(partial.iterdir(), key=lambda path: path.name == last):
+        path.replace(folder / path.name)

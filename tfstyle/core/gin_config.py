@@ -1,15 +1,17 @@
-"""Strict gin parsing: a misspelt name stops the command and is told the nearest."""
+"""Strict gin parsing: errors name the file or binding and suggest valid names."""
 
 import difflib
 import inspect
 import pathlib
 import re
 import tokenize
+import types
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any
 
 import gin
-from absl import logging
+from absl import logging as absl_logging
 
 from tfstyle.core.cli import UserError
 
@@ -22,23 +24,25 @@ _GIN_ERRORS = (
     RuntimeError,
     tokenize.TokenError,
 )
-# What gin says of a word without quotes.
+# gin's message about a word without quotes.
 _NO_VALUE = re.compile(
     r"malformed node or string.*?<ast\.\w+ object at \w+> Failed to parse token '(.+?)'"
 )
-_NO_NUMBERS = (str, tuple, list, dict)
-# {(scope, configurable): {parameter: value}}, as gin.finalize() found it.
-_finalized: dict[tuple[str, str], dict] = {}
+# {(scope, configurable): {parameter: value}}
+Bindings = Mapping[tuple[str, str], Mapping[str, Any]]
+
+_finalized: dict[tuple[str, str], Mapping[str, Any]] = {}
 
 
 def parse(
     files: Sequence[str],
     bindings: Sequence[str],
-    configurables: Mapping[str, Callable],
+    configurables: Mapping[str, Callable[..., Any]],
 ) -> None:
-    """Parse gin files, then single bindings, which win.
+    """Parse gin files, then single bindings, which override the files.
 
-    Includes are looked up from the working directory and each file's own folder.
+    Included files are looked up in the working directory and in the folder of each
+    file.
 
     Args:
         files: paths of gin files.
@@ -47,98 +51,95 @@ def parse(
             suggestions.
 
     Raises:
-        UserError: if a file is missing or has an error, a name is unknown, or a setting
-            that takes a number gets none.
+        UserError: a file is missing or has an error, a name is unknown, a scope is
+            never used, or a setting that takes a number has another value.
     """
     for file in files:
         if not pathlib.Path(file).is_file():
-            raise UserError(f"--gin_file={file}: there is no such file")
+            raise UserError(f"--gin_file={file} does not exist")
         gin.add_config_file_search_path(str(pathlib.Path(file).resolve().parent))
-    verbosity = logging.get_verbosity()
-    # gin logs an error for each folder in which an included file is not found.
-    logging.set_verbosity(logging.FATAL)
+    verbosity = absl_logging.get_verbosity()
+    # gin logs an error for each folder that lacks an included file.
+    absl_logging.set_verbosity(absl_logging.FATAL)
     try:
-        # Binding one by one lets an error name its binding.
         gin.parse_config_files_and_bindings(
             files, [], finalize_config=False, skip_unknown=False
         )
+        # One call for each, so that an error quotes its binding.
         for binding in bindings:
             gin.parse_config(binding, skip_unknown=False)
         gin.finalize()
     except _GIN_ERRORS as error:
-        where = ", ".join([*files, *bindings])
-        # gin appends its whole configuration to some messages
+        origin = ", ".join([*files, *bindings])
+        # gin appends its whole configuration to some messages.
         message = " ".join(str(error).split(" in config string:")[0].split())
-        message = _NO_VALUE.sub(r"'\1' is no value: text needs quotes", message)
-        raise UserError(
-            f"configuration ({where}): {message}{_suggestion(message, configurables)}"
-        ) from None
+        message = _NO_VALUE.sub(r"'\1' is not a value: text needs quotes", message)
+        suggestion = _suggest_names(message, configurables)
+        raise UserError(f"configuration ({origin}): {message}{suggestion}") from None
     finally:
-        logging.set_verbosity(verbosity)
+        absl_logging.set_verbosity(verbosity)
     _check_numbers(_finalized)
     _check_scopes(_finalized)
 
 
 @gin.config.register_finalize_hook
-def _keep(config: Mapping) -> None:
-    """Take hold of the bindings, which gin shows to such hooks only."""
+def _store_bindings(config: Bindings) -> None:
+    """Copy the bindings, which gin passes to finalize hooks only."""
     _finalized.clear()
     _finalized.update(config)
 
 
-def _check_numbers(config: Mapping) -> None:
-    """Name a setting that is text or the like, where its function takes a number."""
+def _check_numbers(config: Bindings) -> None:
+    """Raise a UserError if a parameter that takes a number is bound to another type."""
     for (scope, configurable), values in config.items():
-        function = gin.get_configurable(configurable)
-        parameters = inspect.signature(function).parameters
+        parameters = inspect.signature(gin.get_configurable(configurable)).parameters
         for name, value in values.items():
-            one = parameters[name]
-            kind = type(one.default) if one.annotation is one.empty else one.annotation
-            kinds = set(typing.get_args(kind) or [kind])
+            kinds = _types_of(parameters[name])
             if not kinds <= {int, float, bool, type(None)} or kinds == {type(None)}:
                 continue
-            missing = value is None and type(None) not in kinds
-            if missing or isinstance(value, _NO_NUMBERS):
-                wanted = "True or False" if kinds == {bool} else "a number"
-                setting = f"{_binding(scope, configurable)}.{name}"
+            forbidden_none = value is None and type(None) not in kinds
+            if forbidden_none or isinstance(value, str | tuple | list | dict):
+                expected = "True or False" if kinds == {bool} else "a number"
+                setting = f"{_format_name(scope, configurable)}.{name}"
                 raise UserError(
-                    f"configuration: {setting} takes {wanted}, got {value!r}"
+                    f"configuration: {setting} takes {expected}, got {value!r}"
                 )
 
 
-def _check_scopes(config: Mapping) -> None:
-    """Name a scope that no reference enters: what is bound in it would do nothing."""
-    entered = {
-        "/".join(one.scopes[: depth + 1])
-        for one in gin.config.iterate_references(config)
-        for depth in range(len(one.scopes))
+def _types_of(parameter: inspect.Parameter) -> set[Any]:
+    """Return the annotated types of a parameter, or the type of its default."""
+    annotation = parameter.annotation
+    if annotation is parameter.empty:
+        return {type(parameter.default)}
+    if isinstance(annotation, types.UnionType):
+        return set(typing.get_args(annotation))
+    return {annotation}
+
+
+def _check_scopes(config: Bindings) -> None:
+    """Raise a UserError for a scope that no reference uses: it has no effect."""
+    used = {
+        "/".join(reference.scopes[: depth + 1])
+        for reference in gin.config.iterate_references(config)
+        for depth in range(len(reference.scopes))
     }
     for scope, configurable in config:
-        if scope and scope not in entered and configurable != "gin.macro":
-            nearest = difflib.get_close_matches(scope, entered, n=3, cutoff=0.5)
-            meant = f" Did you mean {' or '.join(nearest)}?" if nearest else ""
+        if scope and scope not in used and configurable != "gin.macro":
+            name = _format_name(scope, configurable)
             raise UserError(
-                f"configuration: nothing refers to @{_binding(scope, configurable)}."
-                f"{meant}"
+                f"configuration: nothing refers to @{name}.{_did_you_mean(scope, used)}"
             )
 
 
-def _binding(scope: str, configurable: str) -> str:
+def _format_name(scope: str, configurable: str) -> str:
     name = configurable.split(".")[-1]
     return f"{scope}/{name}" if scope else name
 
 
-def _suggestion(message: str, configurables: Mapping[str, Callable]) -> str:
-    """Name what may have been meant by an unknown name in gin's message."""
-    settings = {
-        configurable: [
-            # The others are given by the code.
-            name
-            for name, one in inspect.signature(function).parameters.items()
-            if one.default is not one.empty
-        ]
-        for configurable, function in configurables.items()
-    }
+def _suggest_names(
+    message: str, configurables: Mapping[str, Callable[..., Any]]
+) -> str:
+    """Return a sentence with the valid names closest to an unknown one, or ""."""
     unknown_name = re.search(
         r"No configurable matching (?:reference )?'@?([\w.]+)", message
     )
@@ -146,13 +147,19 @@ def _suggestion(message: str, configurables: Mapping[str, Callable]) -> str:
         r"[Cc]onfigurable '([^']+)' doesn't have a parameter named '([^']+)'", message
     )
     if unknown_setting:
-        function = unknown_setting.group(1).split(".")[-1]
-        wanted, choices = unknown_setting.group(2), settings.get(function, [])
+        configurable, name = unknown_setting.groups()
+        function = configurables.get(configurable.split(".")[-1])
+        parameters = inspect.signature(function).parameters if function else {}
+        # Parameters without a default are passed by the code itself.
+        choices = [key for key, p in parameters.items() if p.default is not p.empty]
     elif unknown_name:
-        wanted, choices = unknown_name.group(1), list(settings)
+        name, choices = unknown_name[1], list(configurables)
     else:
         return ""
-    nearest = difflib.get_close_matches(wanted, choices, n=3, cutoff=0.5)
-    if nearest:
-        return f" Did you mean {' or '.join(nearest)}?"
-    return f" Known: {', '.join(choices)}." if choices else ""
+    known = f" Known: {', '.join(choices)}." if choices else ""
+    return _did_you_mean(name, choices) or known
+
+
+def _did_you_mean(name: str, choices: Collection[str]) -> str:
+    nearest = difflib.get_close_matches(name, choices, n=3, cutoff=0.5)
+    return f" Did you mean {' or '.join(nearest)}?" if nearest else ""

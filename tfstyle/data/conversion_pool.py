@@ -1,4 +1,4 @@
-"""Convert many pictures on all cores, in order, holding few of them at a time.
+"""Convert many pictures on all cores, in order, with few of them in memory.
 
 The workers are fresh processes that import Pillow but not TensorFlow.
 """
@@ -10,19 +10,19 @@ import itertools
 import multiprocessing
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from multiprocessing import resource_tracker
+from typing import Any
 
 from tfstyle.core.cli import UserError
 from tfstyle.data.pictures import Conversion, PictureError
-from tfstyle.data.splits import Source
+from tfstyle.data.sources import Source
 
 _CHUNK = 16  # pictures per message to a worker
-_CHUNKS_AHEAD = 4  # per worker: bounds what waits in memory
-_MIN_PER_WORKER = 64  # starting a process takes as long as converting about so many
+_CHUNKS_AHEAD = 4  # per worker; bounds the memory of waiting pictures
+_MIN_PER_WORKER = 64  # starting a process takes as long as converting this many
 
 Converted = bytes | PictureError
-Progress = Callable[[str, int, int], None]
 
 
 def convert_all(
@@ -30,20 +30,14 @@ def convert_all(
     conversion: Conversion,
     num_workers: int,
     max_skipped_fraction: float,
-    progress: Progress,
 ) -> Iterator[tuple[Source, Converted]]:
-    """Yield every source with its encoded picture, or why it cannot be used.
+    """Convert pictures in order; see `record_writer.write_dataset`.
 
-    Args:
-        sources: the pictures.
-        conversion: what to do with each.
-        num_workers: processes to use; 1 works in this one.
-        max_skipped_fraction: the share of unusable pictures to put up with.
-        progress: called as progress("reading pictures", done, total).
+    Yields:
+        Each source with its encoded picture, or with the reason why it is unusable.
 
     Raises:
-        UserError: as soon as more than `max_skipped_fraction` of all pictures have
-            proved unusable, or a worker died.
+        UserError: too many pictures are unusable, or a worker died.
     """
     reasons: collections.Counter[str] = collections.Counter()
     first = ""
@@ -52,20 +46,43 @@ def convert_all(
         results = _convert_in_pool(sources, conversion, num_workers)
     else:
         results = (_convert(source, conversion) for source in sources)
-    for done, (source, result) in enumerate(zip(sources, results, strict=True), 1):
+    for count, (source, result) in enumerate(zip(sources, results, strict=True), 1):
         if isinstance(result, PictureError):
             reasons[result.reason] += 1
             first = first or f"{source.path} ({result})"
             if reasons.total() > max_skipped_fraction * len(sources):
-                listed = ", ".join(f"{n} {reason}" for reason, n in reasons.items())
+                counts = ", ".join(f"{n} {reason}" for reason, n in reasons.items())
                 raise UserError(
-                    f"{reasons.total()} of the first {done} pictures cannot be used"
-                    f" ({listed}), more than --max_skipped_fraction="
+                    f"{reasons.total()} of the first {count} pictures are unusable"
+                    f" ({counts}), more than --max_skipped_fraction="
                     f"{max_skipped_fraction:g} of all {len(sources)}; the first is"
                     f" {first}"
                 )
         yield source, result
-        progress("reading pictures", done, len(sources))
+
+
+@contextlib.contextmanager
+def defer_interrupts() -> Iterator[None]:
+    """Delay Ctrl-C until the end, and make processes started here ignore it.
+
+    A terminal sends the signal to all its processes. Only this process handles it, by
+    shutting the workers down.
+    """
+    pending: list[int] = []
+    # Blocking a signal affects only this thread. Another thread, such as one of
+    # NumPy's, may receive it, and Python would run the handler in the main thread.
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    if in_main_thread:
+        handler = signal.signal(signal.SIGINT, lambda number, _: pending.append(number))
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        if in_main_thread:
+            signal.signal(signal.SIGINT, handler)
+        if pending:
+            signal.raise_signal(signal.SIGINT)
 
 
 def _convert_in_pool(
@@ -73,55 +90,30 @@ def _convert_in_pool(
 ) -> Iterator[Converted]:
     pool = concurrent.futures.ProcessPoolExecutor(
         num_workers,
-        # Not "fork": this process may run TensorFlow's threads.
+        # "fork" is unsafe: this process may run TensorFlow's threads.
         mp_context=multiprocessing.get_context("spawn"),
     )
-    resource_tracker.ensure_running()  # unblocks the signal when it starts
+    resource_tracker.ensure_running()  # it unblocks the signal when it starts
     chunks = iter([sources[i : i + _CHUNK] for i in range(0, len(sources), _CHUNK)])
-    pending: collections.deque = collections.deque()
+    pending: collections.deque[Any] = collections.deque()  # chunks and their futures
     try:
         while True:
-            room = num_workers * _CHUNKS_AHEAD - len(pending)
-            with _interrupts_held_back():
-                for chunk in itertools.islice(chunks, room):
+            num_free = num_workers * _CHUNKS_AHEAD - len(pending)
+            with defer_interrupts():
+                for chunk in itertools.islice(chunks, num_free):
                     future = pool.submit(_convert_chunk, chunk, conversion)
                     pending.append((chunk, future))
             if not pending:
                 return
             chunk, future = pending.popleft()
-            try:
-                converted = future.result()
-            except concurrent.futures.process.BrokenProcessPool:
-                raise UserError(
-                    "a worker process died, perhaps out of memory, near"
-                    f" {chunk[0].path}: lower --num_workers"
-                ) from None
-            yield from converted
+            yield from future.result()
+    except concurrent.futures.process.BrokenProcessPool:
+        raise UserError(
+            "a worker process died, perhaps out of memory, near"
+            f" {chunk[0].path}: lower --num_workers"
+        ) from None
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-@contextlib.contextmanager
-def _interrupts_held_back() -> Iterator[None]:
-    """Let Ctrl-C wait, and let processes that start here never see it.
-
-    It reaches all processes of a terminal; this one alone answers, by shutting down.
-    """
-    waiting: list[int] = []
-    # A blocked signal is blocked for this thread alone: another one, NumPy's for
-    # instance, may take it, and Python would call the handler here all the same.
-    in_main_thread = threading.current_thread() is threading.main_thread()
-    if in_main_thread:
-        handler = signal.signal(signal.SIGINT, lambda number, _: waiting.append(number))
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-        if in_main_thread:
-            signal.signal(signal.SIGINT, handler)
-        if waiting:
-            signal.raise_signal(signal.SIGINT)
 
 
 def _convert_chunk(

@@ -1,11 +1,12 @@
-"""Records to batches: shuffled without end for training, in order for evaluation.
+"""Batches from records: shuffled and endless for training, in order for evaluation.
 
-Pictures stay uint8 RGB here; they become Lab in the graph of the step. A training
-batch is a function of (seed, step) alone, so a resumed run goes on with exactly the
-batches that it would have had.
+Pictures stay uint8 RGB here; the graph of the training step converts them to Lab. A
+training batch is a function of (seed, step) alone, so a resumed run sees exactly the
+batches that an uninterrupted run would have seen.
 """
 
 import contextlib
+import dataclasses
 import re
 from collections.abc import Iterator, Sequence
 
@@ -17,16 +18,35 @@ from tfstyle.core.cli import UserError
 from tfstyle.data import records
 from tfstyle.data.records import Dataset
 
-# What TensorFlow raises for a damaged record. Its message about one that it cannot
-# parse holds the record's bytes, which Python then fails to decode.
+EVAL_BATCH_SIZE = 32
+# What TensorFlow raises for a corrupt record. Its message about a record that it cannot
+# parse contains the record's bytes, which Python then fails to decode.
 _DATA_ERRORS = (
     tf.errors.InvalidArgumentError,
     tf.errors.DataLossError,
     tf.errors.NotFoundError,
     UnicodeDecodeError,
 )
-_SHUFFLE_BUFFER = 4096  # undecoded records
-_FILES_AT_ONCE = 8  # read in turn; part of the order of training, so not tuned
+_MAX_OPEN_FILES = 8  # read in turn; affects the training order, so not a setting
+
+
+@gin.configurable("train_batches")
+@dataclasses.dataclass(frozen=True)
+class PipelineSettings:
+    """Settings of the training pipeline; bound in gin as `train_batches.NAME`.
+
+    Attributes:
+        shuffle_buffer: undecoded records to draw from. It affects the training order.
+        parallelism: threads that decode; -1 lets tf.data choose.
+    """
+
+    shuffle_buffer: int = 4096
+    parallelism: int = tf.data.AUTOTUNE
+
+    def __post_init__(self) -> None:
+        _check_positive("shuffle_buffer", self.shuffle_buffer)
+        if self.parallelism != tf.data.AUTOTUNE:
+            _check_positive("parallelism", self.parallelism)
 
 
 def train_batches(
@@ -39,23 +59,20 @@ def train_batches(
 ) -> tf.data.Dataset:
     """Make the endless training batches from step `start_step` on.
 
-    Each epoch has `num_examples // batch_size` batches and an order of its own that
-    depends on (seed, epoch) only; what is left over at its end is dropped. Two gin
-    settings tune it: `train_batches.shuffle_buffer`, the undecoded records to draw
-    from (another value is another order), and `train_batches.parallelism`, the
-    threads that decode.
+    Each epoch has `steps_per_epoch` batches in an order that depends on (seed, epoch)
+    only; the remainder is dropped. `PipelineSettings` come from gin.
 
     Args:
         dataset: the records.
         splits: the splits to train on, such as ("train",).
         batch_size: pictures per step, over all replicas.
-        seed: decides the order.
-        start_step: the first step wanted; the records of earlier steps of its epoch
-            are skipped undecoded.
-        images_per_artist: K, to make batches of groups of K pictures by one artist,
-            for losses on pairs. Artists are met as often as they have pictures, so
-            that one may fill two groups of a batch; the rest of an artist's pictures
-            that fill no group of an epoch are left out of it.
+        seed: determines the order.
+        start_step: the step of the first batch; the records of earlier steps of its
+            epoch are skipped without decoding.
+        images_per_artist: K, to compose batches of groups of K pictures by the same
+            artist, for losses on pairs. Artists occur in proportion to their pictures,
+            so an artist may fill several groups of a batch. In each epoch, the pictures
+            of an artist that fill no group are skipped.
 
     Returns:
         {"image": uint8 [batch_size, size, size, 3], "artist": int64 [batch_size]}.
@@ -63,9 +80,33 @@ def train_batches(
     Raises:
         UserError: as `steps_per_epoch`.
     """
-    steps_per_epoch(dataset, splits, batch_size, images_per_artist)  # at least one
-    group = images_per_artist or 1
-    return endless_batches(dataset, splits, batch_size, seed, start_step, group)
+    settings = PipelineSettings()
+    group_size = images_per_artist or 1
+    epoch_steps = steps_per_epoch(dataset, splits, batch_size, images_per_artist)
+    groups_per_step = batch_size // group_size
+    first_epoch, first_step = divmod(start_step, epoch_steps)
+    paths = dataset.shard_paths(*splits)
+
+    def read_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
+        examples = _shuffle_examples(paths, seed, epoch, settings.shuffle_buffer)
+        if group_size > 1:
+            examples = _group_by_artist(examples, group_size)
+        num_seen = tf.where(epoch == first_epoch, first_step * groups_per_step, 0)
+        examples = examples.take(epoch_steps * groups_per_step)
+        examples = examples.skip(tf.cast(num_seen, tf.int64))
+        return examples.unbatch() if group_size > 1 else examples
+
+    def decode(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
+        example = _decode(serialized, dataset.image_size)
+        return {"image": example["image"], "artist": example["artist"]}
+
+    epochs = tf.data.Dataset.range(first_epoch, tf.int64.max)
+    # cycle_length=1 keeps the epochs in order. Unlike flat_map, interleave fills the
+    # next epoch's buffer before this epoch ends.
+    examples = epochs.interleave(read_epoch, cycle_length=1, num_parallel_calls=1)
+    batches = examples.map(decode, num_parallel_calls=settings.parallelism)
+    batches = batches.batch(batch_size, drop_remainder=True)
+    return batches.prefetch(tf.data.AUTOTUNE).with_options(_options())
 
 
 def steps_per_epoch(
@@ -74,51 +115,41 @@ def steps_per_epoch(
     batch_size: int,
     images_per_artist: int | None = None,
 ) -> int:
-    """Count the batches of an epoch, for arguments as of `train_batches`.
+    """Return the number of batches per epoch; arguments as for `train_batches`.
 
     Raises:
-        UserError: there is not one, or the batch is no number of groups.
+        UserError: the splits hold less than one batch, or `batch_size` is not a
+            multiple of `images_per_artist` or holds only one group.
     """
-    group = images_per_artist or 1
-    if group > 1 and (batch_size % group or batch_size == group):
+    group_size = images_per_artist or 1
+    if group_size > 1 and (batch_size % group_size or batch_size == group_size):
         raise UserError(
-            f"train.batch_size={batch_size} must be a multiple of "
-            f"metric.images_per_artist={group}, at least twice that"
+            f"train.batch_size={batch_size} must be a multiple of"
+            f" metric.images_per_artist={group_size}, at least twice that"
         )
     counts = np.sum([dataset.artist_counts(split) for split in splits], axis=0)
-    steps = int((counts // group).sum()) // (batch_size // group)
+    steps = int((counts // group_size).sum()) // (batch_size // group_size)
     if not steps:
-        groups = f" in groups of {group} by one artist" if group > 1 else ""
+        groups = f" in groups of {group_size} by one artist" if group_size > 1 else ""
         raise UserError(
-            f"{dataset.records_dir} holds {dataset.num_examples(*splits)} "
-            f"{' and '.join(splits)} pictures, fewer than one batch{groups}: lower "
-            f"train.batch_size from {batch_size}"
+            f"{dataset.records_dir} holds {dataset.num_examples(*splits)}"
+            f" {' and '.join(splits)} pictures, fewer than one batch{groups}: lower"
+            f" train.batch_size from {batch_size}"
         )
     return steps
 
 
-def shuffle_buffer() -> int:
-    """Return the size of the shuffle buffer, a part of the order of training."""
-    try:
-        return gin.query_parameter("train_batches.shuffle_buffer")
-    except ValueError:  # not bound
-        return _SHUFFLE_BUFFER
-
-
 def eval_batches(
-    dataset: Dataset, splits: Sequence[str], batch_size: int
+    dataset: Dataset, *splits: str, batch_size: int = EVAL_BATCH_SIZE
 ) -> tf.data.Dataset:
-    """Make batches with every example once, in the order of the records.
+    """Make batches that hold every example of `splits` once, in the records' order.
 
-    Args:
-        dataset: the records.
-        splits: the splits to read, one after the other.
-        batch_size: pictures per batch; the last batch is filled up with black ones.
+    The last batch is padded with black pictures.
 
     Returns:
         {"image": uint8 [batch_size, size, size, 3], "artist": int64 [batch_size],
         "filename": string [batch_size], "mask": float32 [batch_size]}; the mask is
-        1 for an example and 0 for filling (artist 0, no filename).
+        1 for an example and 0 for padding (artist 0, no filename).
 
     Raises:
         UserError: the splits hold no example.
@@ -127,14 +158,10 @@ def eval_batches(
     if not num_examples:
         raise UserError(
             f"{dataset.records_dir} has no {' or '.join(splits)} pictures: make"
-            " records with some (see --test_fraction, --min_test_images and"
+            " records that have some (see --test_fraction, --min_test_images and"
             " --holdout_artists of tools/make_tfrecords.py)"
         )
-    examples = tf.data.TFRecordDataset(dataset.shard_paths(*splits)).map(
-        lambda example: _decode(example, dataset.image_size),
-        num_parallel_calls=tf.data.AUTOTUNE,
-    )
-    filling = tf.data.Dataset.from_tensors(
+    padding = tf.data.Dataset.from_tensors(
         {
             "image": tf.zeros([dataset.image_size, dataset.image_size, 3], tf.uint8),
             "artist": tf.constant(0, tf.int64),
@@ -142,84 +169,68 @@ def eval_batches(
             "mask": tf.constant(0.0),
         }
     ).repeat(-num_examples % batch_size)
-    batches = examples.concatenate(filling).batch(batch_size, drop_remainder=True)
+    examples = _read_examples(dataset.shard_paths(*splits), dataset.image_size)
+    batches = examples.concatenate(padding).batch(batch_size, drop_remainder=True)
     return batches.prefetch(tf.data.AUTOTUNE).with_options(_options())
 
 
 def read_pictures(
     dataset: Dataset, splits: Sequence[str], positions: Sequence[int]
 ) -> np.ndarray:
-    """Read a few pictures by their place among those of `eval_batches`.
-
-    Args:
-        dataset: the records.
-        splits: as given to `eval_batches`.
-        positions: places, from 0 on, in any order.
+    """Read a few pictures by their positions in `eval_batches`.
 
     Returns:
         uint8 [len(positions), size, size, 3], RGB.
     """
     shards = [shard for split in splits for shard in dataset.shards[split]]
-    ends = np.cumsum([shard.examples for shard in shards])
+    starts = np.cumsum([0, *(shard.examples for shard in shards)])
     paths = dataset.shard_paths(*splits)
     pictures = np.empty(
         [len(positions), dataset.image_size, dataset.image_size, 3], np.uint8
     )
     for row, position in enumerate(positions):
-        number = int(np.searchsorted(ends, position, side="right"))
-        offset = position - (ends[number] - shards[number].examples)
-        examples = tf.data.TFRecordDataset(paths[number]).skip(offset).take(1)
-        (serialized,) = examples
+        number = int(np.searchsorted(starts, position, side="right")) - 1
+        examples = tf.data.TFRecordDataset(paths[number])
+        (serialized,) = examples.skip(position - starts[number]).take(1)
         pictures[row] = _decode(serialized, dataset.image_size)["image"]
     return pictures
 
 
 def check_image_size(dataset: Dataset, image_size: int) -> None:
-    """Raise UserError unless the records' pictures have the size wanted.
-
-    Args:
-        dataset: the records.
-        image_size: what the networks are configured for.
-    """
+    """Raise UserError unless the records' pictures have side `image_size`."""
     if dataset.image_size != image_size:
         raise UserError(
             f"the pictures of {dataset.records_dir} are {dataset.image_size} pixels"
-            f" wide, the configuration wants {image_size}: set train.image_size ="
+            f" wide, the configuration expects {image_size}: set train.image_size ="
             f" {dataset.image_size}, or make records with tools/make_tfrecords.py"
             f" --image_size={image_size}"
         )
 
 
 @contextlib.contextmanager
-def naming_bad_records(dataset: Dataset, *splits: str) -> Iterator[None]:
-    """Turn TensorFlow's error about a damaged record into one that names its shard.
+def report_bad_records(dataset: Dataset, *splits: str) -> Iterator[None]:
+    """Replace TensorFlow's error about a corrupt record by one that names its shard.
 
-    tf.data says neither file nor example when a record cannot be read, parsed or
-    decoded. Only then are the shards of `splits` searched; another error passes.
-
-    Args:
-        dataset: the records that the code inside reads.
-        *splits: those of its splits that are read.
+    tf.data names neither file nor example when it cannot read, parse or decode a
+    record. After such an error the shards of `splits` are searched; if all their
+    records are intact, the error passes unchanged.
 
     Raises:
-        UserError: in place of the error, when there is such a record.
+        UserError: a record is corrupt.
     """
     try:
         yield
     except _DATA_ERRORS as error:
-        bad = find_bad_record(dataset, *splits)
-        if bad is None:
+        description = _describe_bad_record(dataset, *splits)
+        if description is None:
             raise
-        raise UserError(bad) from error
+        raise UserError(description) from error
 
 
-def find_bad_record(dataset: Dataset, *splits: str) -> str | None:
-    """Return what is wrong with the first damaged record of `splits`, or None."""
+def _describe_bad_record(dataset: Dataset, *splits: str) -> str | None:
+    """Describe the first corrupt record of `splits`; return None if there is none."""
     for path in dataset.shard_paths(*splits):
-        examples = tf.data.TFRecordDataset(path).map(
-            lambda example: _decode(example, dataset.image_size),
-            num_parallel_calls=tf.data.AUTOTUNE,
-        )
+        examples = _read_examples([path], dataset.image_size)
         number = 0
         try:
             for _ in examples.with_options(_options()):
@@ -228,81 +239,60 @@ def find_bad_record(dataset: Dataset, *splits: str) -> str | None:
             if isinstance(error, UnicodeDecodeError):
                 reason = "not a tf.train.Example"
             else:
-                # Without the names of graph nodes around it.
+                # Strip the names of graph nodes.
                 message = error.message.split("\n")[0]
                 reason = re.sub(r"\{\{.*?\}\}|\[(Op:|\[).*", "", message).strip()
             return (
-                f"record {number} of {path} is damaged ({reason}): copy that file"
+                f"record {number} of {path} is corrupt ({reason}): copy that file"
                 " again, or make the records again with tools/make_tfrecords.py"
                 " --overwrite"
             )
     return None
 
 
-# Apart from `train_batches`, because gin lengthens the errors raised inside.
-@gin.configurable("train_batches", allowlist=["shuffle_buffer", "parallelism"])
-def endless_batches(
-    dataset: Dataset,
-    splits: Sequence[str],
-    batch_size: int,
-    seed: int,
-    start_step: int,
-    group: int,
-    shuffle_buffer: int = _SHUFFLE_BUFFER,
-    parallelism: int = tf.data.AUTOTUNE,
+def _shuffle_examples(
+    paths: Sequence[str], seed: int, epoch: tf.Tensor, shuffle_buffer: int
 ) -> tf.data.Dataset:
-    """Do what `train_batches` says; bound in gin by that name."""
-    paths = dataset.shard_paths(*splits)
-    epoch_steps = steps_per_epoch(dataset, splits, batch_size, group)
-    first_epoch, first_step = divmod(start_step, epoch_steps)
+    """Read all records of an epoch, serialized, in the epoch's order."""
+    # tf.data mixes the graph's seed into its own seeds. Fixing it in the graph of the
+    # calling tf.data function keeps tf.random.set_seed from changing the order.
+    tf.compat.v1.get_default_graph().seed = 1
+    seeds = tf.random.experimental.stateless_split([seed, epoch], 2)
+    files = tf.data.Dataset.from_tensor_slices(
+        tf.random.experimental.stateless_shuffle(paths, seeds[0])
+    )
+    # The records of each file are a random sample already (`splits.plan_splits`).
+    examples = files.interleave(
+        tf.data.TFRecordDataset,
+        cycle_length=min(_MAX_OPEN_FILES, len(paths)),
+        num_parallel_calls=tf.data.AUTOTUNE,
+    )
+    return examples.shuffle(
+        shuffle_buffer, seed=seeds[1, 0], reshuffle_each_iteration=False
+    )
 
-    def read_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
-        # tf.data mixes the graph's seed into its own seeds. Fixed here, in the graph
-        # of this function, it keeps tf.random.set_seed from changing the order.
-        tf.compat.v1.get_default_graph().seed = 1
-        seeds = tf.random.experimental.stateless_split([seed, epoch], 2)
-        files = tf.data.Dataset.from_tensor_slices(
-            tf.random.experimental.stateless_shuffle(paths, seeds[0])
-        )
-        # Examples were shuffled over all files when they were written.
-        examples = files.interleave(
-            tf.data.TFRecordDataset,
-            cycle_length=min(_FILES_AT_ONCE, len(paths)),
-            num_parallel_calls=tf.data.AUTOTUNE,
-        )
-        examples = examples.shuffle(
-            shuffle_buffer, seed=seeds[1, 0], reshuffle_each_iteration=False
-        )
-        if group > 1:
-            examples = examples.group_by_window(
-                lambda example: records.parse_example(example)["label"],
-                lambda _, examples: examples.batch(group, drop_remainder=True),
-                window_size=group,
-            )
-        per_step = batch_size // group
-        seen = tf.where(epoch == first_epoch, first_step * per_step, 0)
-        examples = examples.take(epoch_steps * per_step)
-        examples = examples.skip(tf.cast(seen, tf.int64))
-        return examples.unbatch() if group > 1 else examples
 
-    epochs = tf.data.Dataset.range(first_epoch, tf.int64.max)
-    # One epoch at a time keeps their order; unlike flat_map, interleave fills the
-    # next epoch's buffer before this epoch ends.
-    examples = epochs.interleave(read_epoch, cycle_length=1, num_parallel_calls=1)
+def _group_by_artist(examples: tf.data.Dataset, group_size: int) -> tf.data.Dataset:
+    """Batch serialized records in groups of one artist; drop incomplete groups."""
+    return examples.group_by_window(
+        lambda example: records.parse_example(example)["label"],
+        lambda _, window: window.batch(group_size, drop_remainder=True),
+        window_size=group_size,
+    )
 
-    def decode(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
-        example = _decode(serialized, dataset.image_size)
-        return {"image": example["image"], "artist": example["artist"]}
 
-    batches = examples.map(decode, num_parallel_calls=parallelism)
-    batches = batches.batch(batch_size, drop_remainder=True)
-    return batches.prefetch(tf.data.AUTOTUNE).with_options(_options())
+def _read_examples(paths: Sequence[str], image_size: int) -> tf.data.Dataset:
+    """Read and decode the records of files, in order."""
+    return tf.data.TFRecordDataset(paths).map(
+        lambda serialized: _decode(serialized, image_size),
+        num_parallel_calls=tf.data.AUTOTUNE,
+    )
 
 
 def _decode(serialized: tf.Tensor, image_size: int) -> dict[str, tf.Tensor]:
     example = records.parse_example(serialized)
-    # It decodes PNG as well. TensorFlow's default for JPEG, and the only choice of
-    # decode_image, is a coarse transform that is off by up to 20 grey levels.
+    # decode_jpeg decodes PNG as well. TensorFlow's default for JPEG, and the only
+    # choice of decode_image, is a coarse transform with errors of up to 20 gray levels.
     image = tf.io.decode_jpeg(example["encoded"], 3, dct_method="INTEGER_ACCURATE")
     return {
         "image": tf.ensure_shape(image, [image_size, image_size, 3]),
@@ -315,8 +305,16 @@ def _decode(serialized: tf.Tensor, image_size: int) -> dict[str, tf.Tensor]:
 def _options() -> tf.data.Options:
     options = tf.data.Options()
     options.deterministic = True
-    # By file, replicas of several machines would get unequal numbers of examples.
+    # Sharding by file would give the machines unequal numbers of examples.
     options.experimental_distribute.auto_shard_policy = (
         tf.data.experimental.AutoShardPolicy.DATA
     )
     return options
+
+
+def _check_positive(name: str, value: object) -> None:
+    # bool is a subclass of int.
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise UserError(
+            f"train_batches.{name} must be a whole number above 0, got {value!r}"
+        )

@@ -1,36 +1,48 @@
-"""One picture: from a file of any kind to a square RGB picture of the records.
+"""Convert a picture file of any format to a square RGB picture.
 
-`to_square_rgb` is the conversion itself; serving clients use the same one. Nothing
-here imports TensorFlow, so worker processes start fast.
+Records, commands and serving clients all use `to_square_rgb`. Nothing here imports
+TensorFlow, so worker processes start fast.
 """
 
+import contextlib
 import dataclasses
 import io
 import os
 import warnings
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageColor, ImageOps, UnidentifiedImageError
 
 FITS = ("crop", "pad", "stretch")
-FORMATS = ("png", "jpeg")  # of the records
-# Formats that results can be written in, by the suffix of the file.
+FORMATS = ("png", "jpeg")  # of pictures in records
+# Formats of output files, by suffix.
 RESULT_FORMATS = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp"}
+_SAVE_OPTIONS: dict[str, dict[str, Any]] = {
+    "png": {},
+    "jpeg": {"quality": 95, "subsampling": 0},  # 4:4:4: color is much of style
+    "webp": {"lossless": True},
+}
 
 SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".jfif", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
     | {".avif", ".tga", ".ppm", ".pgm"}
 )
-# Pillow decides by content. It is held to these so that no file can start one of
-# its stranger readers (EPS runs Ghostscript).
+# Pillow detects the format from the content. Only these are allowed, because some of
+# its other readers are unsafe for untrusted files (EPS runs Ghostscript).
 _PILLOW_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "TGA", "PPM")
 _MAX_PIXELS = 89_478_485  # Pillow's own threshold for a decompression bomb
 
 
 class PictureError(ValueError):
-    """A picture that cannot be used; `reason` is one of a few short words."""
+    """An unusable picture.
 
-    def __init__(self, reason: str, detail: str):
+    Attributes:
+        reason: "not_a_picture", "too_small", "too_large", "truncated" or "unreadable".
+        detail: an explanation of the reason.
+    """
+
+    def __init__(self, reason: str, detail: str) -> None:
         super().__init__(reason, detail)
         self.reason = reason
         self.detail = detail
@@ -41,12 +53,12 @@ class PictureError(ValueError):
 
 @dataclasses.dataclass(frozen=True)
 class Conversion:
-    """How source pictures become the pictures of the records.
+    """How source pictures are converted to the pictures of records.
 
     Attributes:
         image_size: side of the square result, in pixels.
-        fit: "crop" (centre square), "pad" (black bars) or "stretch".
-        background: "#rrggbb", what shows through transparent pixels.
+        fit: "crop" (center square), "pad" (black bars) or "stretch".
+        background: "#rrggbb", the color behind transparent pixels.
         min_size: pictures with a shorter side below this are skipped.
         format: "png" (exact) or "jpeg" (quality 95, full color resolution).
     """
@@ -63,8 +75,8 @@ class Conversion:
         if self.format not in FORMATS:
             raise ValueError(f"format must be one of {FORMATS}, got {self.format!r}")
 
-    def encode_file(self, path: str | os.PathLike) -> bytes:
-        """Return the picture at `path` converted and encoded, or raise PictureError."""
+    def encode_file(self, path: str | os.PathLike[str]) -> bytes:
+        """Load, convert and encode a picture; raise PictureError as `load_picture`."""
         picture = load_picture(
             path, self.image_size, self.fit, self.background, self.min_size
         )
@@ -72,36 +84,31 @@ class Conversion:
 
 
 def normalize_color(color: str) -> str:
-    """Return a color name or code as "#rrggbb"; ValueError when it is none."""
+    """Return a color that Pillow knows, such as "white", as "#rrggbb".
+
+    Raises:
+        ValueError: the color is unknown.
+    """
     return "#{:02x}{:02x}{:02x}".format(*ImageColor.getrgb(color)[:3])
 
 
 def load_picture(
-    path: str | os.PathLike,
+    path: str | os.PathLike[str],
     image_size: int,
     fit: str = "crop",
     background: str = "#ffffff",
     min_size: int = 1,
 ) -> Image.Image:
-    """Read a picture file and convert it with `to_square_rgb`.
+    """Read a picture file and convert it with `to_square_rgb`, which has the arguments.
 
-    Args:
-        path: a file of any kind; of an animation, the first frame is taken.
-        image_size: side of the result.
-        fit: see `to_square_rgb`.
-        background: see `to_square_rgb`.
-        min_size: the least length of the picture's shorter side.
-
-    Returns:
-        RGB, [image_size, image_size].
+    Any format is read; of an animation, the first frame.
 
     Raises:
-        PictureError: with reason `not_a_picture`, `too_small`, `too_large`,
-            `truncated` or `unreadable`.
+        PictureError: the file is unusable, or a side is shorter than `min_size` pixels.
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of odd metadata, one line per picture
+            warnings.simplefilter("ignore")  # each picture with odd metadata warns
             with Image.open(path, formats=_PILLOW_FORMATS) as image:
                 width, height = image.size
                 if min(width, height) < min_size:
@@ -119,8 +126,8 @@ def load_picture(
     except Image.DecompressionBombError as error:
         raise PictureError("too_large", str(error)) from None
     except Exception as error:
-        # Broken files make Pillow's readers raise nearly anything, and one of them
-        # must not end a run over 400,000 pictures.
+        # Corrupt files make Pillow's readers raise nearly any exception, and a single
+        # one must not stop a conversion of 400,000 pictures.
         reason = "truncated" if "truncated" in str(error).lower() else "unreadable"
         raise PictureError(reason, f"{type(error).__name__}: {error}") from None
 
@@ -128,16 +135,17 @@ def load_picture(
 def to_square_rgb(
     image: Image.Image, image_size: int, fit: str = "crop", background: str = "#ffffff"
 ) -> Image.Image:
-    """Make a picture upright, opaque, RGB and square.
+    """Convert a picture to upright, opaque, square RGB.
 
-    It is turned as its EXIF orientation says, laid over `background`, made square
-    by `fit`, and resized with LANCZOS (antialiased).
+    Applies the EXIF orientation, composites over `background`, makes the picture
+    square by `fit`, and resizes with LANCZOS (antialiased).
 
     Args:
-        image: of any mode; 16-bit and floating-point greys are scaled to 8 bits.
-        image_size: side of the result.
-        fit: "crop" takes the centre square; "pad" makes the longer side
-            `image_size` and centres it between black bars; "stretch" ignores the
+        image: a picture of any mode; 16-bit and floating-point grayscale is scaled to
+            8 bits.
+        image_size: side of the result, in pixels.
+        fit: "crop" cuts out the center square; "pad" scales the longer side to
+            `image_size` and adds black bars on both sides; "stretch" ignores the
             aspect ratio.
         background: a color that Pillow knows, such as "#ffffff".
 
@@ -146,7 +154,9 @@ def to_square_rgb(
     """
     if fit not in FITS:
         raise ValueError(f"fit must be one of {FITS}, got {fit!r}")
-    image = _to_rgb(_upright(image), background)
+    with contextlib.suppress(Exception):  # corrupt metadata does not matter
+        image = ImageOps.exif_transpose(image)
+    image = _flatten(image, background)
     width, height = image.size
     if fit == "crop":
         side = min(width, height)
@@ -166,26 +176,13 @@ def to_square_rgb(
 
 
 def encode_picture(image: Image.Image, format: str) -> bytes:
-    """Encode an RGB picture as "png", "jpeg" or "webp"."""
+    """Encode an RGB picture as "png", "jpeg" (quality 95) or "webp" (lossless)."""
     buffer = io.BytesIO()
-    if format == "jpeg":
-        # 4:4:4, because color is half of what a style is.
-        image.save(buffer, "JPEG", quality=95, subsampling=0)
-    elif format == "webp":
-        image.save(buffer, "WEBP", lossless=True)
-    else:
-        image.save(buffer, "PNG")
+    image.save(buffer, format, **_SAVE_OPTIONS[format])
     return buffer.getvalue()
 
 
-def _upright(image: Image.Image) -> Image.Image:
-    try:
-        return ImageOps.exif_transpose(image)
-    except Exception:  # broken metadata does not make the picture unusable
-        return image
-
-
-def _to_rgb(image: Image.Image, background: str) -> Image.Image:
+def _flatten(image: Image.Image, background: str) -> Image.Image:
     if image.mode == "F" or image.mode.startswith("I"):
         return _scale_to_8_bits(image).convert("RGB")
     if image.has_transparency_data:
@@ -196,10 +193,10 @@ def _to_rgb(image: Image.Image, background: str) -> Image.Image:
 
 
 def _scale_to_8_bits(image: Image.Image) -> Image.Image:
-    """Scale a grey picture of 16 or 32 bits, which Pillow itself would clip."""
+    """Scale a 16-bit or floating-point picture, which Pillow would clip."""
     values = np.nan_to_num(np.asarray(image, np.float64), posinf=0.0, neginf=0.0)
-    # Integers are 16 bits, in whatever mode Pillow keeps them. What is white in a
-    # file of floats is not said anywhere: 1, 255 or 65535, whichever holds them all.
+    # Integers have 16 bits in all of Pillow's modes. Files of floats do not define
+    # white: it is the first of 1, 255 and 65535 that is not below the maximum.
     whites = (1.0, 255.0, 65535.0) if image.mode == "F" else (65535.0,)
     brightest = values.max()
     white = next((white for white in whites if brightest <= white), brightest)

@@ -1,1 +1,1 @@
-"""A trained run, used."""
+"""Use of a trained run: encode, search, enroll, transfer, generate."""

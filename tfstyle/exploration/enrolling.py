@@ -1,65 +1,55 @@
-"""New artists in a trained style space: what `python -m tfstyle.enrol` does."""
+"""Add artists to a trained style space, and remove them, without training."""
 
-import pathlib
 from collections.abc import Sequence
 
 import numpy as np
 
 from tfstyle.core.cli import UserError
-from tfstyle.exploration import encoding
+from tfstyle.exploration.collection import PictureFiles, log_skipped
 from tfstyle.modeling.networks.codes import collect_codes
-from tfstyle.runs import folder as runs
-from tfstyle.runs import style_space
+from tfstyle.runs.trained_run import TrainedRun
 
 
-def enrol(
-    run_dir: pathlib.Path, name: str, paths: Sequence[str]
-) -> tuple[int, int | None, list[encoding.LeftOut]]:
-    """Give an artist the mean style code of pictures, in place of an earlier one.
+def enroll_artist(
+    run: TrainedRun, name: str, paths: Sequence[str]
+) -> tuple[int, int | None]:
+    """Enroll an artist with the mean style code of picture files or folders of them.
 
-    Args:
-        run_dir: the run, its metric stage trained.
-        name: of the artist.
-        paths: picture files, or folders of them.
+    An earlier enrollment of the same name is replaced.
 
     Returns:
-        The number of pictures used, that of the enrolment that this one replaces, and
-        the files left out.
+        The number of pictures used, and that of the replaced enrollment, if any.
 
     Raises:
-        UserError: no usable picture, or a name that cannot be taken.
+        UserError: the name cannot be used, or no picture is usable.
     """
-    folder = runs.StageFolder(run_dir, "metric")
-    if name in folder.read()["dataset"]["artists"]:
+    if name in run.collection.artists:
         raise UserError(
-            f"--name={name} is an artist that {run_dir} was trained on: choose another"
+            f"--name={name} is an artist that {run.path} was trained on: choose another"
             " name"
         )
     if not name.strip() or not name.isprintable():
-        raise UserError(f"--name must be a name, got {name!r}")
+        raise UserError(f"--name must be printable text, got {name!r}")
     if not paths:
-        raise UserError(f"give one or more pictures by {name} (see --help)")
-    space = style_space.StyleSpace.load(run_dir)
-    sources, left_out = encoding.find_pictures(paths)
-    batches = encoding.picture_batches(sources, space.collection, left_out)
-    codes = collect_codes(
-        space.encoder, encoding.with_progress(batches, len(sources))
-    ).codes
-    enrolled = style_space.read_enrolled(run_dir)
-    replaced = dict(zip(enrolled.names, enrolled.counts.tolist(), strict=True))
+        raise UserError(f"pass one or more pictures by {name} (see --help)")
+    encoder, enrolled = run.style_encoder, run.enrolled
+    pictures = PictureFiles.find(paths)
+    codes = collect_codes(encoder, pictures.load_padded(run, "encoding")).codes
     mean = codes.astype(np.float64).mean(axis=0)
-    style_space.write_enrolled(run_dir, enrolled.plus(name, mean, len(codes)))
-    return len(codes), replaced.get(name), left_out
+    counts = dict(zip(enrolled.names, enrolled.counts.tolist(), strict=True))
+    run.save_enrolled(enrolled.add(name, mean, len(codes)))
+    log_skipped(pictures.skipped)
+    return len(codes), counts.get(name)
 
 
-def remove(run_dir: pathlib.Path, name: str) -> None:
-    """Take an enrolled artist out of the space.
+def remove_artist(run: TrainedRun, name: str) -> None:
+    """Remove an enrolled artist.
 
     Raises:
-        UserError: if nobody of this name is enrolled.
+        UserError: no enrolled artist has this name.
     """
-    enrolled = style_space.read_enrolled(run_dir, tell=True)
+    enrolled = run.enrolled
     if name not in enrolled.names:
-        who = ", ".join(enrolled.names) or "nobody"
-        raise UserError(f"{name} is not enrolled in {run_dir}; enrolled: {who}")
-    style_space.write_enrolled(run_dir, enrolled.without(name))
+        names = ", ".join(enrolled.names) or "nobody"
+        raise UserError(f"{name} is not enrolled in {run.path}; enrolled: {names}")
+    run.save_enrolled(enrolled.remove(name))

@@ -1,37 +1,37 @@
-"""Codes that rebuild a picture better than the encoders' own: found by descent.
+"""Refine codes by gradient descent, so that they reconstruct a picture better.
 
-Reference [13] measures its generators so: codes of held-out pictures are optimized for
-the squared error of what is generated from them.
+Reference [13] evaluates its generators in this way: codes of held-out pictures are
+optimized for the squared error of what is generated from them.
 """
 
 import dataclasses
 import functools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import tensorflow as tf
 
 from tfstyle.modeling.networks import color
-from tfstyle.modeling.objectives import style as objectives
+from tfstyle.modeling.objectives import generation
 
-LEARNING_RATE = 0.05  # 50 steps do most of it, 200 nearly all
+LEARNING_RATE = 0.05  # 50 steps reach most of the gain, 200 nearly all of it
 
 
 @dataclasses.dataclass(frozen=True)
-class Refined:
-    """What `refine_codes` finds for n pictures.
+class RefinedCodes:
+    """The result of `refine_codes` for n pictures.
 
     Args:
         contents: float32 [n, content].
         noises: float32 [n, noise].
-        before, after: float32 [n], the reconstruction error (squared, summed over the
-            picture, in scaled Lab) with the codes given and with those found.
+        errors_before: float32 [n], `reconstruction_loss` of the initial codes.
+        errors_after: float32 [n], that of the refined codes.
     """
 
     contents: np.ndarray
     noises: np.ndarray
-    before: np.ndarray
-    after: np.ndarray
+    errors_before: np.ndarray
+    errors_after: np.ndarray
 
 
 def refine_codes(
@@ -42,30 +42,30 @@ def refine_codes(
     noises: np.ndarray,
     steps: Iterable[object],
     learning_rate: float = LEARNING_RATE,
-) -> Refined:
-    """Move content and noise codes, by Adam, to where G rebuilds the pictures best.
+) -> RefinedCodes:
+    """Minimize G's reconstruction errors over content and noise codes with Adam.
 
-    A picture's codes depend on nothing else in the batch. The best ones met are kept,
-    so no error grows.
+    Each picture's codes are independent of the rest of the batch. The best codes of all
+    steps are returned, so no error grows.
 
     Args:
         generator: G.
         pictures: uint8 [n, size, size, 3], RGB.
-        styles: float [n, style], the pictures' own, which stay.
-        contents: float [n, content], to start from.
-        noises: float [n, noise], to start from.
-        steps: a step is made for each of its items.
+        styles: float [n, style], the pictures' own, which stay fixed.
+        contents: float [n, content], initial codes.
+        noises: float [n, noise], initial codes.
+        steps: one step is taken for each item.
         learning_rate: Adam's.
     """
     images = color.rgb_to_lab(pictures)
     fixed = tf.constant(styles, tf.float32)
-    codes = [tf.Variable(tf.cast(one, tf.float32)) for one in (contents, noises)]
+    codes = [tf.Variable(tf.cast(code, tf.float32)) for code in (contents, noises)]
     optimizer = tf.keras.optimizers.Adam(learning_rate)
-    evaluate = _compiled(generator)
+    evaluate = _compile(generator)
 
     errors, gradients = evaluate(images, fixed, *codes)
-    before = least = errors
-    best = [tf.identity(one) for one in codes]
+    first = least = errors
+    best = [tf.identity(code) for code in codes]
     for _ in steps:
         optimizer.apply_gradients(zip(gradients, codes, strict=True))
         errors, gradients = evaluate(images, fixed, *codes)
@@ -75,19 +75,25 @@ def refine_codes(
             tf.where(better[:, None], new, old)
             for new, old in zip(codes, best, strict=True)
         ]
-    found_contents, found_noises = (one.numpy() for one in best)
-    return Refined(found_contents, found_noises, before.numpy(), least.numpy())
+    return RefinedCodes(*(array.numpy() for array in (*best, first, least)))
 
 
 @functools.lru_cache(maxsize=2)
-def _compiled(generator):
-    """Trace once per network, however many pictures come."""
-    return tf.function(functools.partial(_errors_and_gradients, generator))
+def _compile(generator: tf.keras.Model) -> Callable:
+    """Compile `_evaluate`, traced once per network for any number of pictures."""
+    return tf.function(functools.partial(_evaluate, generator))
 
 
-def _errors_and_gradients(generator, images, styles, contents, noises):
+def _evaluate(
+    generator: tf.keras.Model,
+    images: tf.Tensor,
+    styles: tf.Tensor,
+    contents: tf.Variable,
+    noises: tf.Variable,
+) -> tuple[tf.Tensor, list[tf.Tensor]]:
+    """Return errors, float32 [n], and their gradients by contents and noises."""
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch([contents, noises])
-        made = generator([styles, contents, noises])
-        errors = objectives.reconstruction_loss(made, images)
+        generated = generator([styles, contents, noises])
+        errors = generation.reconstruction_loss(generated, images)
     return errors, tape.gradient(errors, [contents, noises])

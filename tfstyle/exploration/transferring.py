@@ -1,261 +1,212 @@
-"""The content of pictures in another style: what `python -m tfstyle.transfer` does."""
+"""Generate the content of pictures in another style."""
 
 import dataclasses
 import os
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
+import tensorflow as tf
 from PIL import Image
 
 from tfstyle.analysis.drawing import grids
-from tfstyle.core import files
+from tfstyle.core import files, progress
 from tfstyle.core.cli import UserError
 from tfstyle.data import pictures
-from tfstyle.data.splits import Source
-from tfstyle.exploration import encoding, synthesizing
+from tfstyle.data.sources import Source
+from tfstyle.exploration.collection import PictureFiles, format_name, log_skipped
 from tfstyle.exploration.refinement import refine_codes
-from tfstyle.modeling.networks.codes import decode_codes, encode_pictures
-from tfstyle.modeling.networks.networks import Generator
-from tfstyle.runs import folder as runs
-from tfstyle.runs.style_space import StyleSpace
+from tfstyle.modeling.networks.codes import decode_codes
+from tfstyle.runs.trained_run import TrainedRun
 
-# Rows, and pictures of the style in each, on the sheet at most.
-_ROWS, _STYLES = 16, 4
-# Pictures refined at once: gradients take far more memory than pictures.
+# On the sheet at most: rows, and pictures of the style in each.
+_MAX_ROWS, _MAX_STYLES = 16, 4
+# Gradients take far more memory than pictures.
 _REFINED_AT_ONCE = 8
 
-# Some contents: where from, uint8 pictures, content and noise codes, and if these were
-# refined the errors before and after.
-_Contents = tuple[
-    list[Source],
-    np.ndarray,
-    tuple[np.ndarray, np.ndarray],
-    list[tuple[float, float]],
-]
-
 
 @dataclasses.dataclass(frozen=True)
-class Wanted:
-    """The style to give to pictures: one of the three.
+class TargetStyle:
+    """The style to transfer to pictures; one of the three is set."""
 
-    Args:
-        pictures: files, or folders of them, whose mean code it is.
-        artist: whose mean style it is.
-        mix: of artists' styles, see `synthesizing.Artists.mixed`.
-    """
-
-    pictures: Sequence[str] = ()
+    pictures: Sequence[str] = ()  # files, or folders of them: their mean code
     artist: str | None = None
-    mix: str | None = None
+    mix: str | None = None  # see `ArtistStyles.mix_styles`
 
 
 @dataclasses.dataclass(frozen=True)
-class Result:
-    """A picture that was made.
+class TransferResult:
+    """A generated picture."""
 
-    Args:
-        name: of the content picture.
-        path: where the result is.
-        errors: the error of rebuilding the content picture before its codes were
-            refined, and after; None if they were not.
-    """
-
-    name: str
-    path: str
-    errors: tuple[float, float] | None
+    name: str  # of the content picture
+    path: str  # of the result
+    errors: tuple[float, float] | None  # see `RefinedCodes`; None if not refined
 
 
 def transfer(
-    run_dir: pathlib.Path,
+    run: TrainedRun,
     contents: Sequence[str],
-    wanted: Wanted,
+    target: TargetStyle,
     output: str,
     noise_seed: int = 0,
     refine_steps: int = 0,
     sheet: str | None = None,
     overwrite: bool = False,
-) -> tuple[list[Result], list[encoding.LeftOut]]:
-    """Generate each content in the wanted style, and write it as soon as it is made.
+) -> list[TransferResult]:
+    """Generate each content picture in another style; write each result at once.
 
-    Args:
-        run_dir: the run, all but its classifier trained.
-        contents: picture files, or folders of them.
-        wanted: the style.
-        output: the file to write for a single content file, else the folder.
-        noise_seed: of the unconditioned code, one for all.
-        refine_steps: of refining content and noise, see `refinement.refine_codes`.
-        sheet: a .png to draw contents, results and the style's pictures on.
-        overwrite: replace older files.
-
-    Returns:
-        What was made, and the files left out.
+    Contents are picture files, or folders of them. `output` is the file to write for a
+    single content file, otherwise a folder. All results share the unconditioned code of
+    `noise_seed`. `sheet` is a .png file for contents, results and pictures of the
+    style. For `refine_steps` see `refinement.refine_codes`.
 
     Raises:
-        UserError: the run lacks a generator, an artist is unknown, no picture can be
-            used, or a file is there already or given for two things.
+        UserError: the run has no generator, an artist is unknown, no picture is usable,
+            or a file exists already or is given for two purposes.
     """
-    sources, left_out = encoding.find_pictures(contents)
-    paths = _output_paths(contents, sources, output)
-    style_sources, _ = encoding.find_pictures(wanted.pictures)
-    _refuse_clashes([*sources, *style_sources], paths, sheet)
-    if not overwrite:
-        _refuse_existing(paths)
-    generator, (_, _, noise_dims) = synthesizing.load_generator(run_dir)
-    style_left_out: list[encoding.LeftOut] = []
-    style, style_pictures = _find_style(run_dir, wanted, style_left_out)
-    noise = np.random.default_rng(noise_seed).normal(size=noise_dims)
-    results: list[Result] = []
+    content_files = PictureFiles.find(contents)
+    paths = _choose_paths(contents, content_files.sources, output)
+    style_files = PictureFiles.find(target.pictures)
+    inputs = [*content_files.sources, *style_files.sources]
+    _check_paths(inputs, paths.values(), sheet, overwrite)
+    generator = run.generator  # fails before the style is encoded
+    style, style_pictures = _find_style(run, target, style_files)
+    noise = np.random.default_rng(noise_seed).normal(size=run.noise_dims)
+    results: list[TransferResult] = []
     rows: list[list[np.ndarray]] = []
-    for used, images, (codes, noises), errors in _contents(
-        run_dir, generator, sources, noise, refine_steps, left_out
-    ):
-        made = decode_codes(generator, np.tile(style, [len(used), 1]), codes, noises)
-        for row, source in enumerate(used):
-            path = paths[source]
-            _write(made[row], path)
-            results.append(Result(source.name, path, errors[row] if errors else None))
-            if len(rows) < _ROWS:
-                rows.append([images[row], made[row], *style_pictures])
+    if refine_steps:  # has its own progress bar
+        batches = content_files.load(run, batch_size=_REFINED_AT_ONCE)
+    else:
+        batches = content_files.load(run, "transferring")
+    for sources, images in batches:
+        generated, errors = _transfer_batch(
+            run, generator, images, style, noise, refine_steps
+        )
+        for source, content, picture, error in zip(
+            sources, images, generated, errors, strict=True
+        ):
+            _write_picture(picture, paths[source])
+            results.append(TransferResult(source.name, paths[source], error))
+            if len(rows) < _MAX_ROWS:
+                rows.append([content, picture, *style_pictures])
     if sheet is not None:
-        names = [encoding.printable(os.path.basename(one.name)) for one in results]
-        title = wanted.artist or wanted.mix
-        grids.write_picture(_draw(rows, names[: len(rows)], title), sheet)
-    return results, [*style_left_out, *left_out]
+        names = [result.name for result in results[: len(rows)]]
+        grids.write_picture(_draw_sheet(rows, names, target), sheet)
+    log_skipped([*style_files.skipped, *content_files.skipped])
+    return results
 
 
-def result_lines(results: Sequence[Result]) -> list[str]:
-    """Tell what was made, as lines of text."""
-    lines = []
-    for one in results:
-        line = f"{encoding.printable(one.name)}: {encoding.printable(one.path)}"
-        if one.errors:
-            before, after = one.errors
-            line += f" (error of the rebuilt content {before:.1f} -> {after:.1f})"
-        lines.append(line)
-    return lines
+def format_results(results: Sequence[TransferResult]) -> list[str]:
+    """Format a line for each result."""
+    error = " (reconstruction error of the content {:.1f} -> {:.1f})"
+    return [
+        f"{format_name(result.name)}: {format_name(result.path)}"
+        + (error.format(*result.errors) if result.errors else "")
+        for result in results
+    ]
 
 
-def _output_paths(
+def _choose_paths(
     contents: Sequence[str], sources: Sequence[Source], output: str
 ) -> dict[Source, str]:
-    """Say where the result of each content goes; no two share a name."""
-    if len(contents) == 1 and not os.path.isdir(contents[0]):
+    """Choose the path of each content's result; no two are the same."""
+    if len(contents) == 1 and not pathlib.Path(contents[0]).is_dir():
         return {sources[0]: output}
-    if os.path.lexists(output) and not os.path.isdir(output):
+    if os.path.lexists(output) and not pathlib.Path(output).is_dir():
         raise UserError(f"--output={output} must be a folder for several contents")
     paths: dict[Source, str] = {}
     taken: set[str] = set()
     for source in sources:
-        # Pictures of a folder keep their place in it; files come without theirs.
-        alone = source.name == source.path
-        name = os.path.basename(source.name) if alone else source.name
-        stem = unique = os.path.splitext(name)[0]
+        # Pictures of a folder keep their subfolder; single files lose their folder.
+        name = pathlib.PurePath(source.name)
+        stem = unique = str(
+            name.stem if source.name == source.path else name.with_suffix("")
+        )
         number = 1
         while unique.casefold() in taken:
             number += 1
             unique = f"{stem}-{number}"
         taken.add(unique.casefold())
-        paths[source] = os.path.join(output, f"{unique}.png")
+        paths[source] = str(pathlib.Path(output, f"{unique}.png"))
     return paths
 
 
-def _refuse_clashes(
-    given: Sequence[Source], paths: dict[Source, str], sheet: str | None
+def _check_paths(
+    inputs: Sequence[Source],
+    paths: Collection[str],
+    sheet: str | None,
+    overwrite: bool,
 ) -> None:
-    """Refuse to write over what is read or written by the same command."""
-    inputs = {os.path.realpath(source.path) for source in given}
-    results = {os.path.realpath(path) for path in paths.values()}
-    for path in paths.values():
-        if os.path.realpath(path) in inputs:
+    """Refuse to overwrite what the same command reads or writes, and older files."""
+    used = {os.path.realpath(source.path) for source in inputs}
+    for path in paths:
+        if os.path.realpath(path) in used:
             raise UserError(
                 f"{path} is a picture to transfer from: choose another --output"
             )
-    if sheet is not None and os.path.realpath(sheet) in inputs | results:
+    used.update(map(os.path.realpath, paths))
+    if sheet is not None and os.path.realpath(sheet) in used:
         raise UserError(
-            f"--sheet={sheet} is one of the contents, styles or results too: choose "
+            f"--sheet={sheet} is also one of the contents, styles or results: choose "
             "another file"
         )
-
-
-def _refuse_existing(paths: dict[Source, str]) -> None:
-    for path in paths.values():
-        if os.path.lexists(path):
+    for path in paths:
+        if os.path.lexists(path) and not overwrite:
             raise UserError(
-                f"{path} is there already: choose another --output, or add --overwrite"
+                f"{path} already exists: choose another --output, or add --overwrite"
             )
 
 
 def _find_style(
-    run_dir: pathlib.Path, wanted: Wanted, left_out: list[encoding.LeftOut]
+    run: TrainedRun, target: TargetStyle, style_files: PictureFiles
 ) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Give the style, float [style], and some of the pictures that it is of."""
-    if not wanted.pictures:
-        artists = synthesizing.Artists.load(run_dir)
-        style = artists.wanted(wanted.artist, wanted.mix)
+    """Return the style, float [style], and some of the pictures that define it."""
+    if not target.pictures:
+        style = run.artists.choose_style(target.artist, target.mix)
         assert style is not None
         return style, []
-    space = StyleSpace.load(run_dir)
-    sources, others = encoding.find_pictures(wanted.pictures)
-    left_out += others
     codes: list[np.ndarray] = []
     shown: list[np.ndarray] = []
-    batches = encoding.usable_pictures(sources, space.collection, left_out)
-    for _, images in encoding.with_progress(batches, len(sources)):
-        codes.append(encode_pictures(space.encoder, images))
-        shown += list(images[: _STYLES - len(shown)])
+    for _, images in style_files.load(run, "encoding"):
+        codes.append(run.encode_style(images))
+        shown += list(images[: _MAX_STYLES - len(shown)])
     return np.concatenate(codes).astype(np.float64).mean(axis=0), shown
 
 
-def _contents(
-    run_dir: pathlib.Path,
-    generator: Generator,
-    sources: Sequence[Source],
+def _transfer_batch(
+    run: TrainedRun,
+    generator: tf.keras.Model,
+    images: np.ndarray,
+    style: np.ndarray,
     noise: np.ndarray,
     refine_steps: int,
-    left_out: list[encoding.LeftOut],
-) -> Iterator[_Contents]:
-    space = StyleSpace.load(run_dir)
-    encoder = runs.load_content_encoder(run_dir)
-    batches = encoding.usable_pictures(sources, space.collection, left_out)
+) -> tuple[np.ndarray, Sequence[tuple[float, float] | None]]:
+    """Generate contents in a style; return pictures and `TransferResult.errors`."""
+    contents = run.encode_content(images)
+    styles, noises = (np.tile(code, [len(images), 1]) for code in (style, noise))
     if not refine_steps:
-        for used, images in encoding.with_progress(
-            batches, len(sources), "transferring"
-        ):
-            noises = np.tile(noise, [len(used), 1])
-            yield used, images, (encode_pictures(encoder, images), noises), []
-        return
-    for used, images in batches:
-        for start in range(0, len(used), _REFINED_AT_ONCE):
-            here = slice(start, start + _REFINED_AT_ONCE)
-            part = images[here]
-            found = refine_codes(
-                generator,
-                part,
-                encode_pictures(space.encoder, part),
-                encode_pictures(encoder, part),
-                np.tile(noise, [len(part), 1]),
-                encoding.with_progress(
-                    range(refine_steps), refine_steps, "refining", 1
-                ),
-            )
-            errors = list(zip(found.before.tolist(), found.after.tolist(), strict=True))
-            yield used[here], part, (found.contents, found.noises), errors
+        return decode_codes(generator, styles, contents, noises), [None] * len(images)
+    steps = progress.track(range(refine_steps), refine_steps, "refining")
+    own_styles = run.encode_style(images)
+    refined = refine_codes(generator, images, own_styles, contents, noises, steps)
+    errors = np.stack([refined.errors_before, refined.errors_after], axis=1)
+    generated = decode_codes(generator, styles, refined.contents, refined.noises)
+    return generated, [(before, after) for before, after in errors.tolist()]
 
 
-def _write(picture: np.ndarray, path: str) -> None:
-    format = pictures.RESULT_FORMATS[os.path.splitext(path)[1]]
-    with files.replacing(path) as temporary, open(temporary, "wb") as file:
-        file.write(pictures.encode_picture(Image.fromarray(picture), format))
+def _write_picture(picture: np.ndarray, path: str) -> None:
+    format = pictures.RESULT_FORMATS[pathlib.Path(path).suffix]
+    with files.atomic_file(path) as temporary:
+        temporary.write_bytes(pictures.encode_picture(Image.fromarray(picture), format))
 
 
-def _draw(
-    rows: list[list[np.ndarray]], names: list[str], title: str | None
+def _draw_sheet(
+    rows: list[list[np.ndarray]], names: Sequence[str], target: TargetStyle
 ) -> Image.Image:
-    styles = len(rows[0]) - 2
-    return grids.picture_grid(
+    title = target.artist or target.mix
+    return grids.draw_grid(
         rows,
-        row_captions=names,
-        column_captions=["content", "result", *["style"] * styles],
+        row_captions=[pathlib.Path(format_name(name)).name for name in names],
+        column_captions=["content", "result", *["style"] * (len(rows[0]) - 2)],
         title=f"style: {title}" if title else None,
     )

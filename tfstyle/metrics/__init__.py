@@ -1,1 +1,1 @@
-"""Measures of codes and pictures as plain NumPy functions."""
+"""Measures of codes and pictures: functions of NumPy arrays."""

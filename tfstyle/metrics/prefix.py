@@ -1,54 +1,51 @@
-"""Measure codes at every prefix length: the two graphs of figure 1 and pruning.
+"""Measures of codes at every prefix length: the graphs of figure 1, and pruning.
 
-All functions take plain arrays and work in float64. Index d - 1 of a result speaks
-of the first d dimensions alone.
+All functions take NumPy arrays and work in float64. Index d - 1 of a result is for the
+first d dimensions.
 """
 
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
-# Scores held at a time, in float64 1 MiB: a running table of this size stays in the
-# processor's cache while all dimensions pass over it.
-_SCORES_PER_CHUNK = 2**17
-_DISTANCE_CHUNK = 1024  # images against all artists at a time
+from tfstyle.metrics.distances import squared_distances, validate_codes
 
-# Accuracies are fractions of a count, so their differences round in binary; this is
-# far below one image in a billion and only keeps .52 - .05 from missing .47.
+# Scores held at a time; 1 MiB of float64. A running table of this size stays in the
+# processor's cache while all dimensions are added.
+SCORES_PER_CHUNK = 2**17
+
+# Differences of accuracies are rounded: .52 - .05 > .47 in binary. This allowance is
+# far below one image in a million.
 _ROUNDING = 1e-9
 
 
 def variance_ratio(codes: np.ndarray, artist_ids: np.ndarray) -> np.ndarray:
-    """Compute equation 10's ratio by every prefix of the codes: smaller is better.
-
-    Args:
-        codes: float [images, dims].
-        artist_ids: int [images], any labels.
+    """Compute the ratio of equation 10 for every prefix; smaller is better.
 
     Returns:
-        float64 [dims]; NaN where the first d dimensions are the same in all images.
+        within / between of `variances`, float64 [dims]; NaN where both are 0.
 
     Raises:
-        ValueError: fewer than two artists, shapes that disagree, codes not finite.
+        ValueError: as `variances`.
     """
     within, between = variances(codes, artist_ids)
-    with np.errstate(invalid="ignore"):  # 0 / 0 of dead dimensions is NaN, as said
+    with np.errstate(invalid="ignore"):  # 0 / 0 of constant dimensions
         return within / between
 
 
 def variances(
     codes: np.ndarray, artist_ids: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Compute both quantities of equation 10 by every prefix, in O(images x dims).
+    """Compute both quantities of equation 10 for every prefix in O(images x dims).
 
-    With n_i images of artist i, M in all, W_i the squared deviations from the
-    artist's mean m_i summed over the artist's images, and m the mean of all:
+    Artist i has n_i images with mean m_i and a sum W_i of squared deviations from it;
+    all M images have the mean m:
 
         within  = sum_i W_i / M
         between = 2 sum_i ((M - n_i) W_i + M n_i (m_i - m)^2) / (M^2 - sum_i n_i^2)
 
-    The latter is the sum over all pairs less that over each artist's own pairs,
-    2 M (W + B) - sum_i 2 n_i W_i, regrouped so that nothing is subtracted.
+    The numerator of `between` is the sum over all pairs minus the sum over pairs by one
+    artist, 2 M (W + B) - sum_i 2 n_i W_i, rearranged so that nothing is subtracted.
 
     Args:
         codes: float [images, dims].
@@ -56,12 +53,13 @@ def variances(
 
     Returns:
         within: float64 [dims], mean squared distance to the artist's mean.
-        between: float64 [dims], mean squared distance of images of two artists.
+        between: float64 [dims], mean squared distance between images by two artists.
 
     Raises:
-        ValueError: fewer than two artists, shapes that disagree, codes not finite.
+        ValueError: if there are fewer than two artists, shapes disagree or codes are
+            not finite.
     """
-    codes, artist_ids = checked_codes(codes, artist_ids)
+    codes, artist_ids = validate_codes(codes, artist_ids)
     _, artists, counts = np.unique(artist_ids, return_inverse=True, return_counts=True)
     if len(counts) < 2:
         raise ValueError(
@@ -71,7 +69,7 @@ def variances(
     n = counts[:, None].astype(np.float64)
     codes = codes - codes.mean(axis=0)  # a common offset would cost digits below
 
-    # In order of artists each artist is one run of rows, which reduceat sums.
+    # Sorted by artist, so that reduceat sums the rows of each artist.
     order = np.argsort(artists, kind="stable")
     codes, artists = codes[order], artists[order]
     starts = np.cumsum(counts) - counts
@@ -87,7 +85,7 @@ def variances(
 def prefix_accuracy(
     codes: np.ndarray, artist_ids: np.ndarray, presumed_styles: np.ndarray
 ) -> np.ndarray:
-    """Classify each image as the artist of the nearest presumed style, by prefix.
+    """Measure how often the nearest presumed style is the image's artist.
 
     Args:
         codes: float [images, dims].
@@ -95,11 +93,11 @@ def prefix_accuracy(
         presumed_styles: float [artists, dims].
 
     Returns:
-        float64 [dims], share of images given to their own artist; of equally near
-        artists the first is taken.
+        float64 [dims], share of images classified correctly; ties go to the first
+        artist.
 
     Raises:
-        ValueError: shapes that disagree, ids out of range, codes not finite.
+        ValueError: if shapes disagree, ids are out of range or codes are not finite.
     """
 
     def closeness(code: np.ndarray, style: np.ndarray, out: np.ndarray) -> None:
@@ -117,7 +115,7 @@ def prefix_logit_accuracy(
     bias: np.ndarray,
     artist_ids: np.ndarray,
 ) -> np.ndarray:
-    """Classify each image by a linear classifier cut to its first d features.
+    """Measure the accuracy of a linear classifier cut to its first d features.
 
     Args:
         features: float [images, dims].
@@ -126,11 +124,11 @@ def prefix_logit_accuracy(
         artist_ids: int [images], columns of `weights`.
 
     Returns:
-        float64 [dims], share of images whose own artist has the largest logit; of
-        equally large ones the first is taken.
+        float64 [dims], share of images whose artist has the largest logit; ties go to
+        the first artist.
 
     Raises:
-        ValueError: shapes that disagree, ids out of range, features not finite.
+        ValueError: if shapes disagree, ids are out of range or features are not finite.
     """
     return _running_accuracy(features, artist_ids, weights, bias, np.multiply)
 
@@ -142,30 +140,28 @@ def style_distances(
     prefix_scales: np.ndarray,
     dims: Sequence[int],
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Average scaled distances to the own and to other presumed styles by prefix.
+    """Average the scaled distances of images to presumed styles, by prefix.
 
     Args:
-        codes: [N, D].
-        artist_ids: int [N].
-        presumed_styles: [A, D].
-        prefix_scales: [D], h_d.
+        codes: float [images, dims].
+        artist_ids: int [images], rows of `presumed_styles`.
+        presumed_styles: float [artists, dims].
+        prefix_scales: float [dims], h_d.
         dims: prefix lengths to compute.
 
     Returns:
-        (same, different), float64 [len(dims)] each: means of h_d ||x[d] - s[d]||, of
-        which equation 2 pulls at the first and pushes the second.
+        same: float64 [len(dims)], mean of h_d ||x[d] - s[d]|| over images and their own
+            artists' styles, which equation 2 pulls together.
+        different: float64 [len(dims)], the same for other artists' styles, which it
+            pushes apart.
     """
-    images = np.arange(len(codes))
     same, different = np.zeros(len(dims)), np.zeros(len(dims))
     for k, d in enumerate(dims):
-        for start in range(0, len(codes), _DISTANCE_CHUNK):
-            here = slice(start, start + _DISTANCE_CHUNK)
-            x, s = codes[here, :d].astype(np.float64), presumed_styles[:, :d]
-            squares = (x * x).sum(1)[:, None] + (s * s).sum(1) - 2 * x @ s.T
-            distances = prefix_scales[d - 1] * np.sqrt(np.maximum(squares, 0))
-            own = distances[images[: len(x)], artist_ids[here]]
-            same[k] += own.sum()
-            different[k] += distances.sum() - own.sum()
+        for rows, squares in squared_distances(codes[:, :d], presumed_styles[:, :d]):
+            distances = prefix_scales[d - 1] * np.sqrt(squares)
+            own = distances[np.arange(len(distances)), artist_ids[rows]].sum()
+            same[k] += own
+            different[k] += distances.sum() - own
     others = max(1, len(codes) * (len(presumed_styles) - 1))
     return same / len(codes), different / others
 
@@ -174,11 +170,8 @@ def recommended_dims(accuracy: np.ndarray, tolerance: float = 0.01) -> int:
     """Find the smallest prefix nearly as accurate as the full code (section 3).
 
     Args:
-        accuracy: float [dims], of every prefix.
-        tolerance: accuracy that may be lost, absolute: .01 is 1 in 100 images.
-
-    Returns:
-        The number of dimensions to keep, 1 to dims.
+        accuracy: float [dims], accuracy at every prefix.
+        tolerance: accuracy that may be lost; absolute, .01 is 1 in 100 images.
     """
     accuracy = np.asarray(accuracy)
     return int(np.argmax(accuracy >= accuracy[-1] - tolerance - _ROUNDING)) + 1
@@ -190,15 +183,12 @@ def recommended_dims_by_error(
     """Find the smallest prefix that reconstructs nearly as well as the longest.
 
     Args:
-        errors: reconstruction error of each of `dims`.
-        dims: the prefix lengths tried, in any order.
-        tolerance: error that may be added, as a share of the longest prefix's.
-
-    Returns:
-        The number of dimensions to keep, one of `dims`.
+        errors: reconstruction error at each of `dims`.
+        dims: the prefix lengths measured, in any order.
+        tolerance: allowed increase, as a share of the longest prefix's error.
 
     Raises:
-        ValueError: as many errors as dims are needed, at least one.
+        ValueError: if there is not one error for each of dims, or none at all.
     """
     if len(errors) != len(dims) or not len(dims):
         raise ValueError(
@@ -211,7 +201,7 @@ def recommended_dims_by_error(
 
 
 def curve_dims(dims: int) -> list[int]:
-    """List the prefix lengths 1, 2, 4, .. that a curve samples, `dims` last."""
+    """List the prefix lengths that a curve samples: 1, 2, 4, .. and `dims`."""
     return [2**power for power in range((dims - 1).bit_length())] + [dims]
 
 
@@ -222,22 +212,22 @@ def _running_accuracy(
     start: np.ndarray | float,
     add_dimension: Callable[..., object],
 ) -> np.ndarray:
-    """Share of rows whose own artist scores highest, after each dimension.
+    """Compute the share of rows whose artist scores highest, after each dimension.
 
-    One table of scores per chunk of images is updated dimension by dimension. The
-    alternative, a cumulative sum over a [chunk, artists, dims] tensor, leaves the
-    cache and was 15 times slower: at 42,000 images, 2,513 artists and 512 dimensions
-    this takes 45 seconds on one core.
+    A table of scores per chunk of images is updated dimension by dimension: at 42,000
+    images, 2,513 artists and 512 dimensions this takes 45 seconds on one core. A
+    cumulative sum over a [chunk, artists, dims] tensor does not fit the cache and was
+    15 times slower.
 
     Args:
         rows: float [images, dims].
         artist_ids: int [images].
         columns: float [dims, artists].
-        start: float [artists] or a scalar, scores before the first dimension.
+        start: scores before the first dimension, for all artists or each.
         add_dimension: called as (row values [chunk, 1], column values [artists],
-            out=[chunk, artists]), writes what one dimension adds to the scores.
+            out=[chunk, artists]); writes what a dimension adds to the scores.
     """
-    rows, artist_ids = checked_codes(rows, artist_ids)
+    rows, artist_ids = validate_codes(rows, artist_ids)
     columns = np.ascontiguousarray(columns, np.float64)
     dims = rows.shape[1]
     if columns.ndim != 2 or len(columns) != dims or not columns.size:
@@ -246,37 +236,18 @@ def _running_accuracy(
             f" [dims, artists] = {columns.shape}"
         )
     artists = columns.shape[1]
-    if artist_ids.min() < 0 or artist_ids.max() >= artists:
-        raise ValueError(
-            f"artist ids must be in 0..{artists - 1}, got {artist_ids.min()}.."
-            f"{artist_ids.max()}"
-        )
-
+    least, most = artist_ids.min(), artist_ids.max()
+    if least < 0 or most >= artists:
+        raise ValueError(f"artist ids must be in 0..{artists - 1}, got {least}..{most}")
     hits = np.zeros(dims, np.int64)
-    chunk = max(1, _SCORES_PER_CHUNK // artists)
+    chunk = max(1, SCORES_PER_CHUNK // artists)
     for first in range(0, len(rows), chunk):
         part = rows[first : first + chunk]
-        own = artist_ids[first : first + chunk]
+        labels = artist_ids[first : first + chunk]
         scores = np.zeros((len(part), artists)) + start
         change = np.empty_like(scores)
         for d in range(dims):
             add_dimension(part[:, d, None], columns[d], out=change)
             scores += change
-            hits[d] += np.count_nonzero(scores.argmax(axis=1) == own)
+            hits[d] += np.count_nonzero(scores.argmax(axis=1) == labels)
     return hits / len(rows)
-
-
-def checked_codes(
-    codes: np.ndarray, artist_ids: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return codes as float64 [N, D] and ids [N]; ValueError if they are not so."""
-    codes, artist_ids = np.asarray(codes, np.float64), np.asarray(artist_ids)
-    if codes.ndim != 2 or not codes.size or artist_ids.shape != codes.shape[:1]:
-        raise ValueError(
-            "needs codes [images, dims] and as many artist ids, got"
-            f" {codes.shape} and {artist_ids.shape}"
-        )
-    if not np.isfinite(codes).all():
-        bad = int(np.argmin(np.isfinite(codes).all(axis=1)))
-        raise ValueError(f"codes must be finite, got {codes[bad]} for image {bad}")
-    return codes, artist_ids

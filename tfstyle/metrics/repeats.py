@@ -1,46 +1,77 @@
-"""Numbers measured several times, with other seeds: means and sample deviations."""
+"""Numbers measured with several seeds: means and sample deviations.
+
+A spread is {"mean", "deviation"}; the deviation is the sample's, and None for a single
+measurement.
+"""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 
-Numbers = dict[str, Any]
+
+class Spread(TypedDict):
+    """Mean and sample deviation of a number."""
+
+    mean: float
+    deviation: float | None
 
 
-def over_seeds(found: Sequence[Mapping[str, Any]]) -> Numbers:
-    """Bring the numbers of several seeds together.
+class CurveSpread(TypedDict):
+    """Mean and sample deviation of every point of a curve."""
 
-    Args:
-        found: of each seed the same numbers by name, which may be nested.
-
-    Returns:
-        As nested, {"mean", "deviation"} in place of each number; the deviation is the
-        sample's, None for a single seed.
-    """
-    together: Numbers = {}
-    for name, first in found[0].items():
-        values = [one[name] for one in found]
-        if isinstance(first, Mapping):
-            together[name] = over_seeds(values)
-        else:
-            deviation = float(np.std(values, ddof=1)) if len(values) > 1 else None
-            together[name] = {"mean": float(np.mean(values)), "deviation": deviation}
-    return together
+    mean: list[float]
+    deviation: list[float] | None
 
 
-def said(value: Mapping[str, Any], spec: str) -> str:
+def compute_spread(values: Sequence[float]) -> Spread:
+    """Compute mean and sample deviation of a number measured at least once."""
+    deviation = float(np.std(values, ddof=1)) if len(values) > 1 else None
+    return {"mean": float(np.mean(values)), "deviation": deviation}
+
+
+def compute_curve_spread(curves: Sequence[Sequence[float]]) -> CurveSpread:
+    """Compute the spread of every point of a curve; curves: [repeats, points]."""
+    table = np.asarray(curves, np.float64)
+    deviation = table.std(axis=0, ddof=1).tolist() if len(table) > 1 else None
+    return {"mean": table.mean(axis=0).tolist(), "deviation": deviation}
+
+
+def combine_seeds(results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Replace each number, by name and possibly nested, by its spread over seeds."""
+    combined: dict[str, Any] = {}
+    for name, first in results[0].items():
+        values = [result[name] for result in results]
+        nested = isinstance(first, Mapping)
+        combined[name] = combine_seeds(values) if nested else compute_spread(values)
+    return combined
+
+
+def format_spread(spread: Spread, spec: str) -> str:
     """Format a mean with its deviation, if it has one: "57.5% +- 1.2%"."""
-    text = format(value["mean"], spec)
-    if value["deviation"] is None:
+    text = format(spread["mean"], spec)
+    if spread["deviation"] is None:
         return text
-    return f"{text} +- {format(value['deviation'], spec)}"
+    return f"{text} +- {format(spread['deviation'], spec)}"
 
 
-def flat_means(numbers: Mapping[str, Any], prefix: str) -> dict[str, float]:
-    """Flatten nested numbers for a log, as PREFIX/NAME; of several seeds the mean.
+def format_curve_spread(curve: CurveSpread, spec: str) -> list[str]:
+    """Format every point of a curve like `format_spread`."""
+    if curve["deviation"] is None:
+        return [format(mean, spec) for mean in curve["mean"]]
+    spreads = zip(curve["mean"], curve["deviation"], strict=True)
+    return [format_spread({"mean": m, "deviation": d}, spec) for m, d in spreads]
 
-    What is no number is left out, and so are deviations.
+
+def format_run_count(name: str, count: int) -> str:
+    """Append the number of runs to the name of a method: "triplet, 3 runs"."""
+    return f"{name}, {count} run{'s' if count > 1 else ''}"
+
+
+def flatten_means(numbers: Mapping[str, Any], prefix: str) -> dict[str, float]:
+    """Flatten nested numbers for a log, as PREFIX/NAME; a spread becomes its mean.
+
+    Values that are not numbers are skipped, and so are deviations.
     """
     values: dict[str, float] = {}
     for name, value in numbers.items():
@@ -49,7 +80,7 @@ def flat_means(numbers: Mapping[str, Any], prefix: str) -> dict[str, float]:
             values[path] = value["mean"]
         elif isinstance(value, Mapping):
             if name != "deviation":
-                values |= flat_means(value, path)
+                values |= flatten_means(value, path)
         elif isinstance(value, int | float) and not isinstance(value, bool):
             values[path] = value
     return values

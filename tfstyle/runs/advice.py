@@ -1,4 +1,4 @@
-"""What to type next: the command that trains a stage of a run."""
+"""What to type next: the command that trains a missing stage."""
 
 import json
 import pathlib
@@ -7,39 +7,60 @@ from typing import Any
 
 
 def train_command(stage: str, run_dir: pathlib.Path | str) -> str:
-    """Give the command that trains a stage.
+    """Return the command that trains a stage.
 
-    Records, and the folder of configurations, are those of the stage itself or of
-    another one of the run, where there is one.
+    Records and folder of configurations are those of the stage itself, or of another
+    stage of the run if there is one.
     """
     gin_file, records_dir = pathlib.Path("gin", f"{stage}.gin"), None
-    own = pathlib.Path(run_dir, stage, "run.json")
-    # Whatever is read first is overruled by what is read later: the stage's own.
-    for path in [*sorted(pathlib.Path(run_dir).glob("*/run.json")), own]:
+    stage_file = pathlib.Path(run_dir, stage, "run.json")
+    # Later files override earlier ones; the stage's own comes last.
+    for path in [*sorted(pathlib.Path(run_dir).glob("*/run.json")), stage_file]:
         run = _read(path)
         records_dir = run.get("dataset", {}).get("records_dir", records_dir)
-        beside = pathlib.Path(run.get("gin_dir", "gin"), f"{stage}.gin")
-        if run and beside.is_file():
-            gin_file = beside
+        candidate = pathlib.Path(run.get("gin_dir", "gin"), f"{stage}.gin")
+        if run and candidate.is_file():
+            gin_file = candidate
     flags = {"gin_file": gin_file, "run_dir": run_dir, "records_dir": records_dir}
-    given = [
-        f" --{flag}={shlex.quote(str(value))}"
+    arguments = [
+        f"--{flag}={shlex.quote(str(value))}"
         for flag, value in flags.items()
         if value is not None
     ]
-    return f"python -m tfstyle.train{''.join(given)}"
+    return " ".join(["python -m tfstyle.train", *arguments])
 
 
-def missing(stage: str, run_dir: pathlib.Path | str) -> str:
-    """Say that a run lacks a stage, or is not there at all, and how to make it."""
-    what = f"{run_dir} has no {stage} stage"
+def describe_missing(stage: str, run_dir: pathlib.Path | str) -> str:
+    """Describe a run that lacks a stage, or does not exist, and how to train it."""
+    problem = f"{run_dir} has no {stage} stage"
     if not pathlib.Path(run_dir).is_dir():
-        what = f"there is no folder {run_dir}"
-    return f"{what}; make it with: {train_command(stage, run_dir)}"
+        problem = f"there is no folder {run_dir}"
+    return f"{problem}; train it with: {train_command(stage, run_dir)}"
+
+
+def describe_unfinished(
+    stage: str, run_dir: pathlib.Path | str, command: str | None = None
+) -> str:
+    """Describe a stage whose training is not complete, and how to resume it."""
+    return (
+        f"the {stage} stage in {run_dir} is unfinished; resume it with: "
+        f"{command or train_command(stage, run_dir)}"
+    )
+
+
+def describe_outdated(
+    stage: str, run_dir: pathlib.Path | str, command: str | None = None
+) -> str:
+    """Describe a stage trained on older codes, and how to train it again."""
+    return (
+        f"the {stage} stage in {run_dir} was trained on older codes of an earlier "
+        f"stage; train it again with: {command or train_command(stage, run_dir)} "
+        "--restart"
+    )
 
 
 def _read(path: pathlib.Path) -> dict[str, Any]:
-    """Read a run.json as far as it can be read: advice must not fail."""
+    """Read what can be read of a run.json: advice must not fail."""
     try:
         run = json.loads(path.read_text())
     except (OSError, ValueError):

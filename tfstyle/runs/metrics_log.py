@@ -8,26 +8,27 @@ from collections.abc import Mapping
 import tensorflow as tf
 
 from tfstyle.core import files
-from tfstyle.runs import folder as runs
+from tfstyle.runs.folder import StageFolder
 
 
 class MetricsLog:
-    """metrics.jsonl and TensorBoard of one stage.
+    """Appends numbers to metrics.jsonl and TensorBoard.
 
     Args:
         folder: of the stage.
-        step: where training (re)starts; later lines of an earlier attempt are dropped.
+        step: where training starts or resumes; later lines of an earlier attempt are
+            deleted.
         seed: of the run.
     """
 
-    def __init__(self, folder: runs.StageFolder, step: int, seed: int):
+    def __init__(self, folder: StageFolder, step: int, seed: int) -> None:
         self._folder = folder
         self._seed = seed
         self._writers: dict[str, tf.summary.SummaryWriter] = {}
         if folder.metrics_file.exists():
             lines = folder.metrics_file.read_text().splitlines(keepends=True)
-            kept = [line for line in lines if _step_of(line) <= step]
-            files.write_text(folder.metrics_file, "".join(kept))
+            valid = [line for line in lines if _step_of(line) <= step]
+            files.write_text(folder.metrics_file, "".join(valid))
 
     def write(
         self,
@@ -43,12 +44,16 @@ class MetricsLog:
             kind: "train" or "eval".
             step: steps done.
             values: by name.
-            count: pictures that each value averages.
-            seconds: that computing them took.
+            count: number of pictures that each value averages.
+            seconds: time that computing them took.
         """
-        lines = [
-            json.dumps(
-                {
+        if kind not in self._writers:
+            folder = self._folder.path / "tensorboard" / kind
+            self._writers[kind] = tf.summary.create_file_writer(str(folder))
+        writer = self._writers[kind]
+        with self._folder.metrics_file.open("a") as file, writer.as_default(step=step):
+            for name, value in values.items():
+                line = {
                     "kind": kind,
                     "stage": self._folder.stage,
                     "step": step,
@@ -59,41 +64,25 @@ class MetricsLog:
                     "seconds": round(seconds, 3),
                     "time": round(time.time(), 3),
                 }
-            )
-            for name, value in values.items()
-        ]
-        with self._folder.metrics_file.open("a") as file:
-            file.write("".join(f"{line}\n" for line in lines))
-        with self._writer(kind).as_default(step=step):
-            for name, value in values.items():
+                file.write(f"{json.dumps(line)}\n")
                 tf.summary.scalar(name, value)
-        self._writer(kind).flush()
-
-    def _writer(self, kind: str):
-        if kind not in self._writers:
-            folder = self._folder.path / "tensorboard" / kind
-            self._writers[kind] = tf.summary.create_file_writer(str(folder))
-        return self._writers[kind]
+        writer.flush()
 
 
 def log_evaluation(
-    folder: runs.StageFolder, values: Mapping[str, float], count: int, began: float
+    folder: StageFolder, values: Mapping[str, float], count: int, start: float
 ) -> None:
-    """Append what was measured of a trained stage.
+    """Append numbers of a trained stage, as `MetricsLog.write`.
 
-    Args:
-        folder: of the stage.
-        values: by name.
-        count: pictures that each value averages.
-        began: `time.time()` when measuring began.
+    `start` is `time.time()` when measuring began.
     """
     run = folder.read()
-    log = MetricsLog(folder, run["steps"], run["identity"]["seed"])
-    log.write("eval", run["steps"], values, count, time.time() - began)
+    log = MetricsLog(folder, run.steps, run.identity["seed"])
+    log.write("eval", run.steps, values, count, time.time() - start)
 
 
 def _step_of(line: str) -> float:
-    """Give a log line's step; a damaged line counts as past every step."""
+    """Return a log line's step; a corrupt line counts as past every step."""
     try:
         return json.loads(line)["step"]
     except (json.JSONDecodeError, KeyError):

@@ -1,59 +1,73 @@
 """Classifiers trained for few dimensions each, in RUN_DIR/retrained/D."""
 
 import copy
+import logging
 import pathlib
-from typing import Any
 
-from tfstyle.runs import folder as runs
+from tfstyle.modeling.stages import classifier
+from tfstyle.runs.description import StageDescription, list_differences
+from tfstyle.runs.folder import StageFolder
 
-
-def stage_folder(run_dir: pathlib.Path, d: int) -> runs.StageFolder:
-    """Give the folder of the classifier trained for d dimensions."""
-    return runs.StageFolder(run_dir / "retrained" / str(d), "classifier")
+logger = logging.getLogger(__name__)
 
 
-def finished_dims(run_dir: pathlib.Path) -> list[int]:
-    """Find the numbers of dimensions for which a classifier is trained.
+def stage_folder(run_dir: pathlib.Path, d: int) -> StageFolder:
+    """Return the folder of the classifier trained for d dimensions."""
+    return StageFolder(run_dir / "retrained" / str(d), classifier.SPEC.name)
 
-    Those that are of other settings than the classifier stage are left out and said.
-    """
-    found = []
+
+def find_folders(run_dir: pathlib.Path) -> dict[int, StageFolder]:
+    """Return the folders of all finished classifiers by their dimensions, in order."""
     names = [path.name for path in (run_dir / "retrained").glob("*")]
-    for d in sorted(int(name) for name in names if name.isdigit()):
-        if not stage_folder(run_dir, d).finished:
-            continue
+    folders = {
+        d: stage_folder(run_dir, d)
+        for d in sorted(int(name) for name in names if name.isdigit())
+    }
+    return {d: folder for d, folder in folders.items() if folder.finished}
+
+
+def find_current(run_dir: pathlib.Path) -> dict[int, StageFolder]:
+    """Return those of `find_folders` that are trained like the classifier stage.
+
+    The others are skipped with a message.
+    """
+    current = {}
+    for d, folder in find_folders(run_dir).items():
         if is_current(run_dir, d):
-            found.append(d)
+            current[d] = folder
         else:
-            print(
-                f"{stage_folder(run_dir, d).path} is not trained as the classifier "
-                f"stage is, so it is left out; --retrain={d} trains it again"
+            logger.info(
+                "skipped %s: its settings are not those of the classifier stage; "
+                "--retrain=%d trains it again",
+                folder.path,
+                d,
             )
-    return found
+    return current
 
 
 def is_current(run_dir: pathlib.Path, d: int) -> bool:
-    """Tell whether a finished classifier for d is trained as the run's own."""
+    """Return whether a finished classifier for d is trained like the run's own."""
     folder = stage_folder(run_dir, d)
-    if not folder.exists or not folder.finished or changes(run_dir, d):
+    if not folder.exists or not folder.finished or list_changes(run_dir, d):
         return False
-    return folder.read()["steps"] == own_description(run_dir)["steps"]
+    return folder.read().steps == describe_classifier(run_dir).steps
 
 
-def changes(run_dir: pathlib.Path, d: int) -> list[str]:
-    """List what would keep a training for d from being continued."""
+def list_changes(run_dir: pathlib.Path, d: int) -> list[str]:
+    """List what would keep a training for d from being resumed."""
     folder = stage_folder(run_dir, d)
     if not folder.exists:
         return []
-    own, there = own_description(run_dir), folder.read()
-    expected = copy.deepcopy(own["identity"])
+    wanted, trained = describe_classifier(run_dir), folder.read()
+    expected = copy.deepcopy(wanted.identity)
     expected["objective"]["t"] = None
     expected["networks"]["style_encoder"]["dims"] = d
-    changed = runs.differences(there["identity"], expected)
-    if there["steps"] > own["steps"]:
-        changed.append(f"steps: {there['steps']} -> {own['steps']}")
-    return changed
+    changes = list_differences(trained.identity, expected)
+    if trained.steps > wanted.steps:
+        changes.append(f"steps: {trained.steps} -> {wanted.steps}")
+    return changes
 
 
-def own_description(run_dir: pathlib.Path) -> dict[str, Any]:
-    return runs.StageFolder(run_dir, "classifier").read()
+def describe_classifier(run_dir: pathlib.Path) -> StageDescription:
+    """Read the description of the run's own classifier stage."""
+    return StageFolder(run_dir, classifier.SPEC.name).read()

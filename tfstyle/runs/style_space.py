@@ -1,188 +1,267 @@
-"""A run's style space with all who have a place in it: artists trained on and enrolled.
+"""The artists of a style space, trained and enrolled, and names of its dimensions.
 
-An enrolled artist is known by the mean normalized style code of a few pictures, kept
-in RUN_DIR/metric/enrolled.npz. Search, encode and export treat them like the others.
+An enrolled artist is represented by the mean normalized style code of a few pictures,
+stored in RUN_DIR/metric/enrolled.npz. Search, encode and export treat enrolled artists
+like the others.
 """
 
 import dataclasses
+import difflib
 import hashlib
+import math
 import pathlib
+import re
 import zipfile
-from typing import Any
 
 import numpy as np
 
 from tfstyle.core import files
 from tfstyle.core.cli import UserError
 from tfstyle.metrics import retrieval
-from tfstyle.modeling.networks.frozen_codes import NormalizedEncoder
-from tfstyle.runs import folder as runs
 
 ENROLLED_FILE = "enrolled.npz"
+# Names given to style dimensions by hand, in the run folder; export copies it.
+NAMES_FILE = "dimension_names.tsv"
+# NAME:WEIGHT up to a comma or the end. The shortest name that leaves a weight, so that
+# names may contain colons and commas. A sign is read, so that the weight is refused.
+_WEIGHTED = re.compile(
+    r"\s*(.+?)\s*:\s*([-+]?[\d.]+(?:e[-+]?\d+)?)\s*(?:,|$)", re.IGNORECASE
+)
 
 
 @dataclasses.dataclass(frozen=True)
 class Enrolled:
-    """Artists who were added to a style space without training.
-
-    Args:
-        names: of N artists.
-        means: float32 [N, style], mean codes, normalized.
-        counts: int64 [N], pictures that each mean is of.
-    """
+    """Artists that were added to a style space without training."""
 
     names: list[str]
-    means: np.ndarray
-    counts: np.ndarray
+    means: np.ndarray  # float32 [N, style], mean normalized codes
+    counts: np.ndarray  # int64 [N], number of pictures behind each mean
+
+    @classmethod
+    def empty(cls, dims: int) -> "Enrolled":
+        """Return no artists, for a style space of so many dimensions."""
+        return cls([], np.zeros([0, dims], np.float32), np.zeros([0], np.int64))
 
     @property
     def digest(self) -> str:
-        """Tells whether an export holds these artists."""
+        """Identifies these artists to an export."""
         names = "\n".join(self.names).encode(errors="surrogateescape")
         return hashlib.sha256(names + self.means.tobytes()).hexdigest()
 
-    def without(self, name: str) -> "Enrolled":
-        """Give all but one artist."""
-        kept = [row for row, other in enumerate(self.names) if other != name]
+    def remove(self, name: str) -> "Enrolled":
+        """Return all but one artist."""
+        rows = [row for row, other in enumerate(self.names) if other != name]
         return Enrolled(
-            [self.names[row] for row in kept], self.means[kept], self.counts[kept]
+            [self.names[row] for row in rows], self.means[rows], self.counts[rows]
         )
 
-    def plus(self, name: str, mean: np.ndarray, count: int) -> "Enrolled":
-        """Add an artist, in place of an older one of this name."""
-        others = self.without(name)
+    def add(self, name: str, mean: np.ndarray, count: int) -> "Enrolled":
+        """Return these artists and another, in place of an older one of this name."""
+        others = self.remove(name)
         return Enrolled(
             [*others.names, name],
             np.concatenate([others.means, mean[None]]).astype(np.float32),
             np.append(others.counts, count).astype(np.int64),
         )
 
+    def write(self, path: pathlib.Path, statistics_digest: str) -> None:
+        """Write the artists, whose means belong to the style codes of that digest.
 
-def read_enrolled(run_dir: pathlib.Path, tell: bool = False) -> Enrolled:
-    """Read who is enrolled in a run.
+        The file is deleted with the last artist.
 
-    Codes of an earlier training mean nothing in the present space: artists enrolled
-    then are left out.
+        Raises:
+            UserError: if the file cannot be written.
+        """
+        try:
+            if not self.names:
+                path.unlink(missing_ok=True)
+                return
+            files.write_npz(
+                path,
+                names=np.array(self.names, str),
+                means=self.means,
+                counts=self.counts,
+                statistics=np.array(statistics_digest),
+            )
+        except OSError as error:
+            raise UserError(
+                f"enrolled artists are stored in {path}, which cannot be written "
+                f"({error.strerror}): copy the run to a folder that you may write"
+            ) from None
 
-    Args:
-        run_dir: the run, its metric stage trained.
-        tell: say who is left out.
+
+def read_enrolled(
+    path: pathlib.Path, statistics_digest: str, dims: int
+) -> tuple[Enrolled, list[str]]:
+    """Read the enrolled artists of a style space with these codes and dimensions.
+
+    Codes of an earlier training mean nothing in the present space.
+
+    Returns:
+        The artists, and names of artists who must be enrolled again.
 
     Raises:
-        UserError: if the metric stage is not trained, or the file is damaged.
+        UserError: if the file is corrupt.
     """
-    folder = runs.StageFolder(run_dir, "metric")
-    statistics = runs.load_statistics(folder)
-    path = folder.path / ENROLLED_FILE
-    nobody = Enrolled(
-        [], np.zeros([0, statistics.dims], np.float32), np.zeros([0], np.int64)
-    )
     if not path.exists():
-        return nobody
+        return Enrolled.empty(dims), []
     try:
         with np.load(path) as arrays:
             names = [str(name) for name in arrays["names"]]
-            if str(arrays["statistics"]) == statistics.digest:
-                return Enrolled(names, arrays["means"], arrays["counts"])
+            if str(arrays["statistics"]) != statistics_digest:
+                return Enrolled.empty(dims), names
+            return Enrolled(names, arrays["means"], arrays["counts"]), []
     except (ValueError, KeyError, EOFError, zipfile.BadZipFile):
         raise UserError(
-            f"{path} is damaged: delete it and enrol its artists again"
+            f"{path} is corrupt: delete it and enrol its artists again"
         ) from None
-    if tell and names:
-        print(
-            "note: the metric stage was trained on since these artists were enrolled,"
-            f" so they are left out until enrolled again: {', '.join(names)}"
-        )
-    return nobody
-
-
-def write_enrolled(run_dir: pathlib.Path, enrolled: Enrolled) -> None:
-    """Write who is enrolled, for the present weights; the file goes with the last.
-
-    Raises:
-        UserError: if the run cannot be written to.
-    """
-    folder = runs.StageFolder(run_dir, "metric")
-    path = folder.path / ENROLLED_FILE
-    digest = runs.load_statistics(folder).digest
-    try:
-        if not enrolled.names:
-            path.unlink(missing_ok=True)
-            return
-        files.write_npz(
-            path,
-            names=np.array(enrolled.names, str),
-            means=enrolled.means,
-            counts=enrolled.counts,
-            statistics=np.array(digest),
-        )
-    except OSError as error:
-        raise UserError(
-            f"enrolled artists are kept in {path}, which cannot be written"
-            f" ({error.strerror}): copy the run to where you may write"
-        ) from None
-
-
-def artist_styles(run_dir: pathlib.Path) -> tuple[list[str], np.ndarray]:
-    """Give everyone in the space: N names, and float32 [N, style], normalized means.
-
-    Artists of the training pictures come first, in the order of their labels.
-    """
-    folder = runs.StageFolder(run_dir, "metric")
-    statistics = runs.load_statistics(folder)
-    enrolled = read_enrolled(run_dir, tell=True)
-    names = [*folder.read()["dataset"]["artists"], *enrolled.names]
-    return names, np.concatenate([statistics.artist_means, enrolled.means])
 
 
 @dataclasses.dataclass(frozen=True)
-class StyleSpace:
-    """What it takes to give a picture its place.
+class ArtistStyles:
+    """All artists of a style space by name: trained ones, then enrolled ones."""
 
-    Args:
-        encoder: S, pruned and normalized.
-        names: of N artists.
-        means: float32 [N, style], their styles, normalized.
-        deviation: float32 [style], by which codes were divided.
-        collection: what run.json says of the pictures: image_size, fit, background.
-    """
-
-    encoder: NormalizedEncoder
     names: list[str]
-    means: np.ndarray
-    deviation: np.ndarray
-    collection: dict[str, Any]
+    means: np.ndarray  # float32 [N, style], mean normalized codes
+    deviation: np.ndarray  # float32 [style], by which style codes were divided
 
-    @classmethod
-    def load(cls, run_dir: pathlib.Path) -> "StyleSpace":
-        """Load the space of a run.
+    def get_style(self, name: str) -> np.ndarray:
+        """Return an artist's style, float32 [style].
 
         Raises:
-            UserError: if the metric stage is not trained.
+            UserError: if there is no artist of this name; with the closest names.
         """
-        folder = runs.StageFolder(run_dir, "metric")
-        statistics = runs.load_statistics(folder)
-        names, means = artist_styles(run_dir)
-        return cls(
-            runs.load_style_encoder(run_dir),
-            names,
-            means,
-            statistics.deviation,
-            folder.read()["dataset"],
-        )
+        if name not in self.names:
+            closest = sorted(self.names, key=lambda known: -_similarity(known, name))
+            hint = " (--style_mix takes NAME:WEIGHT,NAME:WEIGHT,..)" * (":" in name)
+            raise UserError(
+                f"no artist of the run is named {name!r}; the closest names are: "
+                f"{', '.join(closest[:3])}{hint}"
+            )
+        return self.means[self.names.index(name)]
 
-    def nearest(
-        self, codes: np.ndarray, others: np.ndarray, count: int
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Find the nearest codes in the metric as learned, before normalization.
+    def mix_styles(self, mix: str) -> np.ndarray:
+        """Return the weighted mean of artists' styles.
 
         Args:
-            codes, others: float [n, style] and [N, style], normalized.
+            mix: "NAME:WEIGHT,NAME:WEIGHT,..", weights above 0 of any sum.
+
+        Returns:
+            float32 [style].
+
+        Raises:
+            UserError: if the text has another form, or a name is unknown.
+        """
+        styles, weights, end = [], [], 0
+        while end < len(mix):
+            match = _WEIGHTED.match(mix, end)
+            weight = _parse_positive(match.group(2)) if match else None
+            if match is None or weight is None:
+                raise UserError(
+                    "--style_mix must be NAME:WEIGHT,NAME:WEIGHT,.. with weights above "
+                    f"0, got {mix[end:]!r}"
+                )
+            styles.append(self.get_style(match.group(1)))
+            weights.append(weight)
+            end = match.end()
+        if not styles:
+            raise UserError("--style_mix must be NAME:WEIGHT,NAME:WEIGHT,.., got ''")
+        shares = np.divide(weights, max(weights))  # no sum of weights is too large
+        return np.average(styles, axis=0, weights=shares).astype(np.float32)
+
+    def parse_names(self, text: str) -> list[str]:
+        """Split "NAME,NAME,.." into known names.
+
+        Of names that contain commas the longest known one is taken.
+
+        Raises:
+            UserError: if a name is unknown.
+        """
+        parts, names = text.split(","), []
+        while parts:
+            count = len(parts)
+            while count > 1 and ",".join(parts[:count]).strip() not in self.names:
+                count -= 1
+            names.append(",".join(parts[:count]).strip())
+            self.get_style(names[-1])  # refuses an unknown name
+            parts = parts[count:]
+        return names
+
+    def choose_style(self, artist: str | None, mix: str | None) -> np.ndarray | None:
+        """Return the style of --style_artist or --style_mix; None for neither."""
+        if artist is not None:
+            return self.get_style(artist)
+        return None if mix is None else self.mix_styles(mix)
+
+    def find_nearest(
+        self, codes: np.ndarray, others: np.ndarray, count: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Find the nearest codes in the learned metric, before normalization.
+
+        Args:
+            codes: float [n, style], normalized.
+            others: float [N, style], normalized, such as `means`.
             count: how many to find at most.
 
         Returns:
             int64 [n, k], indices in `others`, and float64 [n, k], distances, rising.
         """
-        return retrieval.nearest(
+        return retrieval.find_nearest(
             codes * self.deviation, others * self.deviation, min(count, len(others))
         )
+
+
+def read_dimension_names(path: pathlib.Path, dims: int) -> dict[int, str]:
+    """Read names given to dimensions by hand, lines of dimension<TAB>name.
+
+    Empty lines and a first line `dimension<TAB>name` are allowed. Without the file
+    there are no names.
+
+    Returns:
+        {dimension, from 1 to dims: name}.
+
+    Raises:
+        UserError: if a line is not a dimension, a tab and a name, a dimension does not
+            exist, or one has two names.
+    """
+    if not path.exists():
+        return {}
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} must be UTF-8 text: {error}") from None
+    names: dict[int, str] = {}
+    for number, line in enumerate(lines, 1):
+        cells = [cell.strip() for cell in line.split("\t")]
+        if not line.strip() or (number == 1 and cells == ["dimension", "name"]):
+            continue
+        where = f"{path}, line {number}"
+        if len(cells) != 2 or not all(cells):
+            raise UserError(
+                f"{where}: must be a dimension, a tab and its name, got {line!r}"
+            )
+        if not cells[0].isdecimal() or not 1 <= int(cells[0]) <= dims:
+            raise UserError(
+                f"{where}: the dimension must be a number from 1 to {dims}, got "
+                f"{cells[0]!r}"
+            )
+        if int(cells[0]) in names:
+            raise UserError(
+                f"{where}: dimension {cells[0]} has two names, "
+                f"{names[int(cells[0])]!r} and {cells[1]!r}"
+            )
+        names[int(cells[0])] = cells[1]
+    return names
+
+
+def _similarity(name: str, other: str) -> float:
+    return difflib.SequenceMatcher(None, name.casefold(), other.casefold()).ratio()
+
+
+def _parse_positive(text: str) -> float | None:
+    """Read a finite number above 0; None for anything else."""
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if 0 < number < math.inf else None

@@ -1,247 +1,188 @@
-"""Writes a run's SavedModels in TF Serving's layout, each version whole or not at all.
+"""Write a run's models in TF Serving's layout, each version whole or not at all.
 
-Before its version appears, a model is written beside the models' folders, where a
-server does not look.
+Until it is complete, a version is in a temporary folder that servers ignore.
 """
 
 import hashlib
+import itertools
 import json
+import logging
 import os
 import pathlib
-import shutil
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import tensorflow as tf
-from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
+from tensorflow_serving.apis import prediction_log_pb2
 
 from tfstyle.core import files
 from tfstyle.core.cli import UserError
-from tfstyle.runs import dimension_names, style_space
-from tfstyle.runs import folder as runs
+from tfstyle.modeling.stages import gan, metric, vae
+from tfstyle.runs.style_space import NAMES_FILE
+from tfstyle.runs.trained_run import TrainedRun
 from tfstyle.serving import signatures
+
+logger = logging.getLogger(__name__)
 
 # Batches that a server may form; a warm-up request is stored for each.
 ALLOWED_BATCH_SIZES = (1, 2, 4, 8)
-# Seed of the noise vector that all style transfers of an export share.
-NOISE_SEED = 0
-# All models that an export may hold.
-_MODELS = ("style_encoder", "content_encoder", "generator", "style_transfer")
+# {name: (stage that must be finished, function that makes the model)}
+_MODELS: dict[str, tuple[str, Callable[[TrainedRun], signatures.ExportedModel]]] = {
+    "style_encoder": (metric.SPEC.name, signatures.make_style_encoder),
+    "content_encoder": (vae.SPEC.name, signatures.make_content_encoder),
+    "generator": (gan.SPEC.name, signatures.make_generator),
+    "style_transfer": (gan.SPEC.name, signatures.make_style_transfer),
+}
 
 
 def export_run(
-    run_dir: pathlib.Path, export_dir: pathlib.Path, serving_dir: pathlib.PurePosixPath
+    run: TrainedRun, export_dir: pathlib.Path, serving_dir: pathlib.PurePosixPath
 ) -> tuple[int, list[str]]:
-    """Export every model whose stages are trained.
+    """Export every model whose stage is trained, to EXPORT_DIR/NAME/VERSION.
 
-    Args:
-        run_dir: the run.
-        export_dir: where NAME/VERSION is written; a new version beside earlier ones.
-        serving_dir: export_dir as the server sees it.
+    `serving_dir` is `export_dir` as the server sees it. The run's networks are folded
+    and cannot be trained afterwards.
 
     Returns:
-        The version, and the names of the models. If the newest version holds these
-        weights already, no model is written.
+        The version and the names of the models. No model is written if the newest
+        version has the same weights and artists.
 
     Raises:
-        UserError: if the metric stage is not trained, export_dir cannot be made, or
-            holds models that would not understand those of now.
+        UserError: the metric stage is not trained, export_dir cannot be created, or it
+            holds models that may not fit the new ones.
     """
-    # What pictures are like is in the run: its records may be on another machine.
-    collection = runs.StageFolder(run_dir, "metric").read()["dataset"]
-    builders = _builders(run_dir, collection)
-    _refuse_other_codes(export_dir, list(builders))
-    digest = _digest(run_dir, list(builders))
-    newest = max(
-        (number for name in builders for number in _versions(export_dir / name)),
-        default=0,
-    )
-    complete = all(newest in _versions(export_dir / name) for name in builders)
-    if newest and complete and _exported_digest(export_dir) == digest:
-        print("these weights are exported already")
-        _copy_dimension_names(run_dir, export_dir)
-        _write_server_files(export_dir, serving_dir)
-        return newest, list(builders)
-    version = newest + 1
+    enrolled = run.enrolled.digest  # an error if the metric stage is not trained
+    names = _choose_models(run)
+    _refuse_other_codes(export_dir, names)
+    digest = _compute_digest(run, names, enrolled)
+    versions = [_list_versions(export_dir / name) for name in names]
+    version = max(itertools.chain([0], *versions))
+    complete = all(version in numbers for numbers in versions)
+    if complete and _read_digest(export_dir) == digest:
+        logger.info("these weights are exported already")
+    else:
+        version += 1
+        _write_models(run, names, export_dir, version)
+    _copy_dimension_names(run, export_dir)
+    _write_server_files(export_dir, serving_dir)
+    record = {"version": version, "models": names, "digest": digest}
+    files.write_json(export_dir / "export.json", record)
+    return version, names
+
+
+def _choose_models(run: TrainedRun) -> list[str]:
+    """Return the names of the models that can be exported; log those that cannot."""
+    skipped: dict[str, list[str]] = {}
+    for name, (stage, _) in _MODELS.items():
+        if stage not in (metric.SPEC.name, *run.finished):
+            skipped.setdefault(stage, []).append(name)
+    for stage, names in skipped.items():
+        logger.info(
+            "skipped %s: the %s stage is not finished", " and ".join(names), stage
+        )
+    return [name for name, (stage, _) in _MODELS.items() if stage not in skipped]
+
+
+def _refuse_other_codes(export_dir: pathlib.Path, names: Sequence[str]) -> None:
+    """Refuse to leave older models beside new ones: a server would offer both."""
+    missing = [name for name in _MODELS if name not in names]
+    older = [name for name in missing if _list_versions(export_dir / name)]
+    if older:
+        stages = dict.fromkeys(_MODELS[name][0] for name in missing)
+        raise UserError(
+            f"{', '.join(older)} in {export_dir} may not fit the codes of the models"
+            f" exported now: train {' and '.join(stages)} again, or export to a new"
+            " folder"
+        )
+
+
+def _compute_digest(run: TrainedRun, names: Sequence[str], enrolled: str) -> str:
+    """Identify the weights and artists of an export."""
+    digest = hashlib.sha256(json.dumps(names).encode())
+    for stage in dict.fromkeys(_MODELS[name][0] for name in names):
+        digest.update(run.folder(stage).digest.encode())
+    digest.update(enrolled.encode())
+    return digest.hexdigest()
+
+
+def _read_digest(export_dir: pathlib.Path) -> str | None:
+    """Return the digest of the newest export, if there is one."""
+    try:
+        digest: str = json.loads((export_dir / "export.json").read_text())["digest"]
+    except (FileNotFoundError, json.JSONDecodeError, KeyError):
+        return None
+    return digest
+
+
+def _list_versions(folder: pathlib.Path) -> list[int]:
+    if not folder.is_dir():
+        return []
+    return [int(path.name) for path in folder.iterdir() if path.name.isdecimal()]
+
+
+def _write_models(
+    run: TrainedRun, names: Sequence[str], export_dir: pathlib.Path, version: int
+) -> None:
     try:
         export_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(
-            f"--export_dir={export_dir} cannot be made: {error.strerror}"
+            f"--export_dir={export_dir} cannot be created: {error.strerror}"
         ) from None
-    making = export_dir / ".making"
-    shutil.rmtree(making, ignore_errors=True)
-    try:
-        for name, build in builders.items():
-            print(f"exporting {name}", flush=True)
-            build().save(str(making / name))
-            _write_warm_up(making / name, name, collection["image_size"])
-        for name in builders:
+    with files.temporary_folder(export_dir / ".making") as temporary:
+        for name in names:
+            logger.info("exporting %s", name)
+            make = _MODELS[name][1]
+            make(run).save(str(temporary / name))
+            _write_warm_up(temporary / name, run.collection.image_size)
+        for name in names:
             (export_dir / name).mkdir(exist_ok=True)
-            os.rename(making / name, export_dir / name / str(version))
-    finally:
-        shutil.rmtree(making, ignore_errors=True)
-    _copy_dimension_names(run_dir, export_dir)
-    _write_server_files(export_dir, serving_dir)
-    files.write_json(
-        export_dir / "export.json",
-        {"version": version, "models": list(builders), "digest": digest},
-    )
-    return version, list(builders)
+            (temporary / name).rename(export_dir / name / str(version))
 
 
-def _refuse_other_codes(export_dir: pathlib.Path, names: list[str]) -> None:
-    """Refuse to leave older models beside new ones: a server would offer both."""
-    older = [one for one in _MODELS if one not in names and _versions(export_dir / one)]
-    if older:
-        stages = "gan" if "content_encoder" in names else "vae and gan"
-        raise UserError(
-            f"{', '.join(older)} in {export_dir} may be of other codes than what would "
-            f"be exported now: train {stages} again, or export to a new folder"
-        )
-
-
-def _copy_dimension_names(run_dir: pathlib.Path, export_dir: pathlib.Path) -> None:
-    """Let the names given to style dimensions go with the models."""
-    copy = export_dir / dimension_names.NAMES_FILE
-    names = dimension_names.read_dimension_names(run_dir)
-    if names:
-        lines = (f"{dimension}\t{name}\n" for dimension, name in sorted(names.items()))
-        files.write_text(copy, "".join(lines))
-    else:
-        copy.unlink(missing_ok=True)
-
-
-def _builders(
-    run_dir: pathlib.Path, collection: dict[str, Any]
-) -> dict[str, Callable[[], signatures.Servable]]:
-    """What can be exported, as functions, because networks are folded in place."""
-    folders = {stage: runs.StageFolder(run_dir, stage) for stage in runs.STAGES}
-    trained = runs.finished_stages(run_dir)
-    statistics = runs.load_statistics(folders["metric"])
-    names, means = style_space.artist_styles(run_dir)
-    decode = signatures.make_decoder(
-        collection["image_size"], collection["fit"], collection["background"]
-    )
-    builders: dict[str, Callable[[], signatures.Servable]] = {
-        "style_encoder": lambda: signatures.style_encoder(
-            runs.load_style_encoder(run_dir),
-            decode,
-            names,
-            means,
-            statistics.deviation,
-        )
-    }
-    if "vae" in trained:
-        builders["content_encoder"] = lambda: signatures.content_encoder(
-            runs.load_content_encoder(run_dir), decode
-        )
-    else:
-        print("the vae stage is not finished: no content_encoder")
-    if "gan" not in trained:
-        print("the gan stage is not finished: no generator and no style_transfer")
-        return builders
-    code_dims = folders["gan"].read()["code_dims"]
-    builders["generator"] = lambda: signatures.generator(
-        runs.load_network(folders["gan"], "generator_average"), code_dims
-    )
-    builders["style_transfer"] = lambda: signatures.style_transfer(
-        runs.load_style_encoder(run_dir),
-        runs.load_content_encoder(run_dir),
-        runs.load_network(folders["gan"], "generator_average"),
-        decode,
-        transfer_noise(code_dims[2]),
-    )
-    return builders
-
-
-def transfer_noise(dims: int) -> np.ndarray:
-    """Give the noise vector of style transfer, float32 [dims]."""
-    noise = np.random.default_rng(NOISE_SEED).normal(size=dims)
-    return noise.astype(np.float32)
-
-
-def _digest(run_dir: pathlib.Path, names: list[str]) -> str:
-    """Tell whether the weights and artists of an export are those of an earlier one."""
-    digest = hashlib.sha256(json.dumps(names).encode())
-    for stage in ("metric", "vae", "gan"):
-        folder = runs.StageFolder(run_dir, stage)
-        if not folder.finished:
-            continue
-        for file in sorted((folder.checkpoints / "final").glob("*")):
-            digest.update(file.read_bytes())
-        if stage in runs.STATISTICS_FILES:
-            digest.update(runs.load_statistics(folder).digest.encode())
-    enrolled = style_space.read_enrolled(run_dir)
-    if enrolled.names:
-        digest.update(enrolled.digest.encode())
-    return digest.hexdigest()
-
-
-def _exported_digest(export_dir: pathlib.Path) -> str | None:
-    try:
-        return json.loads((export_dir / "export.json").read_text())["digest"]
-    except (FileNotFoundError, json.JSONDecodeError, KeyError):
-        return None
-
-
-def _versions(folder: pathlib.Path) -> list[int]:
-    if not folder.is_dir():
-        return []
-    return sorted(int(one.name) for one in folder.iterdir() if one.name.isdecimal())
-
-
-def _write_warm_up(folder: pathlib.Path, name: str, image_size: int) -> None:
-    """Store a request of every signature and batch size, so that none starts cold."""
+def _write_warm_up(folder: pathlib.Path, image_size: int) -> None:
+    """Store a request for every signature and batch size, so that none starts cold."""
     gray = np.full([image_size, image_size, 3], 128, np.uint8)
     picture = tf.io.encode_png(gray).numpy()
-    loaded = tf.saved_model.load(str(folder))
-    target = folder / "assets.extra" / "tf_serving_warmup_requests"
-    target.parent.mkdir()
-    with tf.io.TFRecordWriter(str(target)) as writer:
-        for signature_name, signature in loaded.signatures.items():
+    model = tf.saved_model.load(str(folder))
+    path = folder / "assets.extra" / "tf_serving_warmup_requests"
+    path.parent.mkdir()
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for signature_name, signature in model.signatures.items():
             specs = signature.structured_input_signature[1]
             for size in ALLOWED_BATCH_SIZES:
-                inputs = {
-                    input_name: _example(spec, size, picture)
-                    for input_name, spec in specs.items()
-                }
-                log = _prediction_log(name, signature_name, inputs)
+                log = prediction_log_pb2.PredictionLog()
+                request = log.predict_log.request
+                request.model_spec.name = folder.name
+                request.model_spec.signature_name = signature_name
+                for name, spec in specs.items():
+                    if spec.dtype == tf.string:
+                        value = tf.constant([picture] * size)
+                    else:
+                        value = tf.zeros([size, *spec.shape[1:]], spec.dtype)
+                    request.inputs[name].CopyFrom(tf.make_tensor_proto(value))
                 writer.write(log.SerializeToString())
 
 
-def _example(spec: tf.TensorSpec, size: int, picture: bytes) -> tf.Tensor:
-    if spec.dtype == tf.string:
-        return tf.constant([picture] * size)
-    return tf.zeros([size, *spec.shape[1:]], spec.dtype)
-
-
-def _prediction_log(
-    name: str, signature_name: str, inputs: Mapping[str, tf.Tensor]
-) -> prediction_log_pb2.PredictionLog:
-    request = predict_pb2.PredictRequest()
-    request.model_spec.name = name
-    request.model_spec.signature_name = signature_name
-    for input_name, value in inputs.items():
-        request.inputs[input_name].CopyFrom(tf.make_tensor_proto(value))
-    return prediction_log_pb2.PredictionLog(
-        predict_log=prediction_log_pb2.PredictLog(request=request)
-    )
+def _copy_dimension_names(run: TrainedRun, export_dir: pathlib.Path) -> None:
+    """Write the names of style dimensions beside the models."""
+    path = export_dir / NAMES_FILE
+    lines = [
+        f"{number}\t{name}\n" for number, name in sorted(run.dimension_names.items())
+    ]
+    if lines:
+        files.write_text(path, "".join(lines))
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _write_server_files(
     export_dir: pathlib.Path, serving_dir: pathlib.PurePosixPath
 ) -> None:
-    names = sorted(
-        one.name for one in export_dir.iterdir() if one.is_dir() and _versions(one)
-    )
+    names = sorted(path.name for path in export_dir.iterdir() if _list_versions(path))
     configs = "".join(
-        "  config {\n"
-        f'    name: "{name}"\n'
-        f'    base_path: "{serving_dir / name}"\n'
-        '    model_platform: "tensorflow"\n'
-        "  }\n"
+        f'  config {{\n    name: "{name}"\n    base_path: "{serving_dir / name}"\n'
+        '    model_platform: "tensorflow"\n  }\n'
         for name in names
     )
     files.write_text(

@@ -1,44 +1,38 @@
-"""TF Serving's REST API over a folder of SavedModels, for machines without it.
+"""TF Serving's REST API over a folder of SavedModels, for machines without TF Serving.
 
-The folder has TF Serving's layout, `EXPORT_DIR/NAME/VERSION/saved_model.pb`. Routes,
-answers, error texts and HTTP codes are TF Serving's; `json_tensors` holds the
-conversion. There is no gRPC, no batching of requests, no label and no polling for
-new versions: those are what TF Serving itself is for.
+    POST /v1/models/NAME[/versions/N]:predict     call a signature
+    GET  /v1/models/NAME[/versions/N]             status of the versions
+    GET  /v1/models/NAME[/versions/N]/metadata    signatures
+    GET  /                                        page that lists the models
+
+This is the whole API, and it does not grow. Routes, answers, error messages and HTTP
+codes are TF Serving's (`json_tensors` converts requests and answers). Labels are
+unknown, and :classify and :regress are refused, as TF Serving does with models that
+define neither. For gRPC, batching of requests or polling for new versions, use TF
+Serving itself: it serves the same folder.
 """
 
-import html
 import json
 import os
+import pathlib
 import re
-import threading
 import zlib
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import anyio
-import numpy as np
-import tensorflow as tf
-from google.protobuf import json_format
+import jinja2
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route, request_response
-from tensorflow.core.framework import types_pb2
-from tensorflow.core.protobuf import error_codes_pb2, saved_model_pb2
 
-from tfstyle.core.cli import UserError
-from tfstyle.serving import json_tensors
-from tfstyle.serving.json_tensors import ServingError, TensorSpec
+from tfstyle.serving import json_tensors, servables
+from tfstyle.serving.json_tensors import ServingError
 
 MAX_BODY_BYTES = 64 * 2**20
-INIT_SIGNATURE = "__saved_model_init_op"  # TensorFlow's own, nothing to call.
-CLASSIFY_REGRESS_METHODS = {
-    "classify": ("classification", "tensorflow/serving/classify"),
-    "regress": ("regression", "tensorflow/serving/regress"),
-}
+# Methods of signatures that no exported model has, and what they compute.
+OTHER_METHODS = {"classify": "classification", "regress": "regression"}
 HTTP_STATUS = {
     "INVALID_ARGUMENT": 400,
     "FAILED_PRECONDITION": 400,
@@ -53,8 +47,14 @@ HTTP_STATUS = {
     "UNIMPLEMENTED": 501,
     "UNAVAILABLE": 503,
     "DEADLINE_EXCEEDED": 504,
-}  # Any other: 500.
-
+}  # all others: 500
+_PAGE = jinja2.Template(
+    pathlib.Path(__file__).with_name("models.html.jinja").read_text(),
+    autoescape=True,
+    undefined=jinja2.StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
 _MODEL_PATH = r"/v1/models(?:/(?P<name>[^/:]+))?"
 _VERSION_PATH = r"(?:/versions/(?P<version>[0-9]{1,18})|/labels/(?P<label>[^/:]+))?"
 PREDICT_PATH = re.compile(
@@ -63,239 +63,77 @@ PREDICT_PATH = re.compile(
 STATUS_PATH = re.compile(rf"(?i:{_MODEL_PATH}{_VERSION_PATH}(?P<metadata>/metadata)?)")
 
 
-class Servable:
-    """One version of a model.
-
-    Attributes:
-        name: the model's name.
-        version: its number.
-        folder: where its `saved_model.pb` lies.
-        signature_defs: the signatures as protos, by name.
-    """
-
-    def __init__(self, name: str, version: int, folder: Path):
-        self.name = name
-        self.version = version
-        self.folder = folder
-        proto = saved_model_pb2.SavedModel.FromString(
-            (folder / "saved_model.pb").read_bytes()
-        )
-        self.signature_defs = dict(proto.meta_graphs[0].signature_def)
-        self._model: Any = None
-        self._lock = threading.Lock()
-
-    def load(self) -> None:
-        """Load the model unless it is loaded."""
-        with self._lock:
-            if self._model is None:
-                self._model = tf.saved_model.load(str(self.folder))
-
-    def input_specs(self, signature_name: str) -> dict[str, TensorSpec]:
-        """Return what a signature expects; "" is the default signature."""
-        signature_name = (
-            signature_name or tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY
-        )
-        if signature_name not in self.signature_defs:
-            raise ServingError(
-                f'Serving signature name: "{signature_name}" not found in signature def'
-            )
-        inputs = self.signature_defs[signature_name].inputs
-        if not inputs:
-            raise ServingError(
-                f"Failed to get input map for signature: {signature_name}"
-            )
-        return {name: _tensor_spec(inputs[name]) for name in sorted(inputs)}
-
-    def predict(
-        self, signature_name: str, inputs: Mapping[str, np.ndarray]
-    ) -> dict[str, np.ndarray]:
-        """Call a signature; arrays in and out, strings as bytes in object arrays."""
-        self.load()
-        signature_name = (
-            signature_name or tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY
-        )
-        infos = self.signature_defs[signature_name].inputs
-        outputs = self._model.signatures[signature_name](
-            **{
-                name: tf.constant(array, tf.dtypes.as_dtype(infos[name].dtype))
-                for name, array in inputs.items()
-            }
-        )
-        return {
-            # A string scalar's numpy() is bytes, no array.
-            name: np.asarray(
-                tensor.numpy(), np.object_ if tensor.dtype == tf.string else None
-            )
-            for name, tensor in outputs.items()
-        }
-
-
-Models = dict[str, dict[int, Servable]]
-
-
-def find_models(export_dir: str | os.PathLike[str]) -> Models:
-    """Find the models of an export folder and load the latest version of each.
-
-    Older versions are read, but loaded when they are first asked for.
-
-    Args:
-        export_dir: folder in TF Serving's layout. Folders that are not models and
-            versions that are not integers or hold no `saved_model.pb` are passed by.
-
-    Returns:
-        Models by name, their versions in ascending order.
-
-    Raises:
-        UserError: without such a folder or a model in it, or when one does not load.
-    """
-    export_dir = Path(export_dir)
-    remedy = (
-        "write one with: python -m tfstyle.export --run_dir=RUN_DIR"
-        f" --export_dir={export_dir}"
-    )
-    if not export_dir.is_dir():
-        raise UserError(f"there is no export folder {export_dir}; {remedy}")
-    models: Models = {}
-    paths = export_dir.glob("[!.]*/*/saved_model.pb")
-    # int() also reads " 1", "1_0" and "-1".
-    folders = [
-        path.parent for path in paths if re.fullmatch("[0-9]+", path.parent.name)
-    ]
-    for folder in sorted(folders, key=lambda f: (f.parent.name, int(f.name))):
-        name, version = folder.parent.name, int(folder.name)
-        try:
-            models.setdefault(name, {})[version] = Servable(name, version, folder)
-        except Exception as error:
-            raise _load_failure(folder, error, remedy) from error
-    if not models:
-        raise UserError(
-            f"{export_dir} holds no model (NAME/VERSION/saved_model.pb); {remedy}"
-        )
-    for versions in models.values():
-        latest = versions[max(versions)]
-        try:
-            latest.load()
-        # A damaged SavedModel fails with anything from OSError to DecodeError.
-        except Exception as error:
-            raise _load_failure(latest.folder, error, remedy) from error
-    return models
-
-
 def make_app(export_dir: str | os.PathLike[str]) -> Starlette:
-    """Make the server: TF Serving's REST API and, at `/`, a page that lists it.
-
-    Args:
-        export_dir: folder in TF Serving's layout.
-
-    Returns:
-        An ASGI application; `app.state.models` holds what `find_models` found. Routes
-        added later come before the REST API, which takes every path that is left.
+    """Make the server, an ASGI application; `app.state.models` holds the models.
 
     Raises:
-        UserError: as `find_models`.
+        UserError: as `servables.find_models`.
     """
-    models = find_models(export_dir)
-    # Each call uses all cores already: more at a time only take more memory.
-    limiter = anyio.CapacityLimiter(max(2, os.cpu_count() or 1))
-
-    async def rest(request: Request) -> Response:
-        method, path = request.method, request.url.path
-        try:
-            if method == "POST" and (match := PREDICT_PATH.fullmatch(path)):
-                body = await _read_body(request)
-                # Parsing megabytes of JSON would hold up the event loop as well.
-                answer = await anyio.to_thread.run_sync(
-                    _call,
-                    models,
-                    match.groupdict(),
-                    body,
-                    request.headers.get("content-encoding", ""),
-                    limiter=limiter,
-                )
-                return _json_response(answer)
-            if method == "GET" and (match := STATUS_PATH.fullmatch(path)):
-                describe = _metadata if match["metadata"] else _status
-                return _json_response(describe(models, match), indent=2)
-            if path.lower().startswith("/v1/"):
-                raise ServingError(f"Malformed request: {method} {path}")
-            raise ServingError(f"Not found: {method} {path}", "NOT_FOUND")
-        except ServingError as error:
-            return _error_response(error.message, HTTP_STATUS.get(error.code, 500))
-        except tf.errors.OpError as error:
-            code = error_codes_pb2.Code.Name(error.error_code)
-            return _error_response(
-                _first_meaningful_line(error.message), HTTP_STATUS.get(code, 500)
-            )
-
-    async def page(request: Request) -> Response:
-        return HTMLResponse(_page(models, str(request.base_url).rstrip("/")))
-
-    async def http_error(request: Request, error: Exception) -> Response:
-        assert isinstance(error, HTTPException)
-        return _error_response(error.detail, error.status_code)
-
-    async def server_error(request: Request, error: Exception) -> Response:
-        return _error_response(f"{type(error).__name__}: {error}", 500)
-
     app = Starlette(
-        routes=[Route("/", page)],
-        exception_handlers={HTTPException: http_error, Exception: server_error},
+        routes=[Route("/", _show_page)],
+        exception_handlers=dict.fromkeys(
+            (ServingError, HTTPException, Exception), _answer_error
+        ),
     )
-    app.router.default = request_response(rest)
-    app.state.models = models
+    app.router.default = request_response(_answer)
+    app.state.models = servables.find_models(export_dir)
+    # Each call uses all cores already: more calls at a time only need more memory.
+    app.state.limiter = anyio.CapacityLimiter(max(2, os.cpu_count() or 1))
     return app
 
 
-def _call(
-    models: Models, path: Mapping[str, str | None], body: bytes, encoding: str
-) -> dict[str, Any]:
-    """Answer a POST: parse, find the signature, convert, call, convert back."""
-    request = json_tensors.parse_json(_decompress(body, encoding))
-    signature_name = json_tensors.get_signature_name(request)
-    servable = _find_servable(models, path)
-    method = (path["method"] or "").lower()
-    if method in CLASSIFY_REGRESS_METHODS:
-        raise _classify_regress_error(servable, method, signature_name)
-    specs = servable.input_specs(signature_name)
-    kind, inputs = json_tensors.read_request(request, specs)
-    return json_tensors.make_answer(servable.predict(signature_name, inputs), kind)
-
-
-def _find_servable(models: Models, path: Mapping[str, str | None]) -> Servable:
-    name, version = path["name"] or "", path["version"]
-    if path["label"]:
-        raise ServingError(f"Unrecognized servable version label: {path['label']}")
-    versions = models.get(name, {})
-    number = int(version) if version else max(versions, default=-1)
-    if number not in versions:
-        wanted = f"Specific({name}, {number})" if version else f"Latest({name})"
-        raise ServingError(f"Servable not found for request: {wanted}", "NOT_FOUND")
-    return versions[number]
-
-
-def _classify_regress_error(
-    servable: Servable, method: str, signature_name: str
-) -> ServingError:
-    name = signature_name or tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY
-    if name not in servable.signature_defs:
-        return ServingError(f"No signature was found with the name: {name}")
-    noun, expected = CLASSIFY_REGRESS_METHODS[method]
-    actual = servable.signature_defs[name].method_name
-    if actual == expected:
-        return ServingError(
-            f"{method} is not offered by this server; call :predict", "UNIMPLEMENTED"
+async def _answer(request: Request) -> Response:
+    state, method, path = request.app.state, request.method, request.url.path
+    if method == "POST" and (match := PREDICT_PATH.fullmatch(path)):
+        body = await _read_body(request)
+        encoding = request.headers.get("content-encoding", "")
+        # Parsing megabytes of JSON would block the event loop as well.
+        value = await anyio.to_thread.run_sync(
+            _predict, state.models, match, body, encoding, limiter=state.limiter
         )
-    return ServingError(
-        f"Expected {noun} signature method_name to be {expected}. Was: {actual}"
-    )
+        return _json_response(value)
+    if method == "GET" and (match := STATUS_PATH.fullmatch(path)):
+        if not match["name"]:
+            raise ServingError("Missing model name in request.")
+        describe = _describe_metadata if match["metadata"] else _describe_status
+        return _json_response(describe(state.models, match), indent=2)
+    if path.lower().startswith("/v1/"):
+        raise ServingError(f"Malformed request: {method} {path}")
+    raise ServingError(f"Not found: {method} {path}", "NOT_FOUND")
 
 
-def _status(models: Models, path: re.Match[str]) -> dict[str, Any]:
+async def _show_page(request: Request) -> Response:
+    url = str(request.base_url).rstrip("/")
+    return HTMLResponse(_PAGE.render(models=request.app.state.models, url=url))
+
+
+def _predict(
+    models: servables.Models, path: re.Match[str], body: bytes, encoding: str
+) -> dict[str, Any]:
+    request = _parse_request(_decompress(body, encoding))
+    signature_name = request.get("signature_name", "")
+    servable = _get_servable(models, path)
+    method = path["method"].lower()
+    if method in OTHER_METHODS:
+        raise ServingError(
+            f"Expected {OTHER_METHODS[method]} signature method_name to be"
+            f" tensorflow/serving/{method}. Was: {servable.get_method(signature_name)}"
+        )
+    specs = servable.get_inputs(signature_name)
+    layout, inputs = json_tensors.read_request(request, specs)
+    outputs = servable.predict(signature_name, inputs)
+    return json_tensors.make_answer(outputs, layout)
+
+
+def _get_servable(models: servables.Models, path: re.Match[str]) -> servables.Servable:
+    _refuse_label(path)
+    version = int(path["version"]) if path["version"] else None
+    return servables.get_servable(models, path["name"] or "", version)
+
+
+def _describe_status(models: servables.Models, path: re.Match[str]) -> dict[str, Any]:
     name, version = path["name"], path["version"]
-    if not name:
-        raise ServingError("Missing model name in request.")
-    if path["label"]:
-        raise ServingError(f"Unrecognized servable version label: {path['label']}")
+    _refuse_label(path)
     versions = sorted(models.get(name, {}), reverse=True)
     if not versions:
         raise ServingError(f"Could not find any versions of model {name}", "NOT_FOUND")
@@ -305,44 +143,36 @@ def _status(models: Models, path: re.Match[str]) -> dict[str, Any]:
                 f"Could not find version {int(version)} of model {name}", "NOT_FOUND"
             )
         versions = [int(version)]
+    state = {
+        "state": "AVAILABLE",
+        "status": {"error_code": "OK", "error_message": ""},
+    }
     return {
-        "model_version_status": [
-            {
-                "version": str(number),
-                "state": "AVAILABLE",
-                "status": {"error_code": "OK", "error_message": ""},
-            }
-            for number in versions
-        ]
+        "model_version_status": [{"version": str(n), **state} for n in versions],
     }
 
 
-def _metadata(models: Models, path: re.Match[str]) -> dict[str, Any]:
-    if not path["name"]:
-        raise ServingError("Missing model name in request.")
-    servable = _find_servable(models, path.groupdict())
-    signatures = {
-        name: json_format.MessageToDict(
-            signature,
-            preserving_proto_field_name=True,
-            including_default_value_fields=True,
-        )
-        for name, signature in sorted(servable.signature_defs.items())
-    }
+def _describe_metadata(models: servables.Models, path: re.Match[str]) -> dict[str, Any]:
+    servable = _get_servable(models, path)
     return {
         "model_spec": {
             "name": servable.name,
             "signature_name": "",
             "version": str(servable.version),
         },
-        # Twice, as in TF Serving: a map's entry, then the map message's own field.
-        "metadata": {"signature_def": {"signature_def": signatures}},
+        # Nested, as in TF Serving: the key of a map, then the field of its message.
+        "metadata": {"signature_def": {"signature_def": servable.get_metadata()}},
     }
+
+
+def _refuse_label(path: re.Match[str]) -> None:
+    if path["label"]:
+        raise ServingError(f"Unrecognized servable version label: {path['label']}")
 
 
 async def _read_body(request: Request) -> bytes:
     chunks, size = [], 0
-    # Read to the end even when it is too large: a client that is still sending sees
+    # Read to the end even if it is too large: a client that is still sending would get
     # a broken connection instead of the error.
     async for chunk in request.stream():
         size += len(chunk)
@@ -366,8 +196,37 @@ def _decompress(body: bytes, encoding: str) -> bytes:
     if len(text) > MAX_BODY_BYTES:
         raise _body_too_large()
     if not decompressor.eof:
-        raise ServingError("Request body is not gzip data: it ends too early")
+        raise ServingError("Request body is not gzip data: it is truncated")
     return text
+
+
+def _parse_request(body: bytes) -> dict[str, Any]:
+    """Parse a JSON object; "signature_name" is a string if it is there."""
+    if not body:
+        raise _parse_error("The document is empty")
+    try:
+        request = json.loads(body.decode())
+    except UnicodeDecodeError as error:
+        # Usually a picture that was posted without JSON around it.
+        raise _parse_error(f"Invalid value. at offset: {error.start}") from None
+    except json.JSONDecodeError as error:
+        text = "Invalid value." if error.msg == "Expecting value" else error.msg
+        raise _parse_error(f"{text} at offset: {error.pos}") from None
+    except (RecursionError, ValueError) as error:
+        # Nested too deeply, or an integer with thousands of digits.
+        raise _parse_error(str(error)) from None
+    if not isinstance(request, dict):
+        raise ServingError(f"JSON Value: {json_tensors.quote(request)} Is not object")
+    if not isinstance(request.get("signature_name", ""), str):
+        raise ServingError(
+            f"JSON Value: {json_tensors.quote(request)} not formatted correctly."
+            " 'signature_name' key must be a string value."
+        )
+    return request
+
+
+def _parse_error(reason: str) -> ServingError:
+    return ServingError(f"JSON Parse error: {reason}")
 
 
 def _body_too_large() -> HTTPException:
@@ -378,77 +237,19 @@ def _body_too_large() -> HTTPException:
     )
 
 
-def _tensor_spec(info: Any) -> TensorSpec:
-    shape = info.tensor_shape
-    return TensorSpec(
-        # DT_FLOAT is "float" in TF Serving's texts.
-        dtype=types_pb2.DataType.Name(info.dtype).removeprefix("DT_").lower(),
-        shape=None if shape.unknown_rank else tuple(dim.size for dim in shape.dim),
-    )
-
-
-def _first_meaningful_line(message: str) -> str:
-    """Pick what went wrong out of TensorFlow's report of where it went wrong."""
-    # What went wrong ends the part before the first graph node; tracebacks, if
-    # any, come ahead of it.
-    head = re.split(r"\s*\[\[\{\{(?:function_)?node", message, maxsplit=1)[0]
-    lines = [line.strip() for line in head.splitlines() if line.strip()]
-    line = lines[-1] if lines else message.strip()
-    return re.sub(r"^(\(\d+\) [A-Z_]+:\s*)?(\{\{.*?\}\}\s*)?|\s*\[Op:.*$", "", line)
-
-
-def _load_failure(folder: Path, error: Exception, remedy: str) -> UserError:
-    reason = str(error).strip().splitlines() or [type(error).__name__]
-    return UserError(f"the model in {folder} does not load: {reason[0]}; {remedy}")
+async def _answer_error(request: Request, error: Exception) -> Response:
+    if isinstance(error, ServingError):
+        message, status = error.message, HTTP_STATUS.get(error.code, 500)
+    elif isinstance(error, HTTPException):
+        message, status = error.detail, error.status_code
+    else:
+        message, status = f"{type(error).__name__}: {error}", 500
+    return _json_response({"error": message}, status)
 
 
 def _json_response(
     value: Any, status: int = 200, indent: int | None = None
 ) -> Response:
     # Not Starlette's JSONResponse: it refuses NaN, which TF Serving writes bare.
-    return Response(
-        json.dumps(value, indent=indent), status, media_type="application/json"
-    )
-
-
-def _error_response(message: str, status: int) -> Response:
-    return _json_response({"error": message}, status)
-
-
-def _page(models: Models, url: str) -> str:
-    sections = []
-    for name, versions in models.items():
-        newest = versions[max(versions)]
-        rows = "".join(
-            f"<li><code>{html.escape(_signature_text(signature, definition))}</code>"
-            for signature, definition in sorted(newest.signature_defs.items())
-            if signature != INIT_SIGNATURE
-        )
-        address = f"{url}/v1/models/{quote(name)}"
-        sections.append(
-            f"<h2>{html.escape(name)}</h2>"
-            f"<p>version {', '.join(str(number) for number in versions)}:"
-            f' <a href="{address}">status</a>'
-            f' <a href="{address}/metadata">metadata</a></p>'
-            f"<ul>{rows}</ul>"
-        )
-    example = html.escape(
-        f'curl -d \'{{"signature_name": .., "inputs": {{INPUT: [..]}}}}\''
-        f" {url}/v1/models/{next(iter(models))}:predict"
-    )
-    return (
-        '<!doctype html><html lang="en"><meta charset="utf-8"><title>tfstyle</title>'
-        f"<h1>Models</h1>{''.join(sections)}<h2>Example</h2><pre>{example}</pre>"
-        '<p>Bytes are sent as <code>{"b64": "base64"}</code>.</p></html>'
-    )
-
-
-def _signature_text(name: str, definition: Any) -> str:
-    def tensors(infos: Mapping[str, Any]) -> str:
-        specs = {key: _tensor_spec(infos[key]) for key in sorted(infos)}
-        return ", ".join(
-            f"{key}: {spec.dtype} {'[?]' if spec.shape is None else list(spec.shape)}"
-            for key, spec in specs.items()
-        )
-
-    return f"{name}({tensors(definition.inputs)}) -> {tensors(definition.outputs)}"
+    text = json.dumps(value, indent=indent)
+    return Response(text, status, media_type="application/json")

@@ -1,185 +1,165 @@
-"""What is served: four plain tf.Modules with named signatures.
+"""The four exported models: plain tf.Modules with named signatures.
 
-Every input has a batch dimension and none is a scalar, so that a server can batch.
-Pictures come in and go out encoded. Outputs with pictures are named `image_bytes`,
-because TF Serving base64-encodes an output only if its name ends in `_bytes`.
+Every input has a batch dimension and none is a scalar, so that a server can batch
+requests. Pictures are encoded on input and output. Outputs with pictures are named
+`image_bytes`, because TF Serving base64-encodes only outputs with the suffix `_bytes`.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
 
-from tfstyle.modeling.networks.frozen_codes import NormalizedEncoder
-from tfstyle.modeling.networks.networks import Generator
 from tfstyle.modeling.networks.weight_norm import fold
+from tfstyle.runs.trained_run import TrainedRun
 from tfstyle.serving import pictures_in_graph
 
-# Artists named by the style encoder, at most.
+# Number of artists that the style encoder returns, at most.
 NEAREST_ARTISTS = 10
+_STRINGS = tf.TensorSpec([None], tf.string)
+# Seed of the noise vector that all style transfers share.
+NOISE_SEED = 0
 
-Decode = Callable[[tf.Tensor], tf.Tensor]
-
-
-def make_decoder(image_size: int, fit: str, background: str) -> Decode:
-    """Make the map from encoded pictures, string [B], to scaled Lab.
-
-    Args:
-        image_size, fit, background: as the records were made with.
-    """
-    red, green, blue = bytes.fromhex(background.removeprefix("#"))
-    return lambda encoded: pictures_in_graph.decode_pictures(
-        encoded, image_size, fit, (red, green, blue)
-    )
+Outputs = dict[str, tf.Tensor]
 
 
-class Servable(tf.Module):
-    """Holds what a SavedModel needs: signatures, and the variables they use.
+class ExportedModel(tf.Module):
+    """Signatures, and the variables that they use.
 
-    Networks stay outside the module's attributes, so that only their variables are
-    saved and not Keras' description of them.
+    Networks, whose kernels are folded in place, are not attributes, so that only their
+    variables are saved and not Keras' description of them.
     """
 
-    def __init__(self, *networks: tf.keras.Model):
+    def __init__(self, *networks: tf.keras.Model) -> None:
         super().__init__()
         for network in networks:
             fold(network)
-        self._variables = [one for network in networks for one in network.variables]
-        self._named: dict[str, Callable] = {}
+        self.weights = [weight for network in networks for weight in network.variables]
+        self.functions: dict[str, Callable[..., Outputs]] = {}
 
     def add_signature(
-        self, name: str, function: Callable, **inputs: tf.TensorSpec
+        self, name: str, function: Callable[..., Outputs], **inputs: tf.TensorSpec
     ) -> None:
         """Add a function of named tensors that returns a dict of named tensors."""
         specs = [
             tf.TensorSpec(spec.shape, spec.dtype, name=input_name)
             for input_name, spec in inputs.items()
         ]
-        # Signatures are told apart by argument names, which a wrapper would lose.
-        self._named[name] = tf.function(function, input_signature=specs)
+        # Not wrapped: inputs get their names from the function's arguments.
+        self.functions[name] = tf.function(function, input_signature=specs)
 
     def save(self, path: str) -> None:
         """Write the SavedModel."""
-        tf.saved_model.save(self, path, signatures=dict(self._named))
+        tf.saved_model.save(self, path, signatures=dict(self.functions))
 
 
-def style_encoder(
-    encoder: NormalizedEncoder,
-    decode: Decode,
-    artist_names: Sequence[str],
-    artist_means: np.ndarray,
-    deviation: np.ndarray,
-) -> Servable:
-    """Pictures to style codes and the nearest artists.
+def make_style_encoder(run: TrainedRun) -> ExportedModel:
+    """Make the model from pictures to style codes and the nearest artists.
 
     Signature serving_default: image_bytes string [B] -> style float32 [B, style]
     (normalized), nearest_artists string [B, k], nearest_distances float32 [B, k].
-    Distances are those of the style space as learned: of codes before normalization.
-
-    Args:
-        encoder: S, normalized and pruned.
-        decode: see `make_decoder`.
-        artist_names: [N].
-        artist_means: float32 [N, style], normalized.
-        deviation: float32 [style], by which codes were divided.
+    Distances are those of the learned style space, before normalization.
     """
-    nearest = min(NEAREST_ARTISTS, len(artist_names))
-    servable = Servable(encoder)
+    encoder, decode, artists = run.style_encoder, _make_decoder(run), run.artists
+    nearest = min(NEAREST_ARTISTS, len(artists.names))
+    model = ExportedModel(encoder)
 
-    def encode(image_bytes):
+    def encode(image_bytes: tf.Tensor) -> Outputs:
         style = encoder(decode(image_bytes))
-        differences = (style[:, None] - artist_means[None]) * deviation
-        distances, artists = tf.math.top_k(-tf.norm(differences, axis=-1), nearest)
+        differences = (style[:, None] - artists.means[None]) * artists.deviation
+        distances, rows = tf.math.top_k(-tf.norm(differences, axis=-1), nearest)
         return {
             "style": style,
-            "nearest_artists": tf.gather(tf.constant(list(artist_names)), artists),
+            "nearest_artists": tf.gather(tf.constant(artists.names), rows),
             "nearest_distances": -distances,
         }
 
-    servable.add_signature("serving_default", encode, image_bytes=_strings())
-    return servable
+    model.add_signature("serving_default", encode, image_bytes=_STRINGS)
+    return model
 
 
-def content_encoder(encoder: NormalizedEncoder, decode: Decode) -> Servable:
-    """Pictures to content codes.
+def make_content_encoder(run: TrainedRun) -> ExportedModel:
+    """Make the model from pictures to content codes.
 
     Signature serving_default: image_bytes string [B] -> content float32 [B, content].
     """
-    servable = Servable(encoder)
-    servable.add_signature(
+    encoder, decode = run.content_encoder, _make_decoder(run)
+    model = ExportedModel(encoder)
+    model.add_signature(
         "serving_default",
         lambda image_bytes: {"content": encoder(decode(image_bytes))},
-        image_bytes=_strings(),
+        image_bytes=_STRINGS,
     )
-    return servable
+    return model
 
 
-def generator(network: Generator, code_dims: Sequence[int]) -> Servable:
-    """Codes to pictures.
+def make_generator(run: TrainedRun) -> ExportedModel:
+    """Make the model from codes to pictures.
 
     Signatures, both -> image_bytes string [B], PNG:
         serving_default: style [B, style], content [B, content], noise [B, noise].
         sample: style, content, seed int64 [B]; a row's noise depends on its seed only.
     """
-    style_dims, content_dims, noise_dims = code_dims
-    servable = Servable(network)
+    generator = run.generator
+    style_dims, content_dims, noise_dims = run.code_sizes
+    model = ExportedModel(generator)
 
-    def generate(style, content, noise):
-        images = network([style, content, noise])
+    def generate(style: tf.Tensor, content: tf.Tensor, noise: tf.Tensor) -> Outputs:
+        images = generator([style, content, noise])
         return {"image_bytes": pictures_in_graph.encode_pictures(images)}
 
-    def sample(style, content, seed):
-        noise = tf.map_fn(
-            lambda one: tf.random.stateless_normal([noise_dims], tf.stack([one, 0])),
-            seed,
-            fn_output_signature=tf.TensorSpec([noise_dims], tf.float32),
-        )
+    def draw_noise(seed: tf.Tensor) -> tf.Tensor:
+        return tf.random.stateless_normal([noise_dims], tf.stack([seed, 0]))
+
+    def sample(style: tf.Tensor, content: tf.Tensor, seed: tf.Tensor) -> Outputs:
+        spec = tf.TensorSpec([noise_dims], tf.float32)
+        noise = tf.map_fn(draw_noise, seed, fn_output_signature=spec)
         return generate(style, content, noise)
 
     codes = {"style": _floats(style_dims), "content": _floats(content_dims)}
-    servable.add_signature(
-        "serving_default", generate, **codes, noise=_floats(noise_dims)
-    )
-    servable.add_signature(
-        "sample", sample, **codes, seed=tf.TensorSpec([None], tf.int64)
-    )
-    return servable
+    seeds = tf.TensorSpec([None], tf.int64)
+    model.add_signature("serving_default", generate, **codes, noise=_floats(noise_dims))
+    model.add_signature("sample", sample, **codes, seed=seeds)
+    return model
 
 
-def style_transfer(
-    style: NormalizedEncoder,
-    content: NormalizedEncoder,
-    network: Generator,
-    decode: Decode,
-    noise: np.ndarray,
-) -> Servable:
-    """Two pictures to one: the content of the first in the style of the second.
+def make_style_transfer(run: TrainedRun) -> ExportedModel:
+    """Make the model that draws the content of a picture in the style of another.
 
     Signature serving_default: content_bytes, style_bytes string [B] -> image_bytes
     string [B], PNG.
-
-    Args:
-        style, content: S and Enc, normalized and pruned.
-        network: G.
-        decode: see `make_decoder`.
-        noise: float32 [noise], the fixed unconditioned part of the code.
     """
-    servable = Servable(style, content, network)
+    style_encoder, content_encoder = run.style_encoder, run.content_encoder
+    generator, decode = run.generator, _make_decoder(run)
+    noise = draw_transfer_noise(run.noise_dims)
+    model = ExportedModel(style_encoder, content_encoder, generator)
 
-    def transfer(content_bytes, style_bytes):
-        codes = style(decode(style_bytes)), content(decode(content_bytes))
-        noises = tf.tile(tf.constant(noise)[None], [tf.shape(codes[0])[0], 1])
-        images = network([*codes, noises])
+    def transfer(content_bytes: tf.Tensor, style_bytes: tf.Tensor) -> Outputs:
+        style = style_encoder(decode(style_bytes))
+        content = content_encoder(decode(content_bytes))
+        noises = tf.tile(tf.constant(noise)[None], [tf.shape(style)[0], 1])
+        images = generator([style, content, noises])
         return {"image_bytes": pictures_in_graph.encode_pictures(images)}
 
-    servable.add_signature(
-        "serving_default", transfer, content_bytes=_strings(), style_bytes=_strings()
+    model.add_signature(
+        "serving_default", transfer, content_bytes=_STRINGS, style_bytes=_STRINGS
     )
-    return servable
+    return model
 
 
-def _strings() -> tf.TensorSpec:
-    return tf.TensorSpec([None], tf.string)
+def draw_transfer_noise(dims: int) -> np.ndarray:
+    """Return the noise vector of style transfer, float32 [dims]."""
+    return np.random.default_rng(NOISE_SEED).normal(size=dims).astype(np.float32)
+
+
+def _make_decoder(run: TrainedRun) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Return the function from encoded pictures, string [B], to scaled Lab."""
+    # The run describes its pictures: the records may be on another machine.
+    made_as = run.collection
+    red, green, blue = bytes.fromhex(made_as.background.removeprefix("#"))
+    return lambda encoded: pictures_in_graph.decode_pictures(
+        encoded, made_as.image_size, made_as.fit, (red, green, blue)
+    )
 
 
 def _floats(dims: int) -> tf.TensorSpec:

@@ -1,4 +1,4 @@
-"""What a stage is: what it builds on, its identity, its first weights."""
+"""What a stage builds on, its identity, its first weights."""
 
 import pathlib
 from typing import Any
@@ -6,137 +6,123 @@ from typing import Any
 import tensorflow as tf
 
 from tfstyle.core.cli import UserError
-from tfstyle.data import input_pipeline, records
-from tfstyle.modeling.stages.stage import Stage
-from tfstyle.runs import folder as runs
-from tfstyle.runs import style_space
+from tfstyle.data import records
+from tfstyle.data.input_pipeline import PipelineSettings
+from tfstyle.modeling import stages
+from tfstyle.modeling.networks.frozen_codes import Pruning
+from tfstyle.modeling.stages.stage import Stage, StageSpec
+from tfstyle.runs import advice
+from tfstyle.runs.description import (
+    Collection,
+    StageDescription,
+    describe_networks,
+    list_differences,
+)
+from tfstyle.runs.folder import (
+    StageFolder,
+    is_outdated,
+    read_code_digests,
+    restore_checkpoint,
+)
+from tfstyle.runs.trained_run import TrainedRun
 from tfstyle.training import finishing
+from tfstyle.training.settings import Paths, TrainSettings
 
 
 def require_earlier_stages(
-    stage: str,
-    run_dir: pathlib.Path,
-    dataset: records.Dataset,
-    allow_unfinished: bool,
-    train_command: str,
+    spec: StageSpec, paths: Paths, dataset: records.Dataset
 ) -> None:
-    """Refuse to train on stages that are missing or unfinished.
+    """Refuse to train a stage on others that are missing, outdated or unfinished.
 
-    Args:
-        stage: that is to be trained.
-        run_dir: the run.
-        dataset: the records.
-        allow_unfinished: take an unfinished stage as it is.
-        train_command: the command that trains a stage, with {} for its name.
+    If `paths` allows unfinished stages, they are used as they are.
 
     Raises:
-        UserError: with the command that makes the stage.
+        UserError: with the command that trains the stage.
     """
-    for earlier in runs.EARLIER_STAGES.get(stage, ()):
-        folder = runs.StageFolder(run_dir, earlier)
-        remedy = train_command.format(earlier)
+    for earlier in spec.needs:
+        folder = StageFolder(paths.run_dir, earlier)
+        remedy = (
+            f"python -m tfstyle.train --gin_file={paths.gin_dir}/{earlier}.gin "
+            f"--records_dir={paths.records_dir} --run_dir={paths.run_dir}"
+        )
         if not folder.exists:
             raise UserError(
-                f"the {stage} stage needs a trained {earlier} stage in "
-                f"{run_dir}; make it with: {remedy}"
+                f"the {spec.name} stage needs a trained {earlier} stage in "
+                f"{paths.run_dir}; train it with: {remedy}"
             )
         if folder.finished:
-            recorded = folder.read()["identity"]["earlier_stages"]
-            if recorded == runs.earlier_digests(earlier, run_dir):
-                continue
+            if is_outdated(folder):
+                raise UserError(
+                    advice.describe_outdated(earlier, paths.run_dir, remedy)
+                )
+        elif paths.allow_unfinished:
+            finishing.finish(folder, dataset)
+        else:
             raise UserError(
-                f"the {earlier} stage in {run_dir} was trained on codes that are gone; "
-                f"train it again with: {remedy} --restart"
+                advice.describe_unfinished(earlier, paths.run_dir, remedy)
+                + " (or pass --allow_unfinished to use it as it is)"
             )
-        if not allow_unfinished:
-            raise UserError(
-                f"the {earlier} stage in {run_dir} is unfinished; finish it "
-                f"with: {remedy} (or pass --allow_unfinished to use it as it is)"
-            )
-        finishing.finish(folder, dataset)
 
 
 def check_folders(run_dir: pathlib.Path, init_from: str | None) -> None:
-    """Refuse a run that is no folder, and first weights out of the run itself.
+    """Refuse a run that is no folder, and first weights from the run itself.
 
     Raises:
-        UserError: with the flag.
+        UserError: naming the flag.
     """
-    there = next(one for one in (run_dir, *run_dir.parents) if one.exists())
-    if not there.is_dir():
-        raise UserError(f"--run_dir={run_dir}: {there} is not a folder")
+    ancestor = next(path for path in (run_dir, *run_dir.parents) if path.exists())
+    if not ancestor.is_dir():
+        raise UserError(f"--run_dir={run_dir}: {ancestor} is not a folder")
     if init_from and pathlib.Path(init_from).resolve() == run_dir.resolve():
         raise UserError(
             f"--init_from={init_from} is the run itself: choose another --run_dir"
         )
 
 
-def dependents(folder: runs.StageFolder) -> list[str]:
-    """Tell what is to be made again once a stage has other codes.
-
-    Args:
-        folder: of the stage, in whatever state.
+def list_dependents(folder: StageFolder) -> list[str]:
+    """Describe what must be made again if a stage gets other codes.
 
     Returns:
         Such as "stages to train again with --restart: vae, gan"; nothing if no finished
-        stage and no enrolled artist answers to the codes as they are now.
+        stage and no enrolled artist depends on the present codes.
     """
-    stages, enrolled = [], []
+    if folder.spec.code is None:
+        return []
+    dependents, enrolled = [], []
     try:
-        current = runs.earlier_digests("gan", folder.run_dir).get(folder.stage)
+        current = read_code_digests(folder.run_dir, [folder.stage])[folder.stage]
         if not current:
             return []
-        for stage in runs.EARLIER_STAGES:
-            later = runs.StageFolder(folder.run_dir, stage)
-            # What is missing or unfinished answers to nothing.
-            known = later.read()["identity"]["earlier_stages"] if later.finished else {}
+        for spec in stages.specs():
+            later = StageFolder(folder.run_dir, spec.name)
+            # Missing and unfinished stages do not depend on anything.
+            known = later.read().identity["earlier_stages"] if later.finished else {}
             if known.get(folder.stage) == current:
-                stages.append(stage)
-        if folder.stage == "metric":
-            enrolled = style_space.read_enrolled(folder.run_dir).names
+                dependents.append(spec.name)
+        if folder.spec.code.kind == "style":
+            enrolled = TrainedRun(folder.run_dir).enrolled.names
     except UserError:
-        return []  # nothing answers to what is damaged
-    told = {
-        "stages to train again with --restart": stages,
+        return []  # nothing depends on what is corrupt
+    lists = {
+        "stages to train again with --restart": dependents,
         "artists to enrol again": enrolled,
     }
-    return [f"{what}: {', '.join(names)}" for what, names in told.items() if names]
+    return [f"{what}: {', '.join(names)}" for what, names in lists.items() if names]
 
 
-def check_pruning(model: Stage) -> None:
-    """Refuse to keep more dimensions than a stage's encoder has, before training it.
-
-    Raises:
-        UserError: with the setting.
-    """
-    pruning = finishing.Pruning()
-    wanted = {"metric": pruning.style_dims, "vae": pruning.content_dims}.get(model.name)
-    kind = {"metric": "style", "vae": "content"}.get(model.name)
-    if wanted is None:
-        return
-    if not isinstance(wanted, int) or not 1 <= wanted <= model.dims:
-        raise UserError(
-            f"pruning.{kind}_dims={wanted!r}, but the encoder has {model.dims} "
-            "dimensions"
-        )
+def check_pruning(spec: StageSpec, model: Stage) -> None:
+    """Refuse, before training, to keep more dimensions than an encoder has."""
+    if spec.code is not None:
+        Pruning().check_dims(spec.code.kind, model.dims)
 
 
 def restore(saved: tf.train.Checkpoint, prefix: str) -> None:
-    """Restore a checkpoint whole.
-
-    Raises:
-        UserError: if the file is damaged.
-    """
-    try:
-        saved.restore(prefix).assert_existing_objects_matched()
-    except (tf.errors.OpError, IndexError) as error:
-        raise UserError(
-            f"the checkpoint {prefix} is damaged ({str(error)[:100]}): pass --restart "
-            "to begin again"
-        ) from error
+    """Restore a checkpoint to resume from; see `restore_checkpoint`."""
+    problem = f"the checkpoint {prefix} is corrupt"
+    restore_checkpoint(saved, prefix, problem, ": pass --restart to start over")
 
 
-def check_identity(folder: runs.StageFolder, run: dict[str, Any]) -> None:
+def check_identity(folder: StageFolder, description: StageDescription) -> None:
     """Refuse to resume a stage that was trained with other settings.
 
     Raises:
@@ -144,90 +130,76 @@ def check_identity(folder: runs.StageFolder, run: dict[str, Any]) -> None:
     """
     if not folder.exists:
         return
-    changed = runs.differences(folder.read()["identity"], run["identity"])
-    if changed:
+    changes = list_differences(folder.read().identity, description.identity)
+    if changes:
         raise UserError(
-            f"{folder.path} was trained with other settings ("
-            + "; ".join(changed)
-            + "): restore them, choose another --run_dir, or pass --restart to begin "
-            "again"
+            f"{folder.path} was trained with other settings ({'; '.join(changes)}): "
+            "restore them, choose another --run_dir, or pass --restart to start over"
         )
 
 
-def initialize_from(model: Stage, run: dict[str, Any], other_run: pathlib.Path) -> None:
-    """Take another run's final weights; what depends on its artists starts anew.
+def initialize_from(
+    model: Stage, description: StageDescription, other_run: pathlib.Path
+) -> None:
+    """Take another run's final weights; what depends on its artists starts over.
 
     Raises:
-        UserError: if the other run's stage is missing, unfinished, damaged or has other
+        UserError: if the other run's stage is missing, unfinished, corrupt or has other
             networks.
     """
-    other = runs.StageFolder(other_run, model.name)
-    if not other.exists:
-        raise UserError(f"--init_from={other_run} holds no {model.name} stage")
-    described = other.read()["networks"]
-    if other.final_weights is None:
-        raise UserError(
-            f"--init_from={other_run}: its {model.name} stage is unfinished"
-        )
-    changed = runs.differences(
-        {name: one["config"] for name, one in described.items()},
-        run["identity"]["networks"],
+    flag = f"--init_from={other_run}"
+    folder = StageFolder(other_run, description.stage)
+    if not folder.exists:
+        raise UserError(f"{flag} has no {description.stage} stage")
+    described = folder.read().networks
+    if folder.final_weights is None:
+        raise UserError(f"{flag}: its {description.stage} stage is unfinished")
+    changes = list_differences(
+        {name: network["config"] for name, network in described.items()},
+        description.identity["networks"],
     )
-    if changed:
-        raise UserError(
-            f"--init_from={other_run} has other networks: {'; '.join(changed)}"
-        )
-    taken = {name: model.networks[name] for name in described}
-    try:
-        status = tf.train.Checkpoint(**taken).restore(other.final_weights)
-    except (tf.errors.OpError, IndexError) as error:
-        raise UserError(
-            f"--init_from={other_run}: {other.final_weights} is damaged "
-            f"({str(error)[:100]})"
-        ) from error
-    status.assert_existing_objects_matched()
+    if changes:
+        raise UserError(f"{flag} has other networks: {'; '.join(changes)}")
+    networks = {name: model.networks[name] for name in described}
+    problem = f"{flag}: {folder.final_weights} is corrupt"
+    restore_checkpoint(tf.train.Checkpoint(**networks), folder.final_weights, problem)
 
 
-def describe_run(
-    settings, steps: int, model: Stage, dataset: records.Dataset, run_dir: pathlib.Path
-) -> dict[str, Any]:
-    """Give what run.json holds; its "identity" is what a resumed run must keep.
+def describe_stage(
+    settings: TrainSettings,
+    steps: int,
+    model: Stage,
+    dataset: records.Dataset,
+    paths: Paths,
+) -> StageDescription:
+    """Describe a built and compiled stage, to be trained to `steps`, for run.json.
 
-    Args:
-        settings: `train_settings.TrainSettings`.
-        steps: where training ends.
-        model: the stage, built and compiled.
-        dataset: the records.
-        run_dir: the run.
+    Its identity is what a resumed run must keep.
     """
-    described = runs.describe_networks(model.networks)
-    return {
-        "format_version": runs.FORMAT_VERSION,
-        "stage": settings.stage,
-        "steps": steps,
-        "strategy": settings.strategy,
-        "replicas": model.distribute_strategy.num_replicas_in_sync,
-        "dataset": {
-            "records_dir": str(pathlib.Path(dataset.records_dir).resolve()),
-            "digest": dataset.digest,
-            "image_size": dataset.image_size,
-            "fit": dataset.fit,
-            "background": dataset.background,
-            "artists": dataset.artist_names,
-        },
-        "networks": described,
-        "code_dims": model.code_dims,
-        "identity": {
-            "image_size": settings.image_size,
-            "batch_size": settings.batch_size,
-            "splits": list(settings.splits),
-            "seed": settings.seed,
-            "shuffle_buffer": input_pipeline.shuffle_buffer(),
-            "precision": settings.precision,
-            "objective": model.settings,
-            "optimizers": [one.get_config() for one in model.optimizer],
-            "networks": {name: one["config"] for name, one in described.items()},
-            "earlier_stages": runs.earlier_digests(settings.stage, run_dir),
-            "dataset": dataset.digest,
-        },
+    networks = describe_networks(model.networks)
+    needs = stages.spec(settings.stage).needs
+    identity: dict[str, Any] = {
+        "image_size": settings.image_size,
+        "batch_size": settings.batch_size,
+        "splits": list(settings.splits),
+        "seed": settings.seed,
+        "shuffle_buffer": PipelineSettings().shuffle_buffer,
+        "precision": settings.precision,
+        "objective": model.objective,
+        "optimizers": [optimizer.get_config() for optimizer in model.optimizer],
+        "networks": {name: network["config"] for name, network in networks.items()},
+        "earlier_stages": read_code_digests(paths.run_dir, needs),
+        "dataset": dataset.digest,
     }
+    return StageDescription(
+        stage=settings.stage,
+        steps=steps,
+        strategy=settings.strategy,
+        replicas=model.distribute_strategy.num_replicas_in_sync,
+        dataset=Collection.of_dataset(dataset),
+        networks=networks,
+        code_sizes=list(model.code_sizes),
+        identity=identity,
+        init_from=paths.init_from,
+        gin_dir=str(paths.gin_dir),
+    )

@@ -2,13 +2,29 @@
 
 import dataclasses
 import math
+import pathlib
 
 import gin
 
 from tfstyle.core.cli import UserError
+from tfstyle.modeling import stages
 
-_SEEDS = 2**32  # that NumPy takes
+PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
+_SEEDS = 2**32  # what NumPy accepts
 _ENDLESS = 1e15  # steps or passes
+
+
+@dataclasses.dataclass(frozen=True)
+class Paths:
+    """Where a stage reads and writes, and what to do with an existing one."""
+
+    records_dir: str
+    run_dir: pathlib.Path
+    gin_dir: pathlib.Path  # folder of the configuration, recorded for advice
+    restart: bool = False  # delete what the stage has trained so far
+    init_from: str | None = None  # run whose same stage gives the first weights
+    allow_unfinished: bool = False  # build on an unfinished earlier stage
+    dry_run: bool = False  # build everything, write nothing
 
 
 @gin.configurable(name_or_fn="train")
@@ -16,46 +32,35 @@ _ENDLESS = 1e15  # steps or passes
 class TrainSettings:
     """How a stage is trained; bound in gin as `train.NAME`.
 
-    Args:
-        stage: "metric", "classifier", "vae" or "gan".
-        batch_size: pictures per step over all replicas.
-        steps: where training ends; or
-        epochs: passes over the training pictures.
-        image_size: side of the pictures; the records' must be the same.
-        splits: what is trained on.
-        seed: of weights, order and every random draw.
-        log_interval, eval_interval, preview_interval, checkpoint_interval: in steps.
-        checkpoints_kept: to resume from.
-        checkpoint: weights that go on: "best", "last", or None for the stage's own
-            rule (the best where test pictures are not trained on, the gan's last).
-        strategy: "mirrored" (all GPUs, or the CPU), "multi_worker" (TF_CONFIG) or
-            "one_device".
-        precision: "float32", "mixed_float16" or "mixed_bfloat16".
-        accumulation_steps: parts of each batch, one after the other, to save memory.
-        deterministic: bit-for-bit repeatable on GPUs too, slower.
-        jit_compile: compile the step with XLA; on one replica only.
+    Raises:
+        UserError: if a value is out of its range.
     """
 
-    stage: str = gin.REQUIRED
-    batch_size: int = gin.REQUIRED
-    steps: int | None = None
-    epochs: float | None = None
-    image_size: int = 256
-    splits: tuple[str, ...] = ("train",)
-    seed: int = 0
+    stage: str = gin.REQUIRED  # "metric", "classifier", "vae" or "gan"
+    batch_size: int = gin.REQUIRED  # pictures per step over all replicas
+    steps: int | None = None  # where training ends; or
+    epochs: float | None = None  # the same in passes over the training pictures
+    image_size: int = 256  # side of the pictures, that of the records
+    splits: tuple[str, ...] = ("train",)  # to train on
+    seed: int = 0  # of weights, order and every random draw
+    # Steps between two entries of the log, evaluations, previews and checkpoints.
     log_interval: int = 100
     eval_interval: int = 2000
     preview_interval: int = 2000
     checkpoint_interval: int = 2000
-    checkpoints_kept: int = 2
+    checkpoints_kept: int = 2  # to resume from
+    # The final weights: "best" (by test numbers), "last", or None for the best if test
+    # pictures are not trained on and the stage keeps its best.
     checkpoint: str | None = None
+    # "mirrored" (all GPUs, or the CPU), "multi_worker" (TF_CONFIG) or "one_device".
     strategy: str = "mirrored"
-    precision: str = "float32"
-    accumulation_steps: int = 1
-    deterministic: bool = False
-    jit_compile: bool = False
+    precision: str = "float32"  # or "mixed_float16", "mixed_bfloat16"
+    accumulation_steps: int = 1  # parts of each batch, in turn, to save memory
+    deterministic: bool = False  # bit-for-bit repeatable on GPUs too, but slower
+    jit_compile: bool = False  # compile the step with XLA; on one replica only
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
+        spec = stages.spec(self.stage)
         if (self.steps is None) == (self.epochs is None):
             raise UserError(
                 "set one of train.steps and train.epochs, got "
@@ -66,46 +71,61 @@ class TrainSettings:
             *("accumulation_steps", "checkpoints_kept", "checkpoint_interval"),
             *("log_interval", "eval_interval", "preview_interval"),
         ):
-            value = getattr(self, name)
-            kinds = (int, float) if name == "epochs" else (int,)
-            # True is an int to Python.
-            if isinstance(value, bool) or not isinstance(value, kinds):
-                raise UserError(f"train.{name} must be a number above 0, got {value!r}")
-            if not 0 < value < _ENDLESS:
-                raise UserError(
-                    f"train.{name} must be above 0 and below 1e15, got {value!r}"
-                )
+            self._check_positive(name)
         if type(self.seed) is not int or not 0 <= self.seed < _SEEDS:
             raise UserError(
                 f"train.seed must be a number from 0 to {_SEEDS - 1}, got {self.seed!r}"
             )
-        if isinstance(self.splits, str) or not {"train", "test"}.issuperset(
-            self.splits
-        ):
+        splits = {"train", "test"}
+        if isinstance(self.splits, str) or not splits.issuperset(self.splits):
             raise UserError(
                 'train.splits must be ("train",) or ("train", "test"), got '
                 f"{self.splits!r}"
             )
-        allowed = (None, "last") if self.stage == "gan" else (None, "last", "best")
+        if self.precision not in PRECISIONS:
+            raise UserError(
+                f"train.precision must be one of {PRECISIONS}, got {self.precision!r}"
+            )
+        allowed = (None, "last", "best") if spec.keeps_best else (None, "last")
         if self.checkpoint not in allowed:
             raise UserError(
                 f"train.checkpoint must be one of {allowed} for the {self.stage} "
                 f"stage, got {self.checkpoint!r}"
             )
 
+    @property
+    def keeps_best(self) -> bool:
+        """Whether the best weights by test numbers are kept."""
+        return (
+            stages.spec(self.stage).keeps_best
+            and "test" not in self.splits
+            and self.checkpoint != "last"
+        )
+
     def last_step(self, steps_per_epoch: int) -> int:
-        """Give the step at which training ends."""
+        """Return the step at which training ends."""
         if self.epochs is None:
             assert self.steps is not None
             return self.steps
         return math.ceil(self.epochs * steps_per_epoch)
+
+    def _check_positive(self, name: str) -> None:
+        value = getattr(self, name)
+        kinds = (int, float) if name == "epochs" else (int,)
+        # True is an int to Python.
+        if isinstance(value, bool) or not isinstance(value, kinds):
+            raise UserError(f"train.{name} must be a number above 0, got {value!r}")
+        if not 0 < value < _ENDLESS:
+            raise UserError(
+                f"train.{name} must be above 0 and below 1e15, got {value!r}"
+            )
 
 
 def read_settings() -> TrainSettings:
     """Take the settings from the parsed gin files.
 
     Raises:
-        UserError: if one is missing that has no default.
+        UserError: if one is missing that has no default, or out of its range.
     """
     try:
         return TrainSettings()

@@ -2,8 +2,11 @@
 
 import contextlib
 import dataclasses
+import logging
 import pathlib
 import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import gin
 import tensorflow as tf
@@ -11,165 +14,73 @@ import tensorflow as tf
 from tfstyle.core import files
 from tfstyle.core.cli import UserError
 from tfstyle.data import input_pipeline, records
-from tfstyle.modeling.objectives import passes
-from tfstyle.modeling.stages import classifier, factories, gan, metric, optimizers, vae
-from tfstyle.modeling.stages.stage import Stage
-from tfstyle.runs import folder as runs
-from tfstyle.training import callbacks, finishing, guards, identity
+from tfstyle.modeling import stages
+from tfstyle.modeling.networks.frozen_codes import Pruning
+from tfstyle.modeling.objectives.passes import compute_artist_means
+from tfstyle.modeling.stages import factories, optimizers
+from tfstyle.modeling.stages.stage import BuildContext, Stage
+from tfstyle.runs.description import StageDescription
+from tfstyle.runs.folder import StageFolder, stage_lock
+from tfstyle.runs.trained_run import TrainedRun
+from tfstyle.training import finishing, identity
+from tfstyle.training.callbacks import Housekeeping
 from tfstyle.training.monitoring import Monitor
-from tfstyle.training.settings import TrainSettings
+from tfstyle.training.settings import Paths, TrainSettings
 
-PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
-
-
-@dataclasses.dataclass(frozen=True)
-class Paths:
-    """Where a stage reads and writes, and what to do with what is there."""
-
-    records_dir: str
-    run_dir: pathlib.Path
-    gin_dir: pathlib.Path
-    restart: bool = False
-    init_from: str | None = None
-    allow_unfinished: bool = False
-    dry_run: bool = False
+logger = logging.getLogger(__name__)
 
 
-# Everything that a gin file may bind, by name.
-CONFIGURABLES = {
-    "train": TrainSettings,
-    "train_batches": input_pipeline.endless_batches,
-    "pruning": finishing.Pruning,
-    "metric": metric.metric,
-    "classifier": classifier.classifier,
-    "vae": vae.vae,
-    "gan": gan.gan,
-    "style_encoder": factories.style_encoder,
-    "content_encoder": factories.content_encoder,
-    "content_decoder": factories.content_decoder,
-    "generator": factories.generator,
-    "discriminators": factories.discriminators,
-    "adam": optimizers.adam,
-    "rmsprop": optimizers.rmsprop,
-}
+def list_configurables() -> dict[str, Callable]:
+    """Return everything that a gin file may bind, by its name in gin."""
+    return {
+        "train": TrainSettings,
+        "train_batches": input_pipeline.PipelineSettings,
+        "pruning": Pruning,
+        **{spec.name: spec.settings for spec in stages.specs()},
+        "style_encoder": factories.style_encoder,
+        "content_encoder": factories.content_encoder,
+        "content_decoder": factories.content_decoder,
+        "generator": factories.generator,
+        "discriminators": factories.discriminators,
+        "adam": optimizers.adam,
+        "rmsprop": optimizers.rmsprop,
+    }
 
 
 def train(paths: Paths, settings: TrainSettings) -> None:
-    """Train a stage to its end, continuing what is there.
+    """Train a stage to its end, resuming what is there.
 
     Raises:
         UserError: if something about settings, records or folders is wrong, or a
-            loss stops being finite.
+            loss is not finite.
         KeyboardInterrupt: if stopped by a signal, after a checkpoint.
     """
-    if settings.stage not in runs.STAGES:
-        raise UserError(
-            f"train.stage must be one of {runs.STAGES}, got {settings.stage!r}"
-        )
-    folder = runs.StageFolder(paths.run_dir, settings.stage)
+    spec = stages.spec(settings.stage)
     identity.check_folders(paths.run_dir, paths.init_from)
     dataset = records.read_dataset(paths.records_dir)
     input_pipeline.check_image_size(dataset, settings.image_size)
-    identity.require_earlier_stages(
-        settings.stage,
-        paths.run_dir,
-        dataset,
-        paths.allow_unfinished,
-        f"python -m tfstyle.train --gin_file={paths.gin_dir}/{{}}.gin "
-        f"--records_dir={paths.records_dir} --run_dir={paths.run_dir}",
-    )
+    identity.require_earlier_stages(spec, paths, dataset)
 
-    model = build_stage(settings, paths.run_dir, dataset)
-    identity.check_pruning(model)
+    run = TrainedRun(paths.run_dir)
+    model = build_stage(settings, run, dataset)
+    identity.check_pruning(spec, model)
     steps = settings.last_step(
         input_pipeline.steps_per_epoch(
             dataset, settings.splits, settings.batch_size, model.images_per_artist
         )
     )
-    if settings.stage == "metric" and max(model.phase_ends(), default=0) >= steps:
-        raise UserError(
-            f"metric.warm_start_steps={model.phase_ends()[0]} leaves none of the "
-            f"{steps} steps to the style space: raise train.steps"
-        )
-    run = identity.describe_run(settings, steps, model, dataset, paths.run_dir)
-    run["init_from"] = paths.init_from
-    run["gin_dir"] = str(paths.gin_dir)
+    model.check_steps(steps)
+    description = identity.describe_stage(settings, steps, model, dataset, paths)
+    training = _Training(paths, settings, run, dataset, model, description)
     if paths.dry_run:
-        _print_plan(run, dataset, settings, folder)
+        training.log_plan(start=0)
         return
-    with guards.only_one(folder):
-        _train_built(paths, settings, folder, dataset, model, run)
-
-
-def _train_built(paths, settings, folder, dataset, model, run) -> None:
-    """Train a built stage from where it is."""
-    dependents = identity.dependents(folder)
-    if paths.restart:
-        if paths.init_from:  # before what is trained is gone: it may be misspelt
-            identity.initialize_from(model, run, pathlib.Path(paths.init_from))
-        folder.remove()
-    identity.check_identity(folder, run)
-    saved = tf.train.Checkpoint(**model.checkpoint_items())
-    manager = tf.train.CheckpointManager(
-        saved,
-        str(folder.checkpoints),
-        settings.checkpoints_kept,
-        checkpoint_name="step",
-    )
-    if manager.latest_checkpoint:
-        identity.restore(saved, manager.latest_checkpoint)
-    elif list(folder.checkpoints.glob("step-*.index")):
-        raise UserError(
-            f"{folder.checkpoints} holds checkpoints, but the file `checkpoint` that "
-            "names the newest is gone: put it back, or pass --restart to begin again"
-        )
-    elif paths.init_from:
-        identity.initialize_from(model, run, pathlib.Path(paths.init_from))
-    start = model.steps_done
-    if start:
-        run["init_from"] = folder.read().get("init_from")
-        if paths.init_from not in (None, run["init_from"]):
-            print(f"--init_from={paths.init_from} is not used: {folder.path} has begun")
-    if start >= run["steps"] and folder.finished:
-        print(f"{settings.stage}: already trained to step {start} in {folder.path}")
-        finishing.renew_pruning(folder, dataset, settings.checkpoint)
-        if identity.dependents(folder) != dependents:  # pruned to other codes
-            _print_dependents(folder, dependents)
-        return
-    if start > run["steps"]:
-        asked = f"train.steps={settings.steps}"
-        if settings.steps is None:
-            asked = f"train.epochs={settings.epochs}"
-        print(f"{settings.stage}: already at step {start}, beyond {asked}")
-    steps = run["steps"] = max(run["steps"], start)
-
-    began = time.time()
-    _print_plan(run, dataset, settings, folder, start)
-    _print_dependents(folder, dependents)
-    folder.mark_unfinished()
-    folder.write(run)
-    _write_operative_config(folder)
-    housekeeping = _housekeeping(folder, dataset, settings, steps, model, manager)
-    with guards.explained_failures(
-        dataset, settings.splits, settings.batch_size, settings.accumulation_steps
-    ):
-        if settings.stage == "metric" and run["init_from"] and not start:
-            model.start_from(passes.artist_means(model.style_encoder, dataset))
-        _fit(model, housekeeping, dataset, settings, steps)
-        _write_operative_config(folder)  # the pipeline's settings are in use by now
-        finishing.finish(folder, dataset, settings.checkpoint)
-    folder.mark_finished(steps)
-    print(
-        f"{settings.stage}: trained to step {steps} "
-        f"({(time.time() - began) / 60:.1f} minutes now)\n"
-        f"  pictures: {folder.previews}\n"
-        f"  curves:   tensorboard --logdir={paths.run_dir}",
-        flush=True,
-    )
-
-
-def _write_operative_config(folder):
-    files.write_text(folder.path / "operative_config.gin", gin.operative_config_str())
+    with stage_lock(training.folder):
+        training.prepare()
+        if training.is_done:
+            training.confirm()
+        else:
+            training.run_to_end()
 
 
 def make_strategy(name: str) -> tf.distribute.Strategy:
@@ -179,8 +90,8 @@ def make_strategy(name: str) -> tf.distribute.Strategy:
         UserError: if there is no such strategy.
     """
     for gpu in tf.config.list_physical_devices("GPU"):
-        # Without growth the first process takes all the memory of every GPU.
-        # Once a device is in use it is too late, and so it stays as it was set first.
+        # Without growth the first process takes all the memory of every GPU. Once a
+        # device is in use it is too late, so it stays as it was set first.
         with contextlib.suppress(RuntimeError):
             tf.config.experimental.set_memory_growth(gpu, True)
     if name == "mirrored":
@@ -197,14 +108,9 @@ def make_strategy(name: str) -> tf.distribute.Strategy:
 
 
 def build_stage(
-    settings: TrainSettings, run_dir: pathlib.Path, dataset: records.Dataset
+    settings: TrainSettings, run: TrainedRun, dataset: records.Dataset
 ) -> Stage:
     """Build and compile a stage under its strategy, with its optimizers' variables.
-
-    Args:
-        settings: of training.
-        run_dir: holds the earlier stages that vae and gan need.
-        dataset: the records.
 
     Raises:
         UserError: if the settings do not fit each other.
@@ -212,10 +118,6 @@ def build_stage(
     tf.keras.utils.set_random_seed(settings.seed)
     if settings.deterministic:
         tf.config.experimental.enable_op_determinism()
-    if settings.precision not in PRECISIONS:
-        raise UserError(
-            f"train.precision must be one of {PRECISIONS}, got {settings.precision!r}"
-        )
     tf.keras.mixed_precision.set_global_policy(settings.precision)
     strategy = make_strategy(settings.strategy)
     parts = strategy.num_replicas_in_sync * settings.accumulation_steps
@@ -225,33 +127,21 @@ def build_stage(
             f"{strategy.num_replicas_in_sync} replicas x "
             f"train.accumulation_steps={settings.accumulation_steps}"
         )
-    common = {
-        "image_size": settings.image_size,
-        "seed": settings.seed,
-        "accumulation_steps": settings.accumulation_steps,
-    }
+    context = BuildContext(
+        image_size=settings.image_size,
+        seed=settings.seed,
+        artist_counts=dataset.artist_counts("train"),
+        codes=run,
+        accumulation_steps=settings.accumulation_steps,
+    )
+    spec = stages.spec(settings.stage)
     with strategy.scope():
         try:
-            if settings.stage == "metric":
-                built = metric.metric(
-                    artist_counts=dataset.artist_counts("train"), **common
-                )
-            elif settings.stage == "classifier":
-                built = classifier.classifier(artists=len(dataset.artists), **common)
-            elif settings.stage == "vae":
-                built = vae.vae(runs.load_style_encoder(run_dir), **common)
-            else:
-                built = gan.gan(
-                    runs.load_style_encoder(run_dir),
-                    runs.load_content_encoder(run_dir),
-                    runs.load_code_decoder(run_dir),
-                    **common,
-                )
+            model, optimizer_list = spec.build(spec.settings(), context)
         except UserError:
             raise
         except (ValueError, TypeError) as error:
             raise UserError(f"configuration: {error}") from error
-        model, optimizer_list = built
         model.compile(optimizer=optimizer_list, jit_compile=settings.jit_compile)
         for optimizer, variables in zip(
             model.optimizer, model.parameter_groups, strict=True
@@ -260,98 +150,196 @@ def build_stage(
     return model
 
 
-def _housekeeping(folder, dataset, settings, steps, model, manager):
-    keeps_best = settings.stage != "gan" and "test" not in settings.splits
-    best_manager = None
-    if keeps_best and settings.checkpoint != "last":
-        best_manager = tf.train.CheckpointManager(
-            tf.train.Checkpoint(**model.networks),
-            str(folder.checkpoints / "best"),
-            max_to_keep=1,
+@dataclasses.dataclass
+class _Training:
+    """One training of a stage, from preparing its folder to its final weights."""
+
+    paths: Paths
+    settings: TrainSettings
+    run: TrainedRun
+    dataset: records.Dataset
+    model: Stage  # built and compiled
+    description: StageDescription  # for run.json
+    dependents: Sequence[str] = ()
+    manager: tf.train.CheckpointManager | None = None
+
+    @property
+    def folder(self) -> StageFolder:
+        """The stage's folder."""
+        return self.run.folder(self.settings.stage)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether the stage was trained to its end before."""
+        done = self.model.steps_done >= self.description.steps
+        return done and self.folder.finished
+
+    def prepare(self) -> None:
+        """Restore the newest checkpoint, or take first weights from another run."""
+        paths, model, folder = self.paths, self.model, self.folder
+        self.dependents = identity.list_dependents(folder)
+        other_run = pathlib.Path(paths.init_from) if paths.init_from else None
+        if paths.restart:
+            if other_run:  # before anything is deleted: it may be misspelled
+                identity.initialize_from(model, self.description, other_run)
+            folder.remove()
+        identity.check_identity(folder, self.description)
+        saved = tf.train.Checkpoint(**model.checkpoint_items())
+        self.manager = tf.train.CheckpointManager(
+            saved,
+            str(folder.checkpoints),
+            self.settings.checkpoints_kept,
             checkpoint_name="step",
         )
-    pruning = finishing.Pruning()
-    style_dims, tolerance = pruning.style_dims, pruning.tolerance
-    housekeeping = callbacks.Housekeeping(
-        folder,
-        steps=steps,
-        start=model.steps_done,
-        batch_size=settings.batch_size,
-        seed=settings.seed,
-        intervals=callbacks.Intervals(
-            settings.log_interval,
-            settings.eval_interval,
-            settings.preview_interval,
-            settings.checkpoint_interval,
-        ),
-        manager=manager,
-        best_manager=best_manager,
-        monitor=Monitor(
-            dataset,
-            folder.previews,
-            settings.batch_size,
-            style_dims,
-            tolerance,
-            _judge(folder) if folder.stage == "gan" else None,
-        ),
-    )
-    housekeeping.listen_for_signals()
-    return housekeeping
+        if self.manager.latest_checkpoint:
+            identity.restore(saved, self.manager.latest_checkpoint)
+        elif list(folder.checkpoints.glob("step-*.index")):
+            raise UserError(
+                f"{folder.checkpoints} holds checkpoints, but the file `checkpoint` "
+                "that names the newest is gone: put it back, or pass --restart to "
+                "start over"
+            )
+        elif other_run:
+            identity.initialize_from(model, self.description, other_run)
+        if model.steps_done:
+            self._resume_description()
 
-
-def _judge(folder) -> tf.keras.Model | None:
-    """Load the run's classifier, if it is trained, to judge generated pictures."""
-    classifier_folder = runs.StageFolder(folder.run_dir, "classifier")
-    if not classifier_folder.finished:
-        return None
-    return runs.load_network(classifier_folder, "style_encoder")
-
-
-def _fit(model, housekeeping, dataset, settings, steps):
-    for end in [*model.phase_ends(), steps]:
-        end, here = min(end, steps), model.steps_done
-        if here >= end:
-            continue
-        model.set_phase(here, lambda: passes.artist_means(model.style_encoder, dataset))
-        batches = input_pipeline.train_batches(
-            dataset,
-            settings.splits,
-            settings.batch_size,
-            settings.seed,
-            here,
-            model.images_per_artist,
+    def confirm(self) -> None:
+        """Report a stage that was trained before, and renew its pruning if needed."""
+        folder = self.folder
+        logger.info(
+            "%s: already trained to step %d in %s",
+            *(folder.stage, self.model.steps_done, folder.path),
         )
-        model.fit(
-            batches, steps_per_epoch=end - here, verbose=0, callbacks=[housekeeping]
+        finishing.renew_pruning(folder, self.dataset, self.settings.checkpoint)
+        if identity.list_dependents(folder) != self.dependents:  # other codes
+            self._log_dependents()
+
+    def run_to_end(self) -> None:
+        """Train, finish, and mark the stage as finished."""
+        settings, folder, model = self.settings, self.folder, self.model
+        start_time, start = time.time(), model.steps_done
+        if start > self.description.steps:
+            self.description = dataclasses.replace(self.description, steps=start)
+        steps = self.description.steps
+        self.log_plan(start)
+        self._log_dependents()
+        folder.mark_unfinished()
+        folder.write(self.description)
+        _write_operative_config(folder)
+        monitor = Monitor(self.run, folder.stage, self.dataset, settings.batch_size)
+        housekeeping = Housekeeping(
+            folder, settings, model, steps, self.manager, monitor
         )
-
-
-def _print_dependents(folder, dependents):
-    if dependents:
-        print(
-            f"note: with other codes of the {folder.stage} stage in {folder.run_dir} "
-            f"there will be {'; '.join(dependents)}",
-            flush=True,
+        housekeeping.listen_for_signals()
+        with _explain_failures(self.dataset, settings):
+            if self.description.init_from and not start:
+                model.meet_artists(self._artist_means)
+            with housekeeping.progress:  # closed before an error is shown
+                self._fit(housekeeping, steps)
+            _write_operative_config(folder)  # the pipeline's settings are in use now
+            finishing.finish(folder, self.dataset, settings.checkpoint)
+        folder.mark_finished(steps)
+        minutes = (time.time() - start_time) / 60
+        logger.info(
+            f"{folder.stage}: trained to step {steps} ({minutes:.1f} minutes now)\n"
+            f"  pictures: {folder.previews}\n"
+            f"  curves:   tensorboard --logdir={self.paths.run_dir}"
         )
 
+    def log_plan(self, start: int) -> None:
+        """Log what will be trained, from step `start` on."""
+        settings, described = self.settings, self.description
+        counts = "  ".join(
+            f"{name} {network['parameters'] / 1e6:.2f}M"
+            for name, network in described.networks.items()
+        )
+        pictures = self.dataset.num_examples(*settings.splits)
+        begin = f"resuming from step {start}" if start else "from the beginning"
+        if start and self.folder.finished:
+            begin += ", where it was finished"
+        size = settings.image_size
+        logger.info(
+            f"{described.stage}: {described.steps} steps of {settings.batch_size} "
+            f"pictures, {begin}\n"
+            f"  pictures: {pictures} of {len(self.dataset.artists)} artists, "
+            f"{size}x{size} ({self.dataset.records_dir})\n"
+            f"  networks: {counts}\n"
+            f"  strategy: {settings.strategy}, {described.replicas} replica(s), "
+            f"{settings.precision}\n"
+            f"  folder:   {self.folder.path}"
+        )
 
-def _print_plan(run, dataset, settings, folder, start=0):
-    counts = "  ".join(
-        f"{name} {one['parameters'] / 1e6:.2f}M"
-        for name, one in run["networks"].items()
-    )
-    pictures = dataset.num_examples(*settings.splits)
-    until = "from the beginning" if not start else f"continuing from step {start}"
-    if start and folder.finished:
-        until += ", where it was finished"
-    print(
-        f"{run['stage']}: {run['steps']} steps of {settings.batch_size} pictures, "
-        f"{until}\n"
-        f"  pictures: {pictures} of {len(dataset.artists)} artists, "
-        f"{settings.image_size}x{settings.image_size} ({dataset.records_dir})\n"
-        f"  networks: {counts}\n"
-        f"  strategy: {settings.strategy}, {run['replicas']} replica(s), "
-        f"{settings.precision}\n"
-        f"  folder:   {folder.path}",
-        flush=True,
-    )
+    def _resume_description(self) -> None:
+        """Keep where the first weights came from, and steps beyond those asked for."""
+        settings, folder, start = self.settings, self.folder, self.model.steps_done
+        asked, init_from = self.paths.init_from, folder.read().init_from
+        self.description = dataclasses.replace(self.description, init_from=init_from)
+        if asked not in (None, init_from):
+            logger.info(
+                "--init_from=%s is not used: training of %s has begun",
+                *(asked, folder.path),
+            )
+        if start > self.description.steps:
+            limit = f"train.steps={settings.steps}"
+            if settings.steps is None:
+                limit = f"train.epochs={settings.epochs}"
+            logger.info("%s: already at step %d, beyond %s", folder.stage, start, limit)
+
+    def _fit(self, housekeeping: Housekeeping, steps: int) -> None:
+        settings, model = self.settings, self.model
+        for phase_end in [*model.phase_ends(), steps]:
+            end, start = min(phase_end, steps), model.steps_done
+            if start >= end:
+                continue
+            model.set_phase(start, self._artist_means)
+            batches = input_pipeline.train_batches(
+                self.dataset,
+                settings.splits,
+                settings.batch_size,
+                settings.seed,
+                start,
+                model.images_per_artist,
+            )
+            model.fit(
+                batches,
+                steps_per_epoch=end - start,
+                verbose=0,
+                callbacks=[housekeeping],
+            )
+
+    def _artist_means(self) -> Any:
+        return compute_artist_means(self.model.style_encoder, self.dataset)
+
+    def _log_dependents(self) -> None:
+        if self.dependents:
+            logger.info(
+                "note: with other codes of the %s stage in %s there will be %s",
+                *(self.folder.stage, self.folder.run_dir, "; ".join(self.dependents)),
+            )
+
+
+def _write_operative_config(folder: StageFolder) -> None:
+    files.write_text(folder.path / "operative_config.gin", gin.operative_config_str())
+
+
+@contextlib.contextmanager
+def _explain_failures(
+    dataset: records.Dataset, settings: TrainSettings
+) -> Iterator[None]:
+    """Name the setting or file behind TensorFlow's errors.
+
+    Raises:
+        UserError: for a full disk, exhausted memory or a corrupt record.
+    """
+    try:
+        with input_pipeline.report_bad_records(dataset, *settings.splits):
+            yield
+    except tf.errors.ResourceExhaustedError as error:
+        if "No space left" in str(error):
+            raise UserError(f"the disk is full: {error.message[:200]}") from error
+        raise UserError(
+            f"out of memory: lower train.batch_size={settings.batch_size}, or raise "
+            f"train.accumulation_steps={settings.accumulation_steps} (same result, "
+            "less memory)"
+        ) from error

@@ -1,4 +1,4 @@
-"""Loops meet every style and close; GIFs show the pictures that they are made of."""
+"""Loops visit every style and close; GIFs show their pictures."""
 
 import numpy as np
 import pytest
@@ -9,9 +9,9 @@ from tfstyle.analysis.drawing import animation
 CORNERS = np.array([[0.0, 0], [4, 0], [4, 8]])
 
 
-def test_a_loop_meets_each_style_and_does_not_repeat_the_first():
-    """12 frames for 3 styles: 4 to each leg, beginning at the style itself."""
-    codes, nearest = animation.style_loop(CORNERS, 12)
+def test_a_loop_visits_each_style_and_does_not_repeat_the_first():
+    """12 frames for 3 styles: each style and 3 frames on the way to the next."""
+    codes, nearest = animation.interpolate_loop(CORNERS, 12)
 
     assert codes.shape == (12, 2)
     np.testing.assert_allclose(codes[[0, 4, 8]], CORNERS)
@@ -20,32 +20,32 @@ def test_a_loop_meets_each_style_and_does_not_repeat_the_first():
 
 def test_a_loop_slows_down_at_each_style():
     """t^2 (3 - 2 t) at 1/4, 1/2, 3/4: 5/32, 1/2, 27/32, in either direction."""
-    codes, _ = animation.style_loop(CORNERS[:2], 8)
+    codes, _ = animation.interpolate_loop(CORNERS[:2], 8)
 
     eased = np.array([0, 5 / 32, 1 / 2, 27 / 32])
     np.testing.assert_allclose(codes[:, 0], 4 * np.concatenate([eased, 1 - eased]))
 
 
 @pytest.mark.parametrize("frames", [3, 4, 5, 7, 48])
-def test_a_loop_of_any_length_meets_each_style(frames):
-    codes, nearest = animation.style_loop(CORNERS, frames)
+def test_a_loop_of_any_length_visits_each_style(frames):
+    codes, nearest = animation.interpolate_loop(CORNERS, frames)
 
     assert len(codes) == len(nearest) == frames
     for number, corner in enumerate(CORNERS):
-        met = np.flatnonzero((codes == corner).all(axis=1))
-        assert len(met) == 1 and nearest[met[0]] == number
+        (frame,) = np.flatnonzero((codes == corner).all(axis=1))
+        assert nearest[frame] == number
 
 
-def test_one_style_stays():
-    codes, nearest = animation.style_loop(CORNERS[2:], 5)
+def test_a_loop_of_a_single_style_is_constant():
+    codes, nearest = animation.interpolate_loop(CORNERS[2:], 5)
 
     np.testing.assert_array_equal(codes, np.tile(CORNERS[2], [5, 1]))
     assert not nearest.any()
 
 
-def test_a_loop_too_short_for_its_styles_is_refused():
+def test_a_loop_shorter_than_its_styles_is_an_error():
     with pytest.raises(ValueError, match="3 styles need as many frames, got 2"):
-        animation.style_loop(CORNERS, 2)
+        animation.interpolate_loop(CORNERS, 2)
 
 
 def test_a_gif_shows_each_picture_enlarged_above_its_caption(tmp_path):

@@ -1,4 +1,6 @@
-"""Sheets show the pictures' own pixels; files are whole or absent."""
+"""Sheets show the exact pixels of pictures; files are complete or absent."""
+
+import types
 
 import numpy as np
 import pytest
@@ -14,15 +16,15 @@ def flat(color, size=64):
 
 
 def boxes_of(sheet, color):
-    """Bounding box of the pixels of a color: left, top, right, bottom (exclusive)."""
+    """Return the box of a color: left, top, right and bottom (exclusive)."""
     y, x = np.nonzero((np.asarray(sheet) == color).all(axis=2))
     return x.min(), y.min(), x.max() + 1, y.max() + 1
 
 
-def test_small_pictures_are_doubled_pixel_by_pixel():
+def test_small_pictures_are_enlarged_pixel_by_pixel():
     """64 < 96 <= 2 * 64: each pixel becomes 2 x 2 equal ones."""
     picture = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
-    sheet = np.asarray(grids.picture_grid(picture[None, None]))
+    sheet = np.asarray(grids.draw_grid(picture[None, None]))
     margin = (sheet.shape[0] - 128) // 2
     tile = sheet[margin : margin + 128, margin : margin + 128]
     np.testing.assert_array_equal(tile, picture.repeat(2, axis=0).repeat(2, axis=1))
@@ -34,34 +36,34 @@ def test_small_pictures_are_doubled_pixel_by_pixel():
 )
 def test_tiles_are_the_smallest_multiple_of_at_least_96(size, tile):
     left, top, right, bottom = boxes_of(
-        grids.picture_grid([[flat((9, 9, 9), size)]]), (9, 9, 9)
+        grids.draw_grid([[flat((9, 9, 9), size)]]), (9, 9, 9)
     )
     assert (right - left, bottom - top) == (tile, tile)
 
 
 def test_rows_and_columns_keep_their_places():
-    """[[red, blue], [hole, green]]: blue is right of red, green is below blue."""
+    """[[red, blue], [empty, green]]: blue is right of red, green is below blue."""
     red, green, blue = (255, 0, 0), (0, 255, 0), (0, 0, 255)
-    sheet = grids.picture_grid([[flat(red), flat(blue)], [None, flat(green)]], gap=4)
+    sheet = grids.draw_grid([[flat(red), flat(blue)], [None, flat(green)]], gap=4)
     left, top, right, bottom = boxes_of(sheet, red)
     assert boxes_of(sheet, blue) == (right + 4, top, right + 132, bottom)
     assert boxes_of(sheet, green) == (right + 4, bottom + 4, right + 132, bottom + 132)
-    hole = np.asarray(sheet)[bottom + 4 :, : right + 1]
-    assert (hole == 255).all()
+    empty = np.asarray(sheet)[bottom + 4 :, : right + 1]
+    assert (empty == 255).all()
 
 
 def test_a_white_picture_has_an_edge_of_one_pixel_in_the_gap():
     """128 white pixels within an outline of 130; without a gap there is no room."""
-    sheet = grids.picture_grid([[flat(255)]], gap=4)
+    sheet = grids.draw_grid([[flat(255)]], gap=4)
     y, x = np.nonzero((np.asarray(sheet) != 255).any(axis=2))
     assert (np.ptp(x) + 1, np.ptp(y) + 1) == (130, 130)
     assert len(x) == 4 * 130 - 4
-    assert (np.asarray(grids.picture_grid([[flat(255)]], gap=0)) == 255).all()
+    assert (np.asarray(grids.draw_grid([[flat(255)]], gap=0)) == 255).all()
 
 
 def test_a_break_widens_only_its_own_gap():
     colors = [(10, 0, 0), (20, 0, 0), (30, 0, 0)]
-    sheet = grids.picture_grid([[flat(c) for c in colors]], gap=4, column_breaks=[1])
+    sheet = grids.draw_grid([[flat(c) for c in colors]], gap=4, column_breaks=[1])
     first, second, third = (boxes_of(sheet, color) for color in colors)
     assert second[0] - first[2] > 12
     assert third[0] - second[2] == 4
@@ -74,8 +76,8 @@ def ink(sheet, left, top, right, bottom):
 
 def test_captions_stand_above_columns_and_left_of_rows():
     red = (255, 0, 0)
-    bare = grids.picture_grid([[flat(red)]])
-    captioned = grids.picture_grid([[flat(red)]], ["artist"], ["content"], "Title")
+    bare = grids.draw_grid([[flat(red)]])
+    captioned = grids.draw_grid([[flat(red)]], ["artist"], ["content"], "Title")
     left, top, right, _ = boxes_of(captioned, red)
     assert (left, top) > boxes_of(bare, red)[:2]
     assert ink(captioned, 0, top, left, captioned.height) > 20, "row caption"
@@ -86,30 +88,28 @@ def test_captions_stand_above_columns_and_left_of_rows():
 
 def test_a_long_column_caption_stays_over_its_column():
     red, blue = (255, 0, 0), (0, 0, 255)
-    sheet = grids.picture_grid(
-        [[flat(red), flat(blue)]], column_captions=["W" * 200, ""]
-    )
+    sheet = grids.draw_grid([[flat(red), flat(blue)]], column_captions=["W" * 200, ""])
     left, top, right, _ = boxes_of(sheet, red)
     assert ink(sheet, left, 0, right, top - 1) > 20
     assert ink(sheet, right, 0, sheet.width, top - 1) == 0
 
 
-def test_a_long_row_caption_does_not_widen_the_sheet_without_end():
+def test_a_long_row_caption_widens_the_sheet_only_so_far():
     """At most two tiles of 128 and the margins."""
-    sheet = grids.picture_grid([[flat(0)]], row_captions=["artist " * 100])
+    sheet = grids.draw_grid([[flat(0)]], row_captions=["artist " * 100])
     assert sheet.width < 128 + 2 * 128 + 50
 
 
 def test_a_title_may_be_wider_than_a_narrow_grid():
-    narrow = grids.picture_grid([[flat(0)]])
-    titled = grids.picture_grid([[flat(0)]], title="Reconstruction of one picture")
-    longer = grids.picture_grid([[flat(0)]], title="Reconstruction " * 50)
+    narrow = grids.draw_grid([[flat(0)]])
+    titled = grids.draw_grid([[flat(0)]], title="Reconstruction of one picture")
+    longer = grids.draw_grid([[flat(0)]], title="Reconstruction " * 50)
     assert narrow.width < titled.width < longer.width < 530
 
 
-def test_names_in_other_scripts_are_told_apart():
+def test_names_in_other_scripts_look_different():
     first, second = (
-        grids.picture_grid([[flat(0)]], title=name) for name in ("葛飾北斎", "歌川広重")
+        grids.draw_grid([[flat(0)]], title=name) for name in ("葛飾北斎", "歌川広重")
     )
     assert first.size != second.size or first.tobytes() != second.tobytes()
 
@@ -117,29 +117,29 @@ def test_names_in_other_scripts_are_told_apart():
 @pytest.mark.parametrize(
     "images, message",
     [
-        ([], r"one length, got \[\]"),
-        ([[flat(0)], [flat(0), None]], r"one length, got \[1, 2\]"),
-        ([[None]], "be there"),
-        ([[flat(0), flat(0, 32)]], "one shape"),
+        ([], r"equal lengths, got \[\]"),
+        ([[flat(0)], [flat(0), None]], r"equal lengths, got \[1, 2\]"),
+        ([[None]], r"single shape and type, got \[\]"),
+        ([[flat(0), flat(0, 32)]], "single shape"),
         ([[flat(0).astype(np.float32)]], "uint8 .* got float32"),
         ([[flat(0)[..., 0]]], r"got uint8 \[64, 64\]"),
     ],
 )
-def test_a_grid_refuses(images, message):
+def test_a_grid_rejects(images, message):
     with pytest.raises(ValueError, match=message):
-        grids.picture_grid(images)
+        grids.draw_grid(images)
 
 
 @pytest.mark.parametrize("captions", [{"row_captions": []}, {"column_captions": "ab"}])
-def test_a_grid_refuses_captions_of_another_number(captions):
+def test_a_grid_rejects_a_wrong_number_of_captions(captions):
     with pytest.raises(ValueError, match="need as many captions"):
-        grids.picture_grid([[flat(0)]], **captions)
+        grids.draw_grid([[flat(0)]], **captions)
 
 
 def test_groups_stand_apart_and_fill_rows():
     """Three pairs, two to a row: the third starts the second row under the first."""
     pairs = [(flat((i, 0, 0)), flat((i, 9, 0))) for i in (1, 2, 3)]
-    sheet = grids.group_sheet(pairs, ("picture", "reconstruction"), groups_per_row=2)
+    sheet = grids.draw_groups(pairs, ("picture", "reconstruction"), groups_per_row=2)
     first, second, third = (boxes_of(sheet, (i, 0, 0)) for i in (1, 2, 3))
     partner = boxes_of(sheet, (1, 9, 0))
     assert partner[0] - first[2] < second[0] - partner[2]
@@ -149,14 +149,14 @@ def test_groups_stand_apart_and_fill_rows():
 
 def test_fewer_groups_than_fit_a_row_leave_no_empty_columns():
     pairs = [(flat(1), flat(2))]
-    narrow = grids.group_sheet(pairs, ("a", "b"), groups_per_row=1)
-    wide = grids.group_sheet(pairs, ("a", "b"), groups_per_row=5)
+    narrow = grids.draw_groups(pairs, ("a", "b"), groups_per_row=1)
+    wide = grids.draw_groups(pairs, ("a", "b"), groups_per_row=5)
     assert wide.size == narrow.size
 
 
 def test_groups_must_match_their_captions():
     with pytest.raises(ValueError, match="3 captions"):
-        grids.group_sheet([(flat(0), flat(0))], ("content", "result", "style"), 1)
+        grids.draw_groups([(flat(0), flat(0))], ("content", "result", "style"), 1)
 
 
 def test_a_written_picture_reads_back_the_same(tmp_path):
@@ -169,65 +169,25 @@ def test_a_written_picture_reads_back_the_same(tmp_path):
     assert [file.name for file in path.parent.iterdir()] == ["picture.png"]
 
 
-def has_color(path, color):
-    with Image.open(path) as image:
-        assert image.format == "PNG"
-        return (np.asarray(image.convert("RGB")) == color).all(axis=2).any()
-
-
-BLUE, ORANGE = (0x00, 0x72, 0xB2), (0xD5, 0x5E, 0x00)
-
-
-def test_curves_draws_every_series(tmp_path):
-    one = {"metric": ([1, 2, 4], [0.2, 0.5, 0.9])}
-    two = one | {"classifier": ([1, 2, 4], [0.1, np.nan, 0.95])}
-    grids.curves(tmp_path / "one.png", one, "dims", "accuracy", "t")
-    grids.curves(tmp_path / "two.png", two, "dims", "accuracy", "t", log_x=False)
-    assert has_color(tmp_path / "one.png", BLUE)
-    assert not has_color(tmp_path / "one.png", ORANGE)
-    assert has_color(tmp_path / "two.png", ORANGE)
-
-
-def test_the_kept_number_of_dimensions_is_marked(tmp_path):
-    """By a line of grey .4 from bottom to top: more of it than in the legend alone."""
-    series, heights = {"metric": ([1, 2, 4], [0.2, 0.5, 0.9])}, []
-    for kept in (None, 2):
-        grids.curves(tmp_path / "c.png", series, "dims", "accuracy", "t", kept=kept)
-        with Image.open(tmp_path / "c.png") as image:
-            grey = (np.abs(np.asarray(image.convert("L"), int) - 102) < 20).sum(axis=0)
-        heights.append(grey.max() / image.height)
-    assert heights[0] < 0.3 and heights[1] > 0.5
-
-
-def test_figure_1_has_accuracy_left_and_ratio_right(tmp_path):
-    """One series is given to each side in turn: its color is on that side only."""
-    series = {"metric": ([1, 2, 4], [0.2, 0.5, 0.9])}
-    for name, sides in (("left", (series, {})), ("right", ({}, series))):
-        grids.figure_1(tmp_path / name, *sides, kept=2)
-        with Image.open(tmp_path / name) as image:
-            width = image.width
-            left, _, right, _ = boxes_of(image.convert("RGB"), BLUE)
-        assert (right < width / 2) if name == "left" else (left > width / 2)
-
-
-def test_deviations_are_bars_about_the_points(tmp_path):
-    """From .1 to .9 about points at .5, which without are a flat line of markers."""
-    heights = []
-    for deviation in ([], [[0.4, 0.4]]):
-        series = {"metric": ([1, 2], [0.5, 0.5], *deviation)}
-        grids.curves(tmp_path / "c.png", series, "dims", "accuracy", "t")
-        with Image.open(tmp_path / "c.png") as image:
-            pixels = np.asarray(image.convert("RGB"))
-        rows = (pixels == BLUE).all(axis=2)[:, : image.width // 2].any(axis=1)
-        heights.append(np.count_nonzero(rows) / image.height)
-    assert heights[0] < 0.1 and heights[1] > 0.5
+def test_a_table_is_drawn_as_a_grid():
+    """The fields of a table are the arguments of a grid."""
+    fields = {
+        "rows": [[flat(1), flat(2)], [None, flat(3)]],
+        "row_captions": ["a", "b"],
+        "column_captions": ["c", "d"],
+        "title": "e",
+        "row_breaks": [1],
+        "column_breaks": [1],
+    }
+    sheet = grids.draw_table(types.SimpleNamespace(**fields))
+    assert sheet == grids.draw_grid(fields.pop("rows"), **fields)
 
 
 def test_stacked_sheets_keep_their_pixels_and_start_at_the_left():
     red, blue = np.array([255, 0, 0]), np.array([0, 0, 255])
     wide = Image.fromarray(np.full((2, 5, 3), red, np.uint8))
     narrow = Image.fromarray(np.full((3, 4, 3), blue, np.uint8))
-    whole = grids.stacked([wide, narrow])
+    whole = grids.stack_sheets([wide, narrow])
 
     assert whole.size == (5, 5)
     assert boxes_of(whole, red) == (0, 0, 5, 2)

@@ -1,4 +1,4 @@
-"""The report as a browser reads it."""
+"""The report as a browser parses it."""
 
 from html.parser import HTMLParser
 
@@ -40,7 +40,7 @@ def page_of(tmp_path, *sections, title="Report"):
     return Page(tmp_path / "report.html")
 
 
-def test_text_is_escaped_and_divided_into_paragraphs(tmp_path):
+def test_text_is_escaped_and_split_into_paragraphs(tmp_path):
     page = page_of(
         tmp_path,
         Section("<b>A & B</b>", "one <i>\n\n\n two\nlines "),
@@ -51,7 +51,7 @@ def test_text_is_escaped_and_divided_into_paragraphs(tmp_path):
     assert page.texts["h1"] == page.texts["title"] == ["styles </title> & more"]
 
 
-def test_numbers_are_short_and_what_is_missing_is_a_dash(tmp_path):
+def test_numbers_are_short_and_missing_values_are_dashes(tmp_path):
     page = page_of(
         tmp_path,
         Section(
@@ -68,16 +68,16 @@ def test_numbers_are_short_and_what_is_missing_is_a_dash(tmp_path):
     )
     assert page.texts["th"] == ["<measure>", "value"]
     assert page.texts["td"][1::2] == ["0.9812", "417,000", "123,457", "–", "–"]
-    flush_right = [cell.get("class") for cell in page.attributes("td")]
-    assert flush_right == [None, "number"] * 5
+    classes = [cell.get("class") for cell in page.attributes("td")]
+    assert classes == [None, "number"] * 5
 
 
-def test_truth_values_are_words_not_numbers(tmp_path):
-    page = page_of(tmp_path, Section("Truth", table=[["finished"], [True]]))
+def test_booleans_are_words_not_numbers(tmp_path):
+    page = page_of(tmp_path, Section("Booleans", table=[["finished"], [True]]))
     assert page.texts["td"] == ["True"]
 
 
-def test_a_second_table_has_columns_of_its_own(tmp_path):
+def test_a_second_table_has_its_own_columns(tmp_path):
     page = page_of(
         tmp_path,
         Section("Two", table=[["a", "b"], [1, 2]], more=[["c"], [3]]),
@@ -87,13 +87,13 @@ def test_a_second_table_has_columns_of_its_own(tmp_path):
     assert len(page.attributes("table")) == 2
 
 
-def test_a_table_of_unequal_rows_is_refused_by_name(tmp_path):
+def test_a_table_of_unequal_rows_is_an_error_that_names_it(tmp_path):
     with pytest.raises(ValueError, match=r"'Odd'.*\[1, 2\]"):
         page_of(tmp_path, Section("Odd", table=[["a", "b"], [1]]))
     assert not list(tmp_path.iterdir())
 
 
-def test_pictures_are_relative_links_that_reach_their_files(tmp_path):
+def test_pictures_are_relative_links_to_their_files(tmp_path):
     (tmp_path / "figures").mkdir()
     beside = tmp_path / "figure 1 #2.png"
     below = tmp_path / "figures" / "b.png"
@@ -115,7 +115,7 @@ def test_pictures_are_relative_links_that_reach_their_files(tmp_path):
     assert page.texts["figcaption"] == ['says "a" < b', "caption"]
 
 
-def test_a_missing_picture_is_an_error_and_keeps_the_old_report(tmp_path):
+def test_a_missing_picture_is_an_error_that_keeps_the_old_report(tmp_path):
     page_of(tmp_path, title="old")
     with pytest.raises(FileNotFoundError, match=r"gone\.png"):
         page_of(tmp_path, Section("x", pictures=[Picture("gone.png", "c")]))
@@ -123,7 +123,7 @@ def test_a_missing_picture_is_an_error_and_keeps_the_old_report(tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["report.html"]
 
 
-def test_links_at_the_top_lead_to_every_section(tmp_path):
+def test_the_top_links_to_every_section(tmp_path):
     page = page_of(tmp_path, Section("First"), Section("Second"))
     targets = ["#" + s["id"] for s in page.attributes("section")]
     assert [a["href"] for a in page.attributes("a")] == targets

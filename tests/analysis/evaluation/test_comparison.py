@@ -1,191 +1,208 @@
-"""Several runs are brought together: by hand from each run's own numbers."""
+"""Several runs are compared: by hand from the numbers of each."""
 
+import dataclasses
 import json
 import math
 import pathlib
 import shutil
 
 import pytest
-import tiny_run as tiny
+from helpers import runs
 
 from tfstyle.analysis.evaluation import comparison
-from tfstyle.analysis.evaluation import run as measuring
+from tfstyle.analysis.evaluation.run import evaluate_run
+from tfstyle.analysis.evaluation.style import Curves, PrefixCurves, Style
 from tfstyle.analysis.reporting import report
 from tfstyle.core import files
 from tfstyle.core.cli import UserError
-from tfstyle.runs import folder as runs
+from tfstyle.runs.description import Collection, StageDescription
+from tfstyle.runs.folder import StageFolder
+from tfstyle.runs.trained_run import TrainedRun
 
 
-def write_objective(run_dir: pathlib.Path, stage="metric", **objective) -> None:
-    folder = runs.StageFolder(run_dir, stage)
-    folder.write({"identity": {"objective": objective}, "dataset": {}})
+def make_run(run_dir: pathlib.Path, objective: str = "presumed") -> TrainedRun:
+    """Make a run whose metric stage has only a description."""
+    description = StageDescription(
+        stage="metric",
+        steps=1,
+        strategy="one_device",
+        replicas=1,
+        dataset=Collection("records", "digest", 32, "crop", "#ffffff", []),
+        networks={},
+        code_sizes=[],
+        identity={"objective": {"objective": objective}},
+    )
+    StageFolder(run_dir, "metric").write(description)
+    return TrainedRun(run_dir)
 
 
-def curves(accuracy, ratio, recommended=1):
-    """What evaluation.json holds of a stage, its curve of every dimension."""
-    return {
-        "dims": list(range(1, len(accuracy) + 1)),
-        "accuracy": accuracy,
-        "variance_ratio": ratio,
-        "every_accuracy": accuracy,
-        "every_variance_ratio": ratio,
-        "recommended_dims": recommended,
-    }
+def prefix_curves(accuracy, ratio, recommended=1) -> PrefixCurves:
+    """The results of a stage, with curves that show every dimension."""
+    return PrefixCurves(
+        dims=list(range(1, len(accuracy) + 1)),
+        accuracy=accuracy,
+        variance_ratio=ratio,
+        every_accuracy=accuracy,
+        every_variance_ratio=ratio,
+        recommended_dims=recommended,
+    )
 
 
 @pytest.fixture(scope="module")
-def two_runs(tiny_run, tmp_path_factory) -> list[pathlib.Path]:
-    """Two runs of metric and classifier; the second's numbers are made others."""
+def two_runs(tiny_run, tmp_path_factory) -> list[TrainedRun]:
+    """Two runs of metric and classifier; the accuracies of the second are halved."""
     folder = tmp_path_factory.mktemp("compared")
-    pair = [
-        tiny.keep_stages(tiny_run, folder / name, "metric", "classifier")
+    first, second = (
+        TrainedRun(runs.keep_stages(tiny_run, folder / name, "metric", "classifier"))
         for name in ("first", "second")
-    ]
-    for run_dir in pair:
-        measuring.measure_run(run_dir)
-    change_accuracy(pair[1], 0.5)
-    return pair
+    )
+    evaluate_run(first)
+    evaluate_run(second)
+    halve_accuracy(second)
+    return [first, second]
 
 
-def change_accuracy(run_dir: pathlib.Path, factor: float) -> None:
-    numbers = json.loads((run_dir / "evaluation.json").read_text())
+def copy_run(run: TrainedRun, path: pathlib.Path) -> TrainedRun:
+    return TrainedRun(shutil.copytree(run.path, path))
+
+
+def halve_accuracy(run: TrainedRun) -> None:
+    path = run.path / "evaluation.json"
+    numbers = json.loads(path.read_text())
     for stage in ("metric", "classifier"):
         for name in ("accuracy", "every_accuracy"):
             values = numbers["style"][stage][name]
-            numbers["style"][stage][name] = [factor * value for value in values]
-    files.write_json(run_dir / "evaluation.json", numbers)
+            numbers["style"][stage][name] = [0.5 * value for value in values]
+    files.write_json(path, numbers)
 
 
-def style_of(run_dir):
-    return json.loads((run_dir / "evaluation.json").read_text())["style"]
-
-
-def test_mean_and_deviation_are_the_samples():
-    """1, 2, 6: mean 3, squared deviations 4 + 1 + 9 = 14, over n - 1 = 2."""
-    found = comparison.mean_and_deviation([[1, 5], [2, 5], [6, 5]])
-
-    assert found["mean"] == pytest.approx([3, 5])
-    assert found["deviation"] == pytest.approx([math.sqrt(7), 0])
-
-
-def test_one_run_has_no_deviation():
-    assert comparison.mean_and_deviation([[1, 5]]) == {
-        "mean": [1, 5],
-        "deviation": None,
-    }
+def read_style(run: TrainedRun):
+    return json.loads((run.path / "evaluation.json").read_text())["style"]
 
 
 def test_two_runs_give_their_mean_and_half_their_difference_times_root_2(two_runs):
     """For a and b, ((a - m)^2 + (b - m)^2) / 1 = (a - b)^2 / 2."""
     compared = comparison.compare_runs(two_runs)
 
-    assert compared["runs"] == [str(one) for one in two_runs]
-    assert list(compared["methods"]) == ["metric learning", "classifier"]
+    assert compared.runs == [str(run.path) for run in two_runs]
+    assert list(compared.methods) == ["metric learning", "classifier"]
     for stage, name in (("metric", "metric learning"), ("classifier", "classifier")):
-        method = compared["methods"][name]
-        assert method["dims"] == [1, 2, 4, 8, 16]
-        assert method["runs"] == compared["runs"]
+        method = compared.methods[name]
+        assert method.dims == [1, 2, 4, 8, 16]
+        assert method.runs == compared.runs
         for curve in ("accuracy", "variance_ratio"):
-            first, second = (style_of(one)[stage][curve] for one in two_runs)
+            first, second = (read_style(run)[stage][curve] for run in two_runs)
+            spread = getattr(method, curve)
             for k in range(5):
-                mean = method[curve]["mean"][k]
-                assert mean == pytest.approx((first[k] + second[k]) / 2)
-                assert method[curve]["deviation"][k] == pytest.approx(
+                assert spread["mean"][k] == pytest.approx((first[k] + second[k]) / 2)
+                assert spread["deviation"][k] == pytest.approx(
                     abs(first[k] - second[k]) / math.sqrt(2)
                 )
-    assert any(compared["methods"]["classifier"]["accuracy"]["deviation"])
+    assert any(compared.methods["classifier"].accuracy["deviation"])
 
 
-def test_the_comparison_is_written_into_the_first_run_and_made_anew(two_runs, tmp_path):
-    pair = [pathlib.Path(shutil.copytree(one, tmp_path / one.name)) for one in two_runs]
+def test_the_comparison_is_written_into_the_first_run_each_time(two_runs, tmp_path):
+    pair = [copy_run(run, tmp_path / run.path.name) for run in two_runs]
+    path = pair[0].path / "comparison.json"
     before = comparison.compare_runs(pair)
-    assert json.loads((pair[0] / "comparison.json").read_text()) == before
-    assert not (pair[1] / "comparison.json").exists()
+    written = json.loads(path.read_text())
+    assert list(written) == ["runs", "methods", "leads", "recommended"]
+    method = written["methods"]["metric learning"]
+    assert method == dataclasses.asdict(before.methods["metric learning"])
+    row = written["recommended"]["metric learning"]["runs"][0]
+    assert row["run"] == str(pair[0].path)
+    assert set(row) == {
+        *("run", "dims", "accuracy", "classifier_accuracy", "ratio_of_ratios")
+    }
+    assert not (pair[1].path / "comparison.json").exists()
 
-    change_accuracy(pair[1], 0.5)
+    halve_accuracy(pair[1])
     after = comparison.compare_runs(pair)
 
     assert after != before
-    assert json.loads((pair[0] / "comparison.json").read_text()) == after
+    assert json.loads(path.read_text()) != written
 
 
-def test_methods_go_by_the_objective_and_runs_may_lack_some(tmp_path):
-    a, b, c = (tmp_path / name for name in "abc")
-    write_objective(a, t=0.9)  # written before there were others
-    write_objective(b, objective="triplet")
-    write_objective(c, objective="presumed")
-    one = curves([0.5, 1.0], [0.2, 0.1])
+def test_methods_are_named_by_the_objective_and_runs_may_lack_some(tmp_path):
+    a = make_run(tmp_path / "a", "presumed")
+    b = make_run(tmp_path / "b", "triplet")
+    c = make_run(tmp_path / "c", "presumed")
+    curves = prefix_curves([0.5, 1.0], [0.2, 0.1])
     styles = {
-        a: {"metric": one, "classifier": one},
-        b: {"metric": one},
-        c: {
-            "metric": curves([0.7, 1.0], [0.2, 0.3]),
-            "retrained": {"dims": [1], "accuracy": [0.6], "variance_ratio": [0.1]},
-        },
+        a: Style(metric=curves, classifier=curves),
+        b: Style(metric=curves),
+        c: Style(
+            metric=prefix_curves([0.7, 1.0], [0.2, 0.3]),
+            retrained=Curves(dims=[1], accuracy=[0.6], variance_ratio=[0.1]),
+        ),
     }
 
-    methods = comparison.methods_of(styles)
+    methods = comparison.average_methods(styles)
 
-    assert {name: one["runs"] for name, one in methods.items()} == {
-        "metric learning": [str(a), str(c)],
-        "triplet": [str(b)],
-        "classifier": [str(a)],
-        "classifier trained per d": [str(c)],
+    assert {name: method.runs for name, method in methods.items()} == {
+        "metric learning": [str(a.path), str(c.path)],
+        "triplet": [str(b.path)],
+        "classifier": [str(a.path)],
+        "classifier trained per d": [str(c.path)],
     }
-    assert methods["metric learning"]["accuracy"]["mean"] == pytest.approx([0.6, 1])
-    assert methods["triplet"]["accuracy"]["deviation"] is None
-    assert methods["classifier trained per d"]["dims"] == [1]
+    assert methods["metric learning"].accuracy["mean"] == pytest.approx([0.6, 1])
+    assert methods["triplet"].accuracy["deviation"] is None
+    assert methods["classifier trained per d"].dims == [1]
 
 
-def test_leading_dims_are_those_above_the_classifier(tmp_path):
-    write_objective(tmp_path, objective="presumed")
-    style = {
-        "metric": curves([0.5, 0.7, 0.9], [1, 1, 1]),
-        "classifier": curves([0.4, 0.7, 0.95], [1, 1, 1]),
-    }
+def test_leads_are_the_dims_above_the_classifier(tmp_path):
+    style = Style(
+        metric=prefix_curves([0.5, 0.7, 0.9], [1, 1, 1]),
+        classifier=prefix_curves([0.4, 0.7, 0.95], [1, 1, 1]),
+    )
 
-    methods = comparison.methods_of({tmp_path: style})
+    methods = comparison.average_methods({make_run(tmp_path): style})
 
-    assert comparison.leading_dims(methods) == {"metric learning": [1]}
+    assert comparison.find_leads(methods) == {"metric learning": [1]}
 
 
 def test_at_recommended_dims_a_run_meets_its_own_classifier_else_the_others(tmp_path):
     """Ratios at D': a .1 / .4 at 2, b .3 / .5 at 1, c .2 / mean(.4, .6) at 2."""
     styles = {
-        tmp_path / "a": {
-            "metric": curves([0.5, 0.8], [0.2, 0.1], recommended=2),
-            "classifier": curves([0.3, 0.9], [0.7, 0.4]),
-        },
-        tmp_path / "b": {
-            "metric": curves([0.6, 0.6], [0.3, 0.1], recommended=1),
-            "classifier": curves([0.3, 0.7], [0.5, 0.6]),
-        },
-        tmp_path / "c": {"metric": curves([0.5, 0.9], [0.2, 0.2], recommended=2)},
+        make_run(tmp_path / "a"): Style(
+            metric=prefix_curves([0.5, 0.8], [0.2, 0.1], recommended=2),
+            classifier=prefix_curves([0.3, 0.9], [0.7, 0.4]),
+        ),
+        make_run(tmp_path / "b"): Style(
+            metric=prefix_curves([0.6, 0.6], [0.3, 0.1], recommended=1),
+            classifier=prefix_curves([0.3, 0.7], [0.5, 0.6]),
+        ),
+        make_run(tmp_path / "c", "triplet"): Style(
+            metric=prefix_curves([0.5, 0.9], [0.2, 0.2], recommended=2)
+        ),
     }
-    objectives = ("presumed", "presumed", "triplet")
-    for run_dir, objective in zip(styles, objectives, strict=True):
-        write_objective(run_dir, objective=objective)
 
-    found = comparison.at_recommended_dims(styles)
+    recommended = comparison.compare_at_recommended_dims(styles)
 
-    a, b = found["metric learning"]["runs"]
-    (c,) = found["triplet"]["runs"]
-    assert (a["dims"], b["dims"], c["dims"]) == (2, 1, 2)
-    assert (a["accuracy"], b["accuracy"], c["accuracy"]) == (0.8, 0.6, 0.9)
-    assert [one["classifier_accuracy"] for one in (a, b, c)] == pytest.approx(
+    a, b = recommended["metric learning"].runs
+    (c,) = recommended["triplet"].runs
+    assert (a.dims, b.dims, c.dims) == (2, 1, 2)
+    assert (a.accuracy, b.accuracy, c.accuracy) == (0.8, 0.6, 0.9)
+    assert [run.classifier_accuracy for run in (a, b, c)] == pytest.approx(
         [0.9, 0.7, 0.8]
     )
-    assert [one["ratio_of_ratios"] for one in (a, b, c)] == pytest.approx(
-        [0.25, 0.6, 0.4]
-    )
-    ratio = found["metric learning"]["ratio_of_ratios"]
+    assert [run.ratio_of_ratios for run in (a, b, c)] == pytest.approx([0.25, 0.6, 0.4])
+    ratio = recommended["metric learning"].ratio_of_ratios
     assert ratio["mean"] == pytest.approx(0.425)
     assert ratio["deviation"] == pytest.approx(0.35 / math.sqrt(2))
-    assert found["triplet"]["accuracy"] == {"mean": 0.9, "deviation": None}
-    rows = comparison.recommended_rows(found)
-    assert rows[3] == [
+    assert recommended["triplet"].accuracy == {"mean": 0.9, "deviation": None}
+    head, *rows = comparison.tabulate_recommended(recommended)
+    assert head == [
+        "metric run",
+        "recommended D'",
+        "accuracy at D'",
+        "classifier, all dimensions",
+        "variance ratio at D' / classifier's",
+    ]
+    assert rows[0] == [str(tmp_path / "a"), "2", "80.0%", "90.0%", "0.25"]
+    assert rows[2] == [
         "mean, metric learning",
-        "1.5 +- 0.7",
+        "1.5 +- 0.707",
         "70.0% +- 14.1%",
         "80.0% +- 14.1%",
         "0.42 +- 0.25",
@@ -193,112 +210,120 @@ def test_at_recommended_dims_a_run_meets_its_own_classifier_else_the_others(tmp_
 
 
 def test_without_any_classifier_there_is_nothing_to_compare_with(tmp_path):
-    write_objective(tmp_path, objective="presumed")
-    styles = {tmp_path: {"metric": curves([0.5, 0.8], [0.2, 0.1])}}
+    styles = {make_run(tmp_path): Style(metric=prefix_curves([0.5, 0.8], [0.2, 0.1]))}
 
-    found = comparison.at_recommended_dims(styles)
+    recommended = comparison.compare_at_recommended_dims(styles)
 
-    assert set(found["metric learning"]["runs"][0]) == {"run", "dims", "accuracy"}
-    assert comparison.recommended_rows(found)[1][-1] == "-"
-    assert comparison.leading_dims(comparison.methods_of(styles)) == {}
+    (run,) = recommended["metric learning"].runs
+    assert (run.classifier_accuracy, run.ratio_of_ratios) == (None, None)
+    assert recommended["metric learning"].ratio_of_ratios is None
+    assert comparison.tabulate_recommended(recommended)[1][-2:] == ["-", "-"]
+    assert comparison.find_leads(comparison.average_methods(styles)) == {}
+    assert comparison.tabulate_recommended({}) == []
 
 
 def test_the_summary_has_means_and_deviations(two_runs):
     compared = comparison.compare_runs(two_runs)
 
-    text = "\n".join(comparison.summary(compared))
+    text = "\n".join(compared.summarize())
 
-    method = compared["methods"]["metric learning"]["accuracy"]
-    assert f"{method['mean'][2]:.1%} +- {method['deviation'][2]:.1%}" in text
+    accuracy = compared.methods["metric learning"].accuracy
+    assert f"{accuracy['mean'][2]:.1%} +- {accuracy['deviation'][2]:.1%}" in text
     assert "metric learning, 2 runs: d, accuracy, variance ratio" in text
-    assert "metric learning: more accurate than the classifier at d = " in text
-    for run_dir in two_runs:
-        assert any(line.startswith(str(run_dir)) for line in text.splitlines())
+    assert "metric learning is more accurate than the classifier at d = " in text
+    for run in two_runs:
+        assert any(line.startswith(str(run.path)) for line in text.splitlines())
 
 
 def test_the_same_run_twice_is_refused(two_runs):
-    again = two_runs[0] / ".." / two_runs[0].name
+    path = two_runs[0].path
+    again = TrainedRun(path / ".." / path.name)
 
-    with pytest.raises(UserError, match=f"{again} is given twice"):
+    with pytest.raises(UserError, match=f"{again.path} is given twice"):
         comparison.check_comparable([*two_runs, again])
 
 
-def test_runs_of_other_records_are_refused_by_name(two_runs, monkeypatch):
-    class Dataset:
-        def __init__(self, run_dir):
-            self.digest = self.records_dir = f"records of {run_dir.name}"
-
-    monkeypatch.setattr(runs, "load_dataset", Dataset)
+def test_runs_of_other_records_are_refused_by_name(two_runs, tmp_path):
+    first, second = (copy_run(run, tmp_path / run.path.name) for run in two_runs)
+    dataset = second.dataset
+    second.dataset = dataclasses.replace(
+        dataset, digest="another", records_dir="other records"
+    )
 
     with pytest.raises(UserError) as caught:
-        comparison.check_comparable(two_runs)
+        comparison.check_comparable([first, second])
 
-    for run_dir in two_runs:
-        assert f"{run_dir} of records of {run_dir.name}" in str(caught.value)
+    assert f"{first.path} of {dataset.records_dir}" in str(caught.value)
+    assert f"{second.path} of other records" in str(caught.value)
 
 
 def test_runs_of_other_dimensions_are_refused_by_name(two_runs, tmp_path):
-    other = pathlib.Path(shutil.copytree(two_runs[1], tmp_path / "other"))
-    folder = runs.StageFolder(other, "classifier")
-    described = folder.read()
-    described["networks"]["style_encoder"]["config"]["dims"] = 8
-    folder.write(described)
+    other = copy_run(two_runs[1], tmp_path / "other")
+    folder = other.folder("classifier")
+    description = folder.read()
+    description.networks["style_encoder"]["config"]["dims"] = 8
+    folder.write(description)
     comparison.check_comparable(two_runs)
 
-    with pytest.raises(UserError, match=f"{other}/classifier has 8"):
+    with pytest.raises(UserError, match=f"{other.path}/classifier has 8"):
         comparison.check_comparable([two_runs[0], other])
 
 
 def test_a_method_is_averaged_over_the_d_that_all_its_runs_have(tmp_path):
     styles = {
-        tmp_path / name: {"retrained": {"dims": d, "accuracy": d, "variance_ratio": d}}
-        for name, d in {"a": [1, 2], "b": [2, 4]}.items()
+        make_run(tmp_path / name): Style(
+            retrained=Curves(dims=dims, accuracy=dims, variance_ratio=dims)
+        )
+        for name, dims in {"a": [1, 2], "b": [2, 4]}.items()
     }
 
-    (method,) = comparison.methods_of(styles).values()
+    (method,) = comparison.average_methods(styles).values()
 
-    assert method["dims"] == [2]
-    assert method["accuracy"] == {"mean": [2], "deviation": [0]}
+    assert method.dims == [2]
+    assert method.accuracy == {"mean": [2], "deviation": [0]}
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "objective", "difference"),
     [
-        (lambda run: run.update(steps=7), "steps: 40 -> 7"),
-        (lambda run: run["identity"]["objective"].update(t=0.5), "objective.t: 0.995"),
-        (lambda run: run.update(init_from="runs/other"), "init_from: null"),
+        ({"steps": 7}, {}, "steps: 40 -> 7"),
+        ({}, {"t": 0.5}, "objective.t: 0.995 -> 0.5"),
+        ({"init_from": "runs/other"}, {}, "init_from: null"),
     ],
 )
 def test_runs_that_differ_by_more_than_the_seed_are_refused(
-    change, said, two_runs, tmp_path
+    change, objective, difference, two_runs, tmp_path
 ):
-    other = pathlib.Path(shutil.copytree(two_runs[1], tmp_path / "other"))
-    folder = runs.StageFolder(other, "metric")
-    run = folder.read()
-    run["identity"]["seed"] = 5
-    folder.write(run)
-    comparison.check_comparable([two_runs[0], other])
-    change(run)
-    folder.write(run)
+    other = pathlib.Path(shutil.copytree(two_runs[1].path, tmp_path / "other"))
+    folder = StageFolder(other, "metric")
+    description = folder.read()
+    description.identity["seed"] = 5
+    folder.write(description)
+    comparison.check_comparable([two_runs[0], TrainedRun(other)])
+    description.identity["objective"].update(objective)
+    folder.write(dataclasses.replace(description, **change))
+
     with pytest.raises(UserError, match="must differ by their seeds alone") as caught:
-        comparison.check_comparable([two_runs[0], other])
-    assert said in str(caught.value)
+        comparison.check_comparable([two_runs[0], TrainedRun(other)])
+
+    assert difference in str(caught.value)
 
 
 def test_the_first_runs_report_has_the_means_and_the_others_their_own(two_runs):
     """In the order given, and each with all its other parts."""
     first, second = report.draw_runs(two_runs)
 
-    assert [first.parent, second.parent] == two_runs
-    method = comparison.compare_runs(two_runs)["methods"]["metric learning"]
-    mean, deviation = (method["accuracy"][k][2] for k in ("mean", "deviation"))
-    own = style_of(two_runs[1])["metric"]["accuracy"][2]
+    assert [first.parent, second.parent] == [run.path for run in two_runs]
+    method = comparison.compare_runs(two_runs).methods["metric learning"]
+    mean, deviation = (method.accuracy[key][2] for key in ("mean", "deviation"))
+    accuracy = read_style(two_runs[1])["metric"]["accuracy"][2]
     assert f">{mean:.1%} +- {deviation:.1%}<" in first.read_text()
     assert "metric learning, 2 runs: accuracy" in first.read_text()
     assert "The runs compared" in first.read_text()
-    assert f">{own:.1%}<" in second.read_text()
+    assert f">{accuracy:.1%}<" in second.read_text()
     assert "+-" not in second.read_text()
     assert "The runs compared" not in second.read_text()
-    together = (two_runs[0] / "figures" / "figure_1.png").read_bytes()
+    figure = two_runs[0].path / "figures" / "figure_1.png"
+    compared = figure.read_bytes()
     report.draw_run(two_runs[0])
-    assert (two_runs[0] / "figures" / "figure_1.png").read_bytes() != together
+    assert figure.read_bytes() != compared

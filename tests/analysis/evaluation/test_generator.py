@@ -5,104 +5,100 @@ import json
 import numpy as np
 import pytest
 import tensorflow as tf
-import tiny_run as tiny
+from helpers import configuration as tiny
+from helpers import runs
 
-from tfstyle.analysis.evaluation import generator as measuring_generator
+from tfstyle.analysis.evaluation import generator as evaluation
 from tfstyle.analysis.evaluation.fidelity import KINDS, SEEDS
+from tfstyle.analysis.evaluation.results import Options
 from tfstyle.data import input_pipeline
 from tfstyle.metrics import fidelity
 from tfstyle.modeling.networks import color
-from tfstyle.runs import folder as runs
+from tfstyle.runs.trained_run import TrainedRun
 
-PER_ARTIST = measuring_generator.GENERATED_PER_ARTIST
+PER_ARTIST = evaluation.GENERATED_PER_ARTIST
 ARTISTS = 3
 
 
 @pytest.fixture(scope="module")
-def run_dir(tiny_run, tmp_path_factory):
-    return tiny.keep_stages(
-        tiny_run, tmp_path_factory.mktemp("judged") / "run", *runs.STAGES
-    )
+def run(tiny_run, tmp_path_factory) -> TrainedRun:
+    copy = tmp_path_factory.mktemp("judged") / "run"
+    return TrainedRun(runs.keep_stages(tiny_run, copy, *tiny.STEPS))
 
 
 @pytest.fixture(scope="module")
-def numbers(run_dir, small_records):
-    return measuring_generator.measure_generator(
-        runs.finished_stages(run_dir), small_records
-    )
-
-
-def network(run_dir, stage, name):
-    return runs.load_network(runs.StageFolder(run_dir, stage), name)
+def result(run):
+    return evaluation.measure_generator(run, Options())
 
 
 @pytest.fixture(scope="module")
-def artist_means(run_dir):
-    with np.load(run_dir / "metric" / "style_statistics.npz") as statistics:
+def artist_means(run):
+    with np.load(run.path / "metric" / "style_statistics.npz") as statistics:
         return statistics["artist_means"]
 
 
-def generated(run_dir, artist_means, artist_ids, contents, random) -> np.ndarray:
-    """Pictures uint8, as the protocol says: noise is drawn after the contents."""
-    noises = random.normal(size=[len(artist_ids), tiny.NOISE_DIMS])
-    codes = [np.float32(one) for one in (artist_means[artist_ids], contents, noises)]
-    made = network(run_dir, "gan", "generator_average")(codes)
-    return color.lab_to_rgb(made).numpy()
+def generate(run, artist_means, artist_ids, contents, rng) -> np.ndarray:
+    """Generate pictures uint8 by the protocol: noise is drawn after the contents."""
+    noises = rng.normal(size=[len(artist_ids), tiny.NOISE_DIMS])
+    codes = [np.float32(code) for code in (artist_means[artist_ids], contents, noises)]
+    return color.lab_to_rgb(run.network("gan", "generator_average")(codes)).numpy()
 
 
-def read_styles(run_dir, pictures) -> np.ndarray:
-    codes = network(run_dir, "metric", "style_encoder")(color.rgb_to_lab(pictures))
-    with np.load(run_dir / "metric" / "style_statistics.npz") as statistics:
-        kept = codes.numpy().astype(float)[:, : tiny.STYLE_DIMS]
-        return (kept - statistics["mean"]) / statistics["deviation"]
+def read_styles(run, pictures) -> np.ndarray:
+    images = color.rgb_to_lab(pictures)
+    codes = run.network("metric", "style_encoder")(images).numpy().astype(float)
+    with np.load(run.path / "metric" / "style_statistics.npz") as statistics:
+        pruned = codes[:, : tiny.STYLE_DIMS]
+        return (pruned - statistics["mean"]) / statistics["deviation"]
 
 
-def read_contents(run_dir, pictures) -> np.ndarray:
-    codes, _ = network(run_dir, "vae", "content_encoder")(color.rgb_to_lab(pictures))
+def read_contents(run, pictures) -> np.ndarray:
+    codes, _ = run.network("vae", "content_encoder")(color.rgb_to_lab(pictures))
     return codes.numpy().astype(float)[:, : tiny.CONTENT_DIMS]
 
 
-def classifier_features(run_dir, pictures) -> np.ndarray:
-    encoder = network(run_dir, "classifier", "style_encoder")
+def read_features(run, pictures) -> np.ndarray:
+    encoder = run.network("classifier", "style_encoder")
     return encoder(color.rgb_to_lab(pictures)).numpy().astype(float)
+
+
+def classify(run, pictures) -> np.ndarray:
+    read_array = run.folder("classifier").read_array
+    kernel, bias = read_array("artist_logits/kernel"), read_array("artist_logits/bias")
+    return (read_features(run, pictures) @ kernel + bias).argmax(axis=1)
 
 
 def real_pictures(dataset, split):
     pictures, labels = [], []
-    for batch in input_pipeline.eval_batches(dataset, (split,), 4):
-        kept = batch["mask"].numpy() > 0
-        pictures.append(batch["image"].numpy()[kept])
-        labels.append(batch["artist"].numpy()[kept])
+    for batch in input_pipeline.eval_batches(dataset, split, batch_size=4):
+        mask = batch["mask"].numpy() > 0
+        pictures.append(batch["image"].numpy()[mask])
+        labels.append(batch["artist"].numpy()[mask])
     return np.concatenate(pictures), np.concatenate(labels)
 
 
-def test_the_reconstruction_error_is_that_of_a_loop(numbers, run_dir, small_records):
+def test_the_reconstruction_error_is_that_of_a_loop(result, run, small_records):
     pictures, _ = real_pictures(small_records, "test")
     images = color.rgb_to_lab(pictures).numpy()
-    styles = read_styles(run_dir, pictures).astype(np.float32)
-    contents = read_contents(run_dir, pictures).astype(np.float32)
+    styles = read_styles(run, pictures).astype(np.float32)
+    contents = read_contents(run, pictures).astype(np.float32)
     # One draw for a batch of evaluation, which holds 32 rows.
     noises = tf.random.stateless_normal([32, tiny.NOISE_DIMS], [0, 0]).numpy()
-    generator = network(run_dir, "gan", "generator_average")
+    generator = run.network("gan", "generator_average")
     errors = []
     for k, image in enumerate(images):
-        codes = [styles[k], contents[k], noises[k]]
-        (made,) = generator([one[None] for one in codes]).numpy()
-        errors.append(np.square(made.astype(float) - image).sum())
+        codes = [code[k, None] for code in (styles, contents, noises)]
+        (generated,) = generator(codes).numpy()
+        errors.append(np.square(generated.astype(float) - image).sum())
 
-    assert numbers["reconstruction_error"] == pytest.approx(np.mean(errors), rel=1e-4)
+    assert result.reconstruction_error == pytest.approx(np.mean(errors), rel=1e-4)
 
 
 def test_generated_pictures_are_judged_by_their_codes_with_every_seed(
-    numbers, run_dir, artist_means
+    result, run, artist_means
 ):
-    wanted = np.repeat(np.arange(ARTISTS), PER_ARTIST)
-    kernel, bias = runs.load_arrays(
-        runs.StageFolder(run_dir, "classifier"),
-        "artist_logits/kernel",
-        "artist_logits/bias",
-    )
-    found = {
+    artist_ids = np.repeat(np.arange(ARTISTS), PER_ARTIST)
+    expected = {
         name: []
         for name in (
             "style_encoder_accuracy",
@@ -112,90 +108,85 @@ def test_generated_pictures_are_judged_by_their_codes_with_every_seed(
         )
     }
     for seed in SEEDS:
-        random = np.random.default_rng(seed)
-        contents = random.normal(size=[len(wanted), tiny.CONTENT_DIMS])
-        pictures = generated(run_dir, artist_means, wanted, contents, random)
-        styles = read_styles(run_dir, pictures)
+        rng = np.random.default_rng(seed)
+        contents = rng.normal(size=[len(artist_ids), tiny.CONTENT_DIMS])
+        pictures = generate(run, artist_means, artist_ids, contents, rng)
+        styles = read_styles(run, pictures)
         nearest = [
-            np.argmin([np.linalg.norm(one - mean) for mean in artist_means])
-            for one in styles
+            np.argmin([np.linalg.norm(style - mean) for mean in artist_means])
+            for style in styles
         ]
-        logits = classifier_features(run_dir, pictures) @ kernel + bias
-        errors = styles - artist_means[wanted], read_contents(run_dir, pictures)
-        found["style_encoder_accuracy"].append(np.mean(nearest == wanted))
-        found["classifier_accuracy"].append((logits.argmax(axis=1) == wanted).mean())
-        found["style_error"].append(np.square(errors[0]).sum(axis=1).mean())
-        found["content_error"].append(
-            np.square(errors[1] - contents).sum(axis=1).mean()
-        )
+        correct = classify(run, pictures) == artist_ids
+        errors = styles - artist_means[artist_ids]
+        content_errors = read_contents(run, pictures) - contents
+        expected["style_encoder_accuracy"].append(np.mean(nearest == artist_ids))
+        expected["classifier_accuracy"].append(correct.mean())
+        expected["style_error"].append(np.square(errors).sum(axis=1).mean())
+        expected["content_error"].append(np.square(content_errors).sum(axis=1).mean())
 
-    assert len(SEEDS) >= 3 and numbers["seeds"] == list(SEEDS)
-    assert numbers["generated_pictures"] == len(wanted)
-    for name, values in found.items():
+    assert len(SEEDS) >= 3 and result.seeds == list(SEEDS)
+    assert result.generated_pictures == len(artist_ids)
+    for name, values in expected.items():
         # Rounding may move a picture that lies between two artists.
-        slack = 1.5 / len(wanted) if name.endswith("accuracy") else 0
-        assert numbers[name] == pytest.approx(np.mean(values), rel=1e-2, abs=slack)
-        assert numbers["deviation"][name] == pytest.approx(
+        slack = 1.5 / len(artist_ids) if name.endswith("accuracy") else 0
+        assert getattr(result, name) == pytest.approx(
+            np.mean(values), rel=1e-2, abs=slack
+        )
+        assert result.deviation[name] == pytest.approx(
             np.std(values, ddof=1), rel=0.1, abs=slack + 1e-2
         )
 
 
-def test_references_are_what_knowing_nothing_costs(numbers, artist_means):
-    """A style of zeros is |mean|^2 wrong; a content of zeros its dimensions' number."""
-    assert numbers["style_error_of_zeros"] == pytest.approx(
-        np.mean([np.linalg.norm(one) ** 2 for one in artist_means]), rel=1e-5
+def test_references_are_the_errors_of_codes_of_zeros(result, artist_means):
+    """A style of zeros is |mean|^2 off; a content of zeros by its dimensions."""
+    assert result.style_error_of_zeros == pytest.approx(
+        np.mean([np.linalg.norm(mean) ** 2 for mean in artist_means]), rel=1e-5
     )
-    assert numbers["content_error_of_zeros"] == tiny.CONTENT_DIMS
+    assert result.content_error_of_zeros == tiny.CONTENT_DIMS
 
 
-def test_contents_are_compared_over_styles_as_loops_do(numbers, run_dir, artist_means):
-    count = measuring_generator.CONTENTS
-    contents_of = np.repeat(np.arange(count), ARTISTS)
-    styles_of = np.tile(np.arange(ARTISTS), count)
+def test_contents_are_compared_over_styles_as_loops_do(result, run, artist_means):
+    count = evaluation.CONTENTS
+    content_ids = np.repeat(np.arange(count), ARTISTS)
+    style_ids = np.tile(np.arange(ARTISTS), count)
     ratios, retrieved, diversities = [], [], []
     for seed in SEEDS:
-        random = np.random.default_rng(seed)
-        drawn = random.normal(size=[count, tiny.CONTENT_DIMS])
-        pictures = generated(
-            run_dir, artist_means, styles_of, drawn[contents_of], random
-        )
-        codes = read_contents(run_dir, pictures)
-        same, different, right = [], [], []
+        rng = np.random.default_rng(seed)
+        contents = rng.normal(size=[count, tiny.CONTENT_DIMS])[content_ids]
+        pictures = generate(run, artist_means, style_ids, contents, rng)
+        codes = read_contents(run, pictures)
+        same, different, correct = [], [], []
         for i, code in enumerate(codes):
-            others = np.flatnonzero(styles_of != styles_of[i])
+            others = np.flatnonzero(style_ids != style_ids[i])
             distances = np.square(codes[others] - code).sum(axis=1)
-            is_same = contents_of[others] == contents_of[i]
+            is_same = content_ids[others] == content_ids[i]
             same += list(distances[is_same])
             different += list(distances[~is_same])
-            right.append(is_same[distances.argmin()])
+            correct.append(is_same[distances.argmin()])
         ratios.append(np.mean(same) / np.mean(different))
-        retrieved.append(np.mean(right))
+        retrieved.append(np.mean(correct))
         lab = color.rgb_to_lab(pictures).numpy().astype(float)
-        diversities.append(pair_distance(lab, styles_of))
+        diversities.append(pair_distance(lab, style_ids))
 
-    measured = numbers["consistency"]
+    measured = result.consistency
 
-    assert (measured["contents"], measured["styles"]) == (count, ARTISTS)
-    assert measured["protocol"] == f"{count}_contents_in_3_mean_styles_own_noise"
-    assert measured["chance"] == pytest.approx(1 / count)
-    assert measured["distance_ratio"]["mean"] == pytest.approx(
-        np.mean(ratios), rel=0.02
-    )
-    assert measured["retrieval"]["mean"] == pytest.approx(np.mean(retrieved), abs=0.03)
-    assert measured["diversity"]["mean"] == pytest.approx(
-        np.mean(diversities), rel=1e-3
-    )
+    assert (measured.contents, measured.styles) == (count, ARTISTS)
+    assert measured.protocol == f"{count}_contents_in_3_mean_styles_own_noise"
+    assert measured.chance == pytest.approx(1 / count)
+    assert measured.distance_ratio["mean"] == pytest.approx(np.mean(ratios), rel=0.02)
+    assert measured.retrieval["mean"] == pytest.approx(np.mean(retrieved), abs=0.03)
+    assert measured.diversity["mean"] == pytest.approx(np.mean(diversities), rel=1e-3)
 
 
 def pair_distance(lab, groups) -> float:
     means = []
     for group in np.unique(groups):
-        own = lab[groups == group]
+        members = lab[groups == group]
         means.append(
             np.mean(
                 [
-                    np.sqrt(np.mean((own[i] - own[j]) ** 2))
-                    for i in range(len(own))
+                    np.sqrt(np.mean((members[i] - members[j]) ** 2))
+                    for i in range(len(members))
                     for j in range(i)
                 ]
             )
@@ -204,15 +195,15 @@ def pair_distance(lab, groups) -> float:
 
 
 def test_the_diversity_of_real_pictures_is_that_of_each_artists_test_pictures(
-    numbers, small_records
+    result, small_records
 ):
     pictures, labels = real_pictures(small_records, "test")
     lab = color.rgb_to_lab(pictures).numpy().astype(float)
 
-    measured = numbers["consistency"]
-
-    assert measured["real_pictures"] == 12
-    assert measured["diversity_real"] == pytest.approx(pair_distance(lab, labels))
+    assert result.consistency.real_pictures == 12
+    assert result.consistency.diversity_real == pytest.approx(
+        pair_distance(lab, labels)
+    )
 
 
 def frechet_by_eigenvalues(a, b) -> float:
@@ -220,126 +211,124 @@ def frechet_by_eigenvalues(a, b) -> float:
     covariances = np.cov(a.T), np.cov(b.T)
     eigenvalues = np.linalg.eigvals(covariances[0] @ covariances[1])
     cross = np.sqrt(np.maximum(eigenvalues.real, 0)).sum()
-    traces = sum(np.trace(one) for one in covariances)
+    traces = sum(np.trace(covariance) for covariance in covariances)
     return float(np.square(a.mean(0) - b.mean(0)).sum() + traces - 2 * cross)
 
 
-def test_likeness_is_measured_in_the_classifiers_features(
-    numbers, run_dir, small_records, artist_means
+def test_fidelity_is_measured_by_the_classifiers_features(
+    result, run, small_records, artist_means
 ):
     test, labels = real_pictures(small_records, "test")
     train, train_labels = real_pictures(small_records, "train")
     features = {
-        name: classifier_features(run_dir, pictures)
+        name: read_features(run, pictures)
         for name, pictures in (("train", train), ("test", test))
     }
     mean = features["train"].mean(axis=0)
     deviation = np.sqrt(np.square(features["train"] - mean).mean())
-    scaled = {name: (one - mean) / deviation for name, one in features.items()}
-    made = []
+    scaled = {name: (rows - mean) / deviation for name, rows in features.items()}
+    distances = []
     for seed in SEEDS:
-        random = np.random.default_rng(seed)
-        contents = random.normal(size=[len(labels), tiny.CONTENT_DIMS])
-        pictures = generated(run_dir, artist_means, labels, contents, random)
-        own = (classifier_features(run_dir, pictures) - mean) / deviation
-        made.append(frechet_by_eigenvalues(scaled["train"], own))
+        rng = np.random.default_rng(seed)
+        contents = rng.normal(size=[len(labels), tiny.CONTENT_DIMS])
+        pictures = generate(run, artist_means, labels, contents, rng)
+        generated = (read_features(run, pictures) - mean) / deviation
+        distances.append(frechet_by_eigenvalues(scaled["train"], generated))
 
-    measured = numbers["fidelity"]
+    measured = result.fidelity
 
-    assert measured["protocol"] == "classifier_16_features_12_pictures"
-    assert (measured["pictures"], measured["train_pictures"]) == (12, 60)
+    assert measured.protocol == "classifier_16_features_12_pictures"
+    assert (measured.pictures, measured.train_pictures) == (12, 60)
     assert np.bincount(train_labels).tolist() == [20, 20, 20]
-    against = measured["against_train"]
-    assert against["real"]["frechet_distance"] == {
+    real = measured.against_train["real"]
+    assert real.frechet_distance == {
         "mean": pytest.approx(
             frechet_by_eigenvalues(scaled["train"], scaled["test"]), rel=1e-3
         ),
         "deviation": None,
     }
-    assert against["generated"]["frechet_distance"]["mean"] == pytest.approx(
-        np.mean(made), rel=0.02
+    generated = measured.against_train["generated"]
+    assert generated.frechet_distance["mean"] == pytest.approx(
+        np.mean(distances), rel=0.02
     )
-    neighbours = fidelity.precision_recall_density_coverage(
+    neighbors = fidelity.precision_recall_density_coverage(
         scaled["train"], scaled["test"], k=5
     )
-    for name, value in neighbours.items():
+    for name, value in neighbors.items():
         # Rounding may move a picture over the edge of a ball.
-        assert against["real"][name]["mean"] == pytest.approx(value, abs=0.1)
-    for compared in (against, measured["against_test"]):
+        assert getattr(real, name)["mean"] == pytest.approx(value, abs=0.1)
+    for compared in (measured.against_train, measured.against_test):
         assert set(compared) == set(KINDS)
-    # Neighbours are not counted among so few pictures of an artist.
-    assert set(measured["against_test"]["generated"]) == {
-        "frechet_distance",
-        "kernel_distance",
-    }
-    assert numbers["test_pictures_unseen"] is True
+    # An artist has too few test pictures to count neighbors.
+    assert measured.against_test["generated"].precision is None
+    assert len(measured.against_test["generated"].list_rows()) == 2
+    assert result.test_pictures_unseen is True
 
 
-def test_the_vaes_own_pictures_are_decoded_from_kept_contents(
-    numbers, run_dir, small_records, artist_means
+def test_the_vaes_pictures_are_decoded_from_kept_contents(
+    result, run, small_records, artist_means
 ):
     _, labels = real_pictures(small_records, "test")
-    decoder = network(run_dir, "vae", "content_decoder")
-    kernel, bias = runs.load_arrays(
-        runs.StageFolder(run_dir, "classifier"),
-        "artist_logits/kernel",
-        "artist_logits/bias",
-    )
-    right = []
+    decoder = run.network("vae", "content_decoder")
+    accuracies = []
     for seed in SEEDS:
         contents = np.zeros([12, 12], np.float32)  # the vae has 12 dimensions
-        kept = np.random.default_rng(seed).normal(size=[12, tiny.CONTENT_DIMS])
-        contents[:, : tiny.CONTENT_DIMS] = kept
+        rng = np.random.default_rng(seed)
+        contents[:, : tiny.CONTENT_DIMS] = rng.normal(size=[12, tiny.CONTENT_DIMS])
         styles = artist_means[labels].astype(np.float32)
         pictures = color.lab_to_rgb(decoder([styles, contents]))
-        logits = classifier_features(run_dir, pictures) @ kernel + bias
-        right.append((logits.argmax(axis=1) == labels).mean())
+        accuracies.append((classify(run, pictures) == labels).mean())
 
-    assert numbers["classifier_accuracy_vae"] == pytest.approx(
-        np.mean(right), abs=1.5 / 36
+    assert result.classifier_accuracy_vae == pytest.approx(
+        np.mean(accuracies), abs=1.5 / 36
     )
 
 
-def test_each_mean_is_a_line_of_the_log(numbers, run_dir):
-    lines = runs.StageFolder(run_dir, "gan").metrics_file.read_text().splitlines()
-    values = {one["name"]: one["value"] for one in map(json.loads, lines)}
+def test_each_mean_is_a_line_of_the_log(result, run):
+    text = run.folder("gan").metrics_file.read_text()
+    lines = {line["name"]: line for line in map(json.loads, text.splitlines())}
+    real = result.fidelity.against_train["real"]
 
-    for name, expected in {
-        "generated/classifier_accuracy": numbers["classifier_accuracy"],
-        "generated/consistency/retrieval": numbers["consistency"]["retrieval"]["mean"],
-        "generated/fidelity/against_train/real/coverage": numbers["fidelity"][
-            "against_train"
-        ]["real"]["coverage"]["mean"],
-    }.items():
-        assert values[name] == pytest.approx(expected)
-    assert not any("deviation" in name for name in values)
-    counts = {one["name"]: one["count"] for one in map(json.loads, lines)}
-    assert counts["generated/style_error"] == ARTISTS * PER_ARTIST
-    assert counts["generated/consistency/retrieval"] == 16 * ARTISTS
-    assert counts["generated/fidelity/against_train/vae/recall"] == 12
+    for name, value, count in (
+        ("classifier_accuracy", result.classifier_accuracy, ARTISTS * PER_ARTIST),
+        ("style_error", result.style_error, ARTISTS * PER_ARTIST),
+        (
+            "consistency/retrieval",
+            result.consistency.retrieval["mean"],
+            evaluation.CONTENTS * ARTISTS,
+        ),
+        ("fidelity/against_train/real/coverage", real.coverage["mean"], 12),
+    ):
+        line = lines[f"generated/{name}"]
+        assert line["value"] == pytest.approx(value)
+        assert line["count"] == count
+    assert not any("deviation" in name for name in lines)
 
 
-def test_the_summary_says_what_was_measured(numbers):
-    text = "\n".join(measuring_generator.generator_summary(numbers, ARTISTS))
+def test_the_summary_has_what_was_measured(result):
+    text = "\n".join(result.summarize(ARTISTS, None))
 
-    assert f"{numbers['classifier_accuracy']:.1%} (chance 33.3%" in text
-    assert f"{numbers['consistency']['retrieval']['mean']:.1%} +- " in text
-    assert "(chance 6.2%)" in text
-    assert "Frechet distance to train pictures: generated " in text
+    accuracy = f"generated pictures: {result.classifier_accuracy:.1%} +- "
+    assert accuracy in text
+    assert f"real pictures {result.classifier_accuracy_real:.1%}, " in text
+    assert "chance 33.3%)" in text
+    retrieval = result.consistency.retrieval["mean"]
+    assert f"across styles: {retrieval:.1%} +- " in text
+    assert "(chance 6.2%, 100% is perfect)" in text
+    assert "Frechet distance to training pictures: generated " in text
     assert ", real " in text and ", vae " in text and ", shuffled " in text
 
 
-def test_without_a_classifier_what_needs_none_is_measured(
-    tiny_run, small_records, tmp_path
-):
+def test_without_a_classifier_what_needs_none_is_measured(tiny_run, tmp_path):
     stages = ("metric", "vae", "gan")
-    run_dir = tiny.keep_stages(tiny_run, tmp_path / "run", *stages)
+    run = TrainedRun(runs.keep_stages(tiny_run, tmp_path / "run", *stages))
 
-    numbers = measuring_generator.measure_generator(
-        runs.finished_stages(run_dir), small_records
-    )
+    result = evaluation.measure_generator(run, Options())
 
-    assert {"style_encoder_accuracy", "consistency"} <= set(numbers)
-    assert "fidelity" not in numbers
-    assert not [name for name in numbers if name.startswith("classifier")]
-    assert measuring_generator.generator_summary(numbers, ARTISTS)
+    assert result.consistency is not None
+    assert result.fidelity is None
+    assert result.classifier_accuracy is None
+    assert result.classifier_accuracy_real is None
+    assert "classifier_accuracy" not in result.deviation
+    text = "\n".join(result.summarize(ARTISTS, None))
+    assert "style encoder accuracy" in text and "classifier" not in text

@@ -1,29 +1,31 @@
-"""The numbers of a run, computed a second time: with Pillow, scikit-image and loops."""
+"""A run is evaluated: numbers computed a second time, and kept as long as they hold."""
 
 import dataclasses
-import io
 import json
 import os
-import pathlib
 import shutil
 import time
 
 import numpy as np
 import pytest
-import tensorflow as tf
-import tiny_run as tiny
-from PIL import Image
+from helpers import configuration as tiny
+from helpers import runs
+from helpers.pictures import list_portraits, open_picture, read_records
 from skimage.color import rgb2lab
 
-from tfstyle.analysis.evaluation import run
+from tfstyle.analysis.evaluation import style as style_evaluation
+from tfstyle.analysis.evaluation.results import to_json
+from tfstyle.analysis.evaluation.run import Evaluation, evaluate_run, load_current
 from tfstyle.core.cli import UserError
-from tfstyle.data import records, splits
+from tfstyle.data import record_writer, splits
 from tfstyle.data.pictures import Conversion
 from tfstyle.metrics import retrieval
-from tfstyle.metrics.repeats import flat_means
-from tfstyle.runs import folder as runs
-from tfstyle.runs.statistics import CodeStatistics
+from tfstyle.metrics.repeats import flatten_means
+from tfstyle.modeling.networks.frozen_codes import CodeStatistics
+from tfstyle.runs.folder import StageFolder
+from tfstyle.runs.trained_run import TrainedRun
 
+STAGES = tuple(tiny.STEPS)
 LOG_KEYS = {
     "kind",
     "stage",
@@ -38,36 +40,31 @@ LOG_KEYS = {
 
 
 @pytest.fixture(scope="module")
-def run_dir(tiny_run, tmp_path_factory) -> pathlib.Path:
+def run(tiny_run, tmp_path_factory) -> TrainedRun:
     copy = tmp_path_factory.mktemp("measured") / "run"
-    return pathlib.Path(shutil.copytree(tiny_run, copy))
+    return TrainedRun(shutil.copytree(tiny_run, copy))
 
 
 @pytest.fixture(scope="module")
 def logged_before(tiny_run) -> dict[str, int]:
     return {
         stage: len((tiny_run / stage / "metrics.jsonl").read_text().splitlines())
-        for stage in runs.STAGES
+        for stage in STAGES
     }
 
 
 @pytest.fixture(scope="module")
-def numbers(run_dir, logged_before):
-    return run.measure_run(run_dir)
+def evaluation(run, logged_before) -> Evaluation:
+    return evaluate_run(run)
 
 
 def read_split(dataset, split) -> tuple[np.ndarray, np.ndarray]:
     """Scaled Lab float64 [n, size, size, 3] and labels, without tfstyle's readers."""
     images, labels = [], []
-    for path in dataset.shard_paths(split):
-        for record in tf.data.TFRecordDataset(path):
-            feature = tf.train.Example.FromString(record.numpy()).features.feature
-            (data,) = feature["image/encoded"].bytes_list.value
-            (label,) = feature["image/class/label"].int64_list.value
-            with Image.open(io.BytesIO(data)) as image:
-                lab = rgb2lab(np.asarray(image.convert("RGB")))
-            images.append(lab / [50, 110, 110] - [1, 0, 0])
-            labels.append(label)
+    for _, label, data in read_records(dataset.shard_paths(split)):
+        lab = rgb2lab(np.asarray(open_picture(data).convert("RGB")))
+        images.append(lab / [50, 110, 110] - [1, 0, 0])
+        labels.append(label)
     return np.stack(images), np.array(labels)
 
 
@@ -78,32 +75,27 @@ def unseen(small_records):
     return images.astype(np.float32), labels
 
 
-def network(run_dir, stage, name):
-    return runs.load_network(runs.StageFolder(run_dir, stage), name)
+def raw_codes(run, images, stage="metric") -> np.ndarray:
+    return run.network(stage, "style_encoder")(images).numpy().astype(np.float64)
 
 
-def own_codes(run_dir, images, stage="metric") -> np.ndarray:
-    return network(run_dir, stage, "style_encoder")(images).numpy().astype(np.float64)
-
-
-def style_codes(run_dir, images) -> np.ndarray:
-    """Pruned and normalized as design section 8 says, by hand."""
-    with np.load(run_dir / "metric" / "style_statistics.npz") as statistics:
-        codes = own_codes(run_dir, images)[:, : tiny.STYLE_DIMS]
+def style_codes(run, images) -> np.ndarray:
+    """Prune and normalize codes by hand."""
+    with np.load(run.path / "metric" / "style_statistics.npz") as statistics:
+        codes = raw_codes(run, images)[:, : tiny.STYLE_DIMS]
         return (codes - statistics["mean"]) / statistics["deviation"]
 
 
-def test_the_run_is_described(numbers):
-    assert numbers["artists"] == 3
-    assert (numbers["train_pictures"], numbers["test_pictures"]) == (60, 12)
-    assert numbers["steps"] == tiny.STEPS
+def test_the_run_is_described(evaluation):
+    assert evaluation.artists == 3
+    assert (evaluation.train_pictures, evaluation.test_pictures) == (60, 12)
+    assert evaluation.steps == tiny.STEPS
 
 
-def test_accuracy_is_that_of_the_nearest_presumed_style(numbers, run_dir, unseen):
+def test_accuracy_is_that_of_the_nearest_presumed_style(evaluation, run, unseen):
     images, labels = unseen
-    codes = own_codes(run_dir, images)
-    folder = runs.StageFolder(run_dir, "metric")
-    (styles,) = runs.load_arrays(folder, "presumed_styles/styles")
+    codes = raw_codes(run, images)
+    styles = run.folder("metric").read_array("presumed_styles/styles")
     expected = []
     for d in range(1, 17):
         hits = 0
@@ -112,44 +104,40 @@ def test_accuracy_is_that_of_the_nearest_presumed_style(numbers, run_dir, unseen
             hits += np.argmin(distances) == label
         expected.append(hits / 12)
 
-    measured = numbers["style"]["metric"]
+    measured = evaluation.style.metric
 
     assert len(set(expected)) > 2  # else this could not fail
-    np.testing.assert_allclose(measured["every_accuracy"], expected)
-    assert measured["dims"] == [1, 2, 4, 8, 16]
+    np.testing.assert_allclose(measured.every_accuracy, expected)
+    assert measured.dims == [1, 2, 4, 8, 16]
     np.testing.assert_allclose(
-        measured["accuracy"], [expected[d - 1] for d in measured["dims"]]
+        measured.accuracy, [expected[d - 1] for d in measured.dims]
     )
     allowed = expected[-1] - 0.01
     first = next(d for d in range(1, 17) if expected[d - 1] >= allowed)
-    assert measured["recommended_dims"] == first
+    assert measured.recommended_dims == first
 
 
-def test_the_classifiers_accuracy_is_that_of_its_largest_logit(
-    numbers, run_dir, unseen
-):
+def test_the_classifiers_accuracy_is_that_of_its_largest_logit(evaluation, run, unseen):
     images, labels = unseen
-    features = own_codes(run_dir, images, "classifier")
-    kernel, bias = runs.load_arrays(
-        runs.StageFolder(run_dir, "classifier"),
-        "artist_logits/kernel",
-        "artist_logits/bias",
-    )
+    features = raw_codes(run, images, "classifier")
+    read_array = run.folder("classifier").read_array
+    kernel, bias = read_array("artist_logits/kernel"), read_array("artist_logits/bias")
 
-    measured = numbers["style"]["classifier"]["every_accuracy"]
+    measured = evaluation.style.classifier.every_accuracy
 
     for d in range(1, 17):
         logits = features[:, :d] @ kernel[:d] + bias
         assert measured[d - 1] == pytest.approx((logits.argmax(1) == labels).mean())
 
 
-def test_the_variance_ratio_is_equation_10(numbers, run_dir, unseen):
+def test_the_variance_ratio_is_equation_10(evaluation, run, unseen):
     images, labels = unseen
     for stage in ("metric", "classifier"):
-        codes = own_codes(run_dir, images, stage)
+        codes = raw_codes(run, images, stage)
+        measured = getattr(evaluation.style, stage).every_variance_ratio
         for d in (1, 4, 16):
             part = codes[:, :d]
-            means = np.stack([part[labels == one].mean(axis=0) for one in range(3)])
+            means = np.stack([part[labels == k].mean(axis=0) for k in range(3)])
             within = np.square(part - means[labels]).sum(axis=1).mean()
             between = np.mean(
                 [
@@ -159,124 +147,134 @@ def test_the_variance_ratio_is_equation_10(numbers, run_dir, unseen):
                     if i != j
                 ]
             )
-            measured = numbers["style"][stage]["every_variance_ratio"][d - 1]
-            assert measured == pytest.approx(within / between, rel=1e-4)
+            assert measured[d - 1] == pytest.approx(within / between, rel=1e-4)
 
 
-def test_retrieval_is_that_of_the_pruned_codes_by_loops(numbers, run_dir, unseen):
+def test_retrieval_is_that_of_the_pruned_codes_by_loops(evaluation, run, unseen):
     images, labels = unseen
-    codes = own_codes(run_dir, images)[:, : tiny.STYLE_DIMS]
+    codes = raw_codes(run, images)[:, : tiny.STYLE_DIMS]
     first, precisions = [], []
     for q in range(12):
         others = [i for i in range(12) if i != q]
         others.sort(key=lambda i: np.linalg.norm(codes[i] - codes[q]))
-        right = [labels[i] == labels[q] for i in others]
-        first.append(right[0])
+        correct = [labels[i] == labels[q] for i in others]
+        first.append(correct[0])
         # Each artist has three other test pictures.
-        hits = [right[i] * sum(right[: i + 1]) / (i + 1) for i in range(3)]
+        hits = [correct[i] * sum(correct[: i + 1]) / (i + 1) for i in range(3)]
         precisions.append(sum(hits) / 3)
 
-    measured = numbers["style"]["retrieval"]
+    measured = evaluation.style.retrieval
 
-    assert set(measured) == {"queries", "recall@1", "recall@5", "recall@10", "map@r"}
-    assert measured["queries"] == 12
-    assert measured["recall@1"] == pytest.approx(np.mean(first))
-    assert measured["map@r"] == pytest.approx(np.mean(precisions))
-    assert "unseen_artists" not in numbers["style"]  # none are held out
+    assert set(to_json(measured)) == {
+        *("queries", "recall@1", "recall@5", "recall@10", "map@r")
+    }
+    assert measured.queries == 12
+    assert measured.recall_at_1 == pytest.approx(np.mean(first))
+    assert measured.map_at_r == pytest.approx(np.mean(precisions))
+    assert evaluation.style.unseen_artists is None  # there is no holdout
 
 
-def test_unseen_artists_are_those_held_out(tiny_run, portraits_dir, tmp_path):
+def test_unseen_artists_are_those_held_out(tiny_run, tmp_path):
     """Four artists of ten pictures held out: known by 1 and by 5, not by all ten."""
-    sources, _ = splits.scan_artist_folders(portraits_dir)
-    artists = sorted({source.artist for source in sources})[3:9]
-    few = [
-        source
-        for artist in artists
-        for source in [one for one in sources if one.artist == artist][:10]
-    ]
+    sources = list_portraits(artists=range(3, 9), count=10)
     rule = splits.SplitRule(
         min_images_per_artist=10, min_test_images=2, holdout_artists=4
     )
-    dataset = records.write_dataset(
-        str(tmp_path / "records"), few, Conversion(tiny.IMAGE_SIZE), rule
+    dataset = record_writer.write_dataset(
+        str(tmp_path / "records"), sources, Conversion(tiny.IMAGE_SIZE), rule
     )
-    # The networks of the run, as if trained on these records.
-    run_dir = tiny.keep_stages(tiny_run, tmp_path / "run", "metric")
-    folder = runs.StageFolder(run_dir, "metric")
+    # The networks of the run, as if they were trained on these records.
+    run = TrainedRun(runs.keep_stages(tiny_run, tmp_path / "run", "metric"))
+    folder = run.folder("metric")
     description = folder.read()
-    description["dataset"] |= {
-        "records_dir": dataset.records_dir,
-        "digest": dataset.digest,
-    }
-    folder.write(description)
+    collection = dataclasses.replace(
+        description.dataset, records_dir=dataset.records_dir, digest=dataset.digest
+    )
+    folder.write(dataclasses.replace(description, dataset=collection))
     images, labels = read_split(dataset, "holdout")
-    codes = own_codes(run_dir, images.astype(np.float32))[:, : tiny.STYLE_DIMS]
+    codes = raw_codes(run, images.astype(np.float32))[:, : tiny.STYLE_DIMS]
 
-    numbers = run.measure_run(run_dir)
+    evaluation = evaluate_run(run)
 
-    measured = numbers["style"]["unseen_artists"]
+    measured = evaluation.style.unseen_artists
     assert list(measured) == ["1", "5"]
-    for k, one in measured.items():
+    for count, result in measured.items():
         accuracy, deviation = retrieval.enrolled_accuracy(
-            codes, labels, int(k), run.SEED, run.ENROLMENTS
+            codes,
+            labels,
+            int(count),
+            style_evaluation.SEED,
+            style_evaluation.ENROLLMENTS,
         )
         # Rounding may move a picture that lies between two artists.
-        assert one["accuracy"] == pytest.approx(accuracy, abs=0.01)
-        assert one["deviation"] == pytest.approx(deviation, abs=0.01)
-        assert (one["artists"], one["chance"]) == (4, 0.25)
-    text = "\n".join(run.summary(numbers))
-    assert f"known by 5 pictures: {measured['5']['accuracy']:.1%}" in text
-    assert "chance 25.0%" in text
+        assert result.accuracy == pytest.approx(accuracy, abs=0.01)
+        assert result.deviation == pytest.approx(deviation, abs=0.01)
+        assert (result.artists, result.chance) == (4, 0.25)
+    text = "\n".join(evaluation.summarize())
+    assert f"enrolled with 5 pictures: {measured['5'].accuracy:.1%} +- " in text
+    assert "(chance 25.0%)" in text
     logged = [json.loads(line) for line in folder.metrics_file.read_text().splitlines()]
     values = {line["name"]: line for line in logged}
     assert values["unseen_artists/accuracy_1"]["count"] == 40
 
 
-def test_the_mean_pictures_error_is_scikit_images(numbers, small_records, unseen):
+def test_the_mean_pictures_error_is_scikit_images(evaluation, small_records, unseen):
     train, _ = read_split(small_records, "train")
     assert len(train) == 60
     mean = train.mean(axis=0)
-    errors = [np.square(one - mean).sum() for one in unseen[0].astype(float)]
+    errors = [np.square(image - mean).sum() for image in unseen[0].astype(float)]
 
-    assert numbers["content"]["mean_picture_error"] == pytest.approx(
+    assert evaluation.content.mean_picture_error == pytest.approx(
         np.mean(errors), rel=1e-4
     )
 
 
-def test_the_reconstruction_error_is_that_of_a_loop(numbers, run_dir, unseen):
+def test_the_reconstruction_error_is_that_of_a_loop(evaluation, run, unseen):
     images, _ = unseen
-    styles = style_codes(run_dir, images).astype(np.float32)
-    means = network(run_dir, "vae", "content_encoder")(images)[0].numpy()
-    decoder = network(run_dir, "vae", "content_decoder")
-    content = numbers["content"]
+    styles = style_codes(run, images).astype(np.float32)
+    means = run.network("vae", "content_encoder")(images)[0].numpy()
+    decoder = run.network("vae", "content_decoder")
+    content = evaluation.content
 
-    assert content["dims"] == [1, 2, 4, 6, 8, 12]  # 6 are kept
-    for d, measured in zip(content["dims"], content["errors"], strict=True):
+    assert content.dims == [1, 2, 4, 6, 8, 12]  # 6 are kept
+    for d, measured in zip(content.dims, content.errors, strict=True):
         errors = []
         for image, style, mean in zip(images, styles, means, strict=True):
             code = np.where(np.arange(12) < d, mean, 0).astype(np.float32)
-            (made,) = decoder([style[None], code[None]]).numpy()
-            errors.append(np.square(made.astype(float) - image).sum())
+            (decoded,) = decoder([style[None], code[None]]).numpy()
+            errors.append(np.square(decoded.astype(float) - image).sum())
         assert measured == pytest.approx(np.mean(errors), rel=1e-4)
-    assert len({round(error, 3) for error in content["errors"]}) > 1
-    assert content["kept_dims"] == tiny.CONTENT_DIMS
-    assert content["kept_error"] == content["errors"][3]
-    assert content["unseen"] is True
+    assert len({round(error, 3) for error in content.errors}) > 1
+    assert content.kept_dims == tiny.CONTENT_DIMS
+    assert content.kept_error == content.errors[3]
+    assert content.unseen is True
 
 
-def test_evaluation_json_holds_what_is_returned(numbers, run_dir):
-    written = json.loads((run_dir / "evaluation.json").read_text())
+def test_evaluation_json_holds_what_is_returned(evaluation, run):
+    written = json.loads((run.path / "evaluation.json").read_text())
 
-    assert written == json.loads(json.dumps(numbers))
+    assert written == to_json(evaluation)
     assert set(written) >= {"style", "content", "generator"}
-    assert run.read_numbers(run_dir) == written
+    assert Evaluation.read(run) == load_current(run) == evaluation
 
 
-def test_each_number_is_a_line_of_its_stages_log(numbers, run_dir, logged_before):
+@pytest.mark.parametrize(
+    "change", [{"format": 3}, {"extra": 1}, {"artists": None}, {"style": {"extra": 1}}]
+)
+def test_numbers_of_another_format_are_not_read(change, evaluated):
+    path = evaluated.path / "evaluation.json"
+    values = {**json.loads(path.read_text()), **change}
+    path.write_text(json.dumps({k: v for k, v in values.items() if v is not None}))
+
+    assert Evaluation.read(evaluated) is None
+    assert load_current(evaluated) is None
+
+
+def test_each_number_is_a_line_of_its_stages_log(evaluation, run, logged_before):
     added = {}
-    for stage in runs.STAGES:
-        lines = (run_dir / stage / "metrics.jsonl").read_text().splitlines()
-        added[stage] = [json.loads(one) for one in lines[logged_before[stage] :]]
+    for stage in STAGES:
+        lines = run.folder(stage).metrics_file.read_text().splitlines()
+        added[stage] = [json.loads(line) for line in lines[logged_before[stage] :]]
         for line in added[stage]:
             assert set(line) == LOG_KEYS
             assert (line["kind"], line["stage"]) == ("eval", stage)
@@ -287,177 +285,178 @@ def test_each_number_is_a_line_of_its_stages_log(numbers, run_dir, logged_before
     }
 
     for stage in ("metric", "classifier"):
-        measured = numbers["style"][stage]
+        measured = getattr(evaluation.style, stage)
         expected = {
-            f"figure_1/{name}_{d}": pytest.approx(measured[name][k])
+            f"figure_1/{name}_{d}": pytest.approx(getattr(measured, name)[k])
             for name in ("accuracy", "variance_ratio")
-            for k, d in enumerate(measured["dims"])
+            for k, d in enumerate(measured.dims)
         }
         if stage == "metric":
             expected |= {
                 f"retrieval/{name}": value
-                for name, value in numbers["style"]["retrieval"].items()
+                for name, value in to_json(evaluation.style.retrieval).items()
                 if name != "queries"
             }
         assert values[stage] == expected
         assert {line["count"] for line in added[stage]} == {12}
-    assert values["vae"]["reconstruction_error_6"] == numbers["content"]["kept_error"]
+    assert values["vae"]["reconstruction_error_6"] == evaluation.content.kept_error
     assert {line["count"] for line in added["vae"]} == {12}
-    assert values["gan"] == flat_means(numbers["generator"], "generated")
+    assert values["gan"] == flatten_means(to_json(evaluation.generator), "generated")
 
 
-def test_training_never_loses_a_line_to_measuring(tiny_run, run_dir, numbers):
-    for stage in runs.STAGES:
+def test_training_never_loses_a_line_to_measuring(tiny_run, run, evaluation):
+    for stage in STAGES:
         before = (tiny_run / stage / "metrics.jsonl").read_text()
-        assert (run_dir / stage / "metrics.jsonl").read_text().startswith(before)
+        assert run.folder(stage).metrics_file.read_text().startswith(before)
 
 
-def test_the_summary_has_the_numbers(numbers):
-    text = "\n".join(run.summary(numbers))
+def test_the_summary_has_the_numbers(evaluation):
+    text = "\n".join(evaluation.summarize())
 
     assert "12 test pictures of 3 artists; metric 40, classifier 20" in text
-    assert f"   4  {numbers['style']['metric']['accuracy'][2]:6.1%}" in text
-    assert f"map@r {numbers['style']['retrieval']['map@r']:.1%}" in text
-    assert f"vae: error {numbers['content']['kept_error']:.1f} at 6 content" in text
-    assert f"{numbers['generator']['classifier_accuracy']:.1%} (chance 33.3%" in text
+    assert f"   4  {evaluation.style.metric.accuracy[2]:6.1%}" in text
+    assert f"test pictures: {evaluation.style.retrieval.map_at_r:.1%}" in text
+    assert "content dimensions: 6 kept" in text
+    assert f"generated pictures: {evaluation.generator.classifier_accuracy:.1%}" in text
+    assert f"error of test pictures: {evaluation.content.kept_error:.1f}" in text
 
 
-@pytest.mark.parametrize("stage", runs.STAGES)
-def test_numbers_of_other_weights_than_a_stages_are_not_read(measured_dir, stage):
-    assert run.read_numbers(measured_dir)
-    tiny.change_weights(measured_dir, stage)
+@pytest.mark.parametrize("stage", STAGES)
+def test_numbers_of_other_weights_than_a_stages_are_not_read(evaluated, stage):
+    assert load_current(evaluated)
+    runs.change_weights(evaluated.path, stage)
 
-    assert run.read_numbers(measured_dir) is None
-
-
-def test_numbers_of_codes_pruned_otherwise_are_not_read(measured_dir):
-    path = measured_dir / "metric" / "style_statistics.npz"
-    known = CodeStatistics.read(path)
-    dataclasses.replace(known, mean=known.mean + 1).write(path)
-
-    assert run.read_numbers(measured_dir) is None
+    assert load_current(evaluated) is None
 
 
-def test_numbers_of_a_copied_run_hold_whatever_its_files_times(measured_dir, numbers):
-    for path in measured_dir.rglob("FINISHED"):
+def test_numbers_of_codes_pruned_otherwise_are_not_read(evaluated):
+    path = evaluated.path / "metric" / "style_statistics.npz"
+    statistics = CodeStatistics.read(path)
+    dataclasses.replace(statistics, mean=statistics.mean + 1).write(path)
+
+    assert load_current(evaluated) is None
+
+
+def test_numbers_of_a_copied_run_hold_whatever_its_files_times(evaluated, evaluation):
+    for path in evaluated.path.rglob("FINISHED"):
         os.utime(path, (time.time() + 60, time.time() + 60))
 
-    found = run.measure_run(measured_dir, stages=[])
+    result = evaluate_run(evaluated, stages=[])
 
-    assert "unmeasured" not in found
-    assert found["content"] == json.loads(json.dumps(numbers["content"]))
-    assert run.read_numbers(measured_dir) == found
+    assert result.unmeasured is None
+    assert result == evaluation
+    assert load_current(evaluated) == result
 
 
 @pytest.mark.parametrize(
-    ("stages", "parts", "said"),
+    ("stages", "parts", "missing"),
     [
         (["metric"], {"style"}, "classifier, vae, gan"),
         (["classifier"], {"style"}, "metric, vae, gan"),
         (["metric", "vae"], {"style", "content"}, "classifier, gan"),
     ],
 )
-def test_stages_that_are_not_trained_are_left_out_and_said(
-    stages, parts, said, tiny_run, tmp_path, capsys
+def test_untrained_stages_are_skipped_with_a_message(
+    stages, parts, missing, tiny_run, tmp_path, caplog
 ):
-    run_dir = tiny.keep_stages(tiny_run, tmp_path / "run", *stages)
+    run = TrainedRun(runs.keep_stages(tiny_run, tmp_path / "run", *stages))
 
-    numbers = run.measure_run(run_dir)
+    evaluation = evaluate_run(run)
 
-    assert capsys.readouterr().out == f"not trained, so left out: {said}\n"
-    assert parts == {"style", "content", "generator"} & set(numbers)
-    assert list(numbers["steps"]) == stages
+    assert f"skipped untrained stages: {missing}" in caplog.messages
+    written = to_json(evaluation)
+    assert parts == {"style", "content", "generator"} & set(written)
+    assert list(written["steps"]) == stages
     if "style" in parts:
         expected = set(stages) & {"metric", "classifier"}
-        # What is measured of the space that goes on needs the metric stage.
+        # Search and pruning need the metric stage.
         expected |= {"kept_dims", "retrieval"} if "metric" in stages else set()
-        assert set(numbers["style"]) == expected
-    assert run.summary(numbers)
+        assert set(written["style"]) == expected
+    assert evaluation.summarize()
 
 
 @pytest.fixture
-def measured_dir(run_dir, numbers, tmp_path) -> pathlib.Path:
-    """A run that is measured already, to measure again."""
-    return pathlib.Path(shutil.copytree(run_dir, tmp_path / "run"))
+def evaluated(run, evaluation, tmp_path) -> TrainedRun:
+    """A copy of an evaluated run, to evaluate again."""
+    return TrainedRun(shutil.copytree(run.path, tmp_path / "run"))
 
 
-def test_measuring_one_stage_keeps_the_others_numbers(measured_dir, numbers):
-    path = measured_dir / "evaluation.json"
+def test_measuring_one_stage_keeps_the_others_numbers(evaluated, evaluation):
+    path = evaluated.path / "evaluation.json"
     written = json.loads(path.read_text())
     written["content"]["kept_error"] = -1
-    written["style"]["metric"]["accuracy"] = "kept"
-    written["style"]["classifier"]["accuracy"] = "measured anew"
+    written["style"]["metric"]["accuracy"] = [-2]
+    written["style"]["classifier"]["accuracy"] = [-3]
     path.write_text(json.dumps(written))
     before = {
-        stage: (measured_dir / stage / "metrics.jsonl").read_text()
-        for stage in runs.STAGES
+        stage: evaluated.folder(stage).metrics_file.read_text() for stage in STAGES
     }
 
-    found = run.measure_run(measured_dir, stages=["classifier"])
+    result = evaluate_run(evaluated, stages=["classifier"])
 
-    assert found["content"]["kept_error"] == -1
-    assert found["style"]["metric"]["accuracy"] == "kept"
-    assert found["style"]["classifier"] == numbers["style"]["classifier"]
-    assert found["style"]["retrieval"] == numbers["style"]["retrieval"]
-    assert found["generator"] == written["generator"]
-    assert "unmeasured" not in found
-    assert run.read_numbers(measured_dir) == json.loads(path.read_text())
+    assert result.content.kept_error == -1
+    assert result.style.metric.accuracy == [-2]
+    assert result.style.classifier == evaluation.style.classifier
+    assert result.style.retrieval == evaluation.style.retrieval
+    assert result.generator == evaluation.generator
+    assert result.unmeasured is None
+    assert load_current(evaluated) == result
     for stage, text in before.items():
-        now = (measured_dir / stage / "metrics.jsonl").read_text()
-        assert (now == text) == (stage != "classifier")
+        unchanged = evaluated.folder(stage).metrics_file.read_text() == text
+        assert unchanged == (stage != "classifier")
 
 
-def test_numbers_of_a_stage_trained_since_are_not_kept(measured_dir, capsys):
-    tiny.change_weights(measured_dir, "vae")
+def test_numbers_of_a_stage_trained_since_are_not_kept(evaluated, caplog):
+    runs.change_weights(evaluated.path, "vae")
 
-    found = run.measure_run(measured_dir, stages=["metric"])
+    result = evaluate_run(evaluated, stages=["metric"])
 
-    assert "metric" in found["style"] and "classifier" in found["style"]
-    # The generator's numbers are also of the vae's codes.
-    assert found["unmeasured"] == ["vae", "gan"]
-    assert not {"content", "generator"} & set(found)
-    assert "not measured yet: vae, gan" in capsys.readouterr().out
-    # So figures measure anew, but what needs the style alone does not.
-    assert run.read_numbers(measured_dir) is None
-    assert run.read_numbers(measured_dir, ["metric", "classifier"])
-    assert run.summary(found)
+    assert result.style.metric and result.style.classifier
+    # The generator's numbers depend on the codes of the vae stage.
+    assert result.unmeasured == ["vae", "gan"]
+    assert result.content is None and result.generator is None
+    assert "not measured yet: vae, gan" in caplog.messages
+    # So figures measure again, but not for what needs the style alone.
+    assert load_current(evaluated) is None
+    assert load_current(evaluated, ["metric", "classifier"])
+    assert result.summarize()
 
-    found = run.measure_run(measured_dir, stages=["classifier"])
-    assert found["unmeasured"] == ["vae", "gan"]
+    result = evaluate_run(evaluated, stages=["classifier"])
+    assert result.unmeasured == ["vae", "gan"]
 
 
 def test_measuring_one_stage_at_first_leaves_the_others_for_later(tiny_run, tmp_path):
-    run_dir = tiny.keep_stages(tiny_run, tmp_path / "run", "metric", "classifier")
+    run_dir = runs.keep_stages(tiny_run, tmp_path / "run", "metric", "classifier")
 
-    found = run.measure_run(run_dir, stages=["classifier"])
+    result = evaluate_run(TrainedRun(run_dir), stages=["classifier"])
 
-    assert found["unmeasured"] == ["metric"]
-    assert set(found["style"]) == {"classifier"}
-    assert run.summary(found)
+    assert result.unmeasured == ["metric"]
+    assert set(to_json(result.style)) == {"classifier"}
+    assert result.summarize()
 
 
 def test_a_stage_that_is_not_trained_cannot_be_measured(tiny_run, tmp_path):
-    run_dir = tiny.keep_stages(tiny_run, tmp_path / "run", "metric")
+    run = TrainedRun(runs.keep_stages(tiny_run, tmp_path / "run", "metric"))
 
     with pytest.raises(
-        UserError, match="gan stage .* not trained; make it with: .*gan"
+        UserError, match="gan stage .* not trained; train it with: .*gan"
     ):
-        run.measure_run(run_dir, stages=["gan"])
+        evaluate_run(run, stages=["gan"])
 
 
 @pytest.mark.parametrize("state", ["nothing", "no folder", "unfinished"])
-def test_without_a_trained_stage_the_command_that_makes_one_is_named(
+def test_without_a_trained_stage_the_command_that_trains_one_is_named(
     state, tiny_run, tmp_path
 ):
     run_dir = tmp_path / "run"
     if state != "no folder":
         run_dir.mkdir()
     if state == "unfinished":
-        tiny.keep_stages(tiny_run, run_dir, "metric")
-        runs.StageFolder(run_dir, "metric").mark_unfinished()
+        runs.keep_stages(tiny_run, run_dir, "metric")
+        StageFolder(run_dir, "metric").mark_unfinished()
 
     with pytest.raises(UserError) as caught:
-        run.measure_run(run_dir)
+        evaluate_run(TrainedRun(run_dir))
 
     assert "\n" not in str(caught.value)
     assert f"tfstyle.train --gin_file=gin/metric.gin --run_dir={run_dir}" in str(

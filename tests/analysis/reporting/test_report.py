@@ -1,24 +1,22 @@
 """`python -m tfstyle.figures` draws every figure and a report that shows them."""
 
 import html.parser
-import os
 import pathlib
 import shutil
-import subprocess
-import sys
 import urllib.parse
 
 import numpy as np
 import pytest
-import tiny_run as tiny
+from helpers import configuration as tiny
+from helpers import runs
+from helpers.commands import module, read_output, run
 from PIL import Image
 
 from tfstyle.analysis.drawing import artist_map, grids
-from tfstyle.analysis.drawing.examples import bilinear_codes, dimension_sweep
 from tfstyle.analysis.reporting import dimensions
-from tfstyle.analysis.reporting import report as drawing
+from tfstyle.analysis.reporting.report import draw_run, draw_runs
 from tfstyle.core.cli import UserError
-from tfstyle.runs import folder as runs
+from tfstyle.runs.trained_run import TrainedRun
 
 # A 32x32 picture is enlarged three times, to tiles of 96 pixels.
 TILE = 96
@@ -76,27 +74,19 @@ def drawn(tiny_run, tmp_path_factory) -> tuple[pathlib.Path, str]:
     """The run with its figures, and what the command printed."""
     run_dir = tmp_path_factory.mktemp("drawn") / "run"
     shutil.copytree(tiny_run, run_dir)
-    done = subprocess.run(
-        [sys.executable, "-m", "tfstyle.figures", f"--run_dir={run_dir}"],
-        capture_output=True,
-        text=True,
-        timeout=400,
-    )
-    assert done.returncode == 0, done.stderr
-    return run_dir, done.stdout
+    done = run(module("figures"), f"--run_dir={run_dir}", timeout=400)
+    return run_dir, read_output(done)
 
 
-def test_the_command_says_where_to_look(drawn):
-    run_dir, said = drawn
+def test_the_command_prints_where_its_output_is(drawn):
+    run_dir, output = drawn
 
-    assert f"figures: {run_dir / 'figures'}\n" in said
-    assert f"report:  {run_dir / 'report.html'}\n" in said
+    assert f"figures: {run_dir / 'figures'}\n" in output
+    assert f"report:  {run_dir / 'report.html'}\n" in output
 
 
 def test_every_figure_is_drawn_and_no_other_file_is_left(drawn):
-    found = {path.name for path in (drawn[0] / "figures").iterdir()}
-
-    assert found == FIGURES
+    assert {path.name for path in (drawn[0] / "figures").iterdir()} == FIGURES
 
 
 @pytest.mark.parametrize("name", SHEETS)
@@ -128,13 +118,13 @@ def test_a_curve_can_be_read(name, drawn):
 
 
 def test_interpolated_pictures_touch(drawn):
-    one = grids.picture_grid(np.zeros([1, 1, 32, 32, 3], np.uint8))
-    margins = one.width - TILE
+    single = grids.draw_grid(np.zeros([1, 1, 32, 32, 3], np.uint8))
+    margins = single.width - TILE
     with Image.open(drawn[0] / "figures" / "figure_3_interpolation.png") as image:
         assert image.size == (7 * TILE + margins, 7 * TILE + margins)
 
 
-def test_the_animation_is_large_enough_to_see_and_goes_on_for_ever(drawn):
+def test_the_animation_is_large_enough_to_see_and_endless(drawn):
     """Pictures of 32 are enlarged to 256 pixels; names stand below them."""
     with Image.open(drawn[0] / "figures" / ANIMATION) as image:
         assert (image.format, image.info["loop"]) == ("GIF", 0)
@@ -150,7 +140,7 @@ def test_the_report_refers_to_every_figure_and_to_nothing_that_is_missing(drawn)
     preview = f"metric/previews/step-{tiny.STEPS['metric']:07d}.png"
     assert page.files == figures | {preview}
     for file in page.files:
-        assert not os.path.isabs(file)
+        assert not pathlib.Path(file).is_absolute()
         assert (run_dir / file).is_file()
     assert page.headings[-4:] == GENERATOR_SECTIONS
     assert page.headings[2] == DIMENSIONS
@@ -161,9 +151,9 @@ def test_the_run_was_measured_on_the_way(drawn):
 
 
 def test_a_run_with_only_metric_gets_a_report_without_generator(tiny_run, tmp_path):
-    run_dir = tiny.keep_stages(tiny_run, tmp_path / "run", "metric")
+    run_dir = runs.keep_stages(tiny_run, tmp_path / "run", "metric")
 
-    report = drawing.draw_run(run_dir)
+    report = draw_run(TrainedRun(run_dir))
 
     page = Page(report)
     assert page.headings == [
@@ -171,164 +161,116 @@ def test_a_run_with_only_metric_gets_a_report_without_generator(tiny_run, tmp_pa
         "The style space",
         DIMENSIONS,
     ]
-    found = {one.name for one in (run_dir / "figures").iterdir()}
-    assert found == {"figure_1.png", "style_dimensions.png", MAP}
+    figures = {path.name for path in (run_dir / "figures").iterdir()}
+    assert figures == {"figure_1.png", "style_dimensions.png", MAP}
     assert all((run_dir / file).is_file() for file in page.files)
 
 
 def test_a_run_with_only_a_classifier_has_no_style_dimensions(tiny_run, tmp_path):
-    run_dir = tiny.keep_stages(tiny_run, tmp_path / "run", "classifier")
+    run_dir = runs.keep_stages(tiny_run, tmp_path / "run", "classifier")
 
-    report = drawing.draw_run(run_dir)
+    report = draw_run(TrainedRun(run_dir))
 
     page = Page(report)
     assert page.headings == ["The collection and the run", "The style space"]
-    assert "(arXiv 1805.07997)" in report.read_text()  # whose numbers figures have
-    assert [one.name for one in (run_dir / "figures").iterdir()] == ["figure_1.png"]
+    assert "(arXiv 1805.07997)" in report.read_text()  # its figure numbers are used
+    assert [path.name for path in (run_dir / "figures").iterdir()] == ["figure_1.png"]
 
 
 def test_the_table_has_every_dimension_with_its_name_and_artists(
     tiny_run, small_records, tmp_path
 ):
-    run_dir = tiny.keep_stages(tiny_run, tmp_path / "run", "metric")
-    (run_dir / "dimension_names.tsv").write_text("2\tfiner <locks>\n")
+    run = TrainedRun(runs.keep_stages(tiny_run, tmp_path / "run", "metric"))
+    (run.path / "dimension_names.tsv").write_text("2\tfiner <locks>\n")
 
-    section = dimensions.dimensions_section(run_dir, small_records)
+    section = dimensions.dimensions_section(run, run.path / "figures")
 
     head, *rows = section.table
     assert [row[0] for row in rows] == [1, 2, 3, 4]
     assert sum(float(row[1].rstrip("%")) for row in rows) == pytest.approx(100, abs=0.3)
-    means = runs.load_statistics(runs.StageFolder(run_dir, "metric")).artist_means
+    means = run.style_statistics.artist_means
     for k, row in enumerate(rows):
         assert row[2] == small_records.artist_names[means[:, k].argmin()]
         assert row[3] == small_records.artist_names[means[:, k].argmax()]
     assert rows[1][4].startswith("finer <locks>: ")
 
 
-def test_the_map_says_how_it_lays_out_artists():
+def test_the_map_describes_how_artists_are_placed():
     """Squares about the mean are 9 + 9 = 18 across and 1/3 + 1/3 + 4/3 = 2 upwards."""
     means = np.array([[-3.0, 0, 1], [3, 0, 1], [0, 3**0.5, 1]])
 
-    points, meaning = dimensions._placed(means, "pca", seed=0)
-    same, because = dimensions._placed(means, "umap", seed=0)
+    points, meaning = dimensions.place_artists(means, "pca", seed=0)
+    same, reason = dimensions.place_artists(means, "umap", seed=0)
 
     assert "principal components, 90% and 10% of it" in meaning
     np.testing.assert_array_equal(points, same)
-    assert because == f"{meaning}, as UMAP needs at least 4 artists"
+    assert reason == f"{meaning}, since UMAP needs at least 4 artists"
 
 
 @pytest.mark.slow
-def test_a_map_by_umap_is_laid_out_anew():
+def test_umap_places_artists_differently():
     pytest.importorskip("umap")
     means = np.random.default_rng(0).normal(size=[6, 3])
 
-    points, meaning = dimensions._placed(means, "umap", seed=0)
+    points, meaning = dimensions.place_artists(means, "umap", seed=0)
 
     assert "UMAP" in meaning and "principal" not in meaning
-    assert not np.allclose(points, dimensions._placed(means, "pca", 0)[0])
+    assert not np.allclose(points, dimensions.place_artists(means, "pca", 0)[0])
 
 
 def test_a_missing_umap_stops_the_command_before_it_measures(
     tiny_run, tmp_path, monkeypatch
 ):
-    run_dir = tiny.keep_stages(tiny_run, tmp_path / "run", "metric")
+    run_dir = runs.keep_stages(tiny_run, tmp_path / "run", "metric")
     monkeypatch.setattr(artist_map.importlib.util, "find_spec", lambda name: None)
 
     with pytest.raises(UserError, match=r"pip install .*\[map\]"):
-        drawing.draw_runs([run_dir], projection="umap")
+        draw_runs([TrainedRun(run_dir)], projection="umap")
 
     assert not (run_dir / "evaluation.json").exists()
 
 
 def test_malformed_names_stop_the_command_before_it_measures(tiny_run, tmp_path):
-    run_dir = tiny.keep_stages(tiny_run, tmp_path / "run", "metric")
+    run_dir = runs.keep_stages(tiny_run, tmp_path / "run", "metric")
     (run_dir / "dimension_names.tsv").write_text("5\tthere are four\n")
 
     with pytest.raises(UserError, match=r"names\.tsv, line 1: .* 1 to 4, got '5'"):
-        drawing.draw_run(run_dir)
+        draw_run(TrainedRun(run_dir))
 
     assert not (run_dir / "evaluation.json").exists()
 
 
-def test_a_sweep_changes_one_dimension_of_each_group():
-    codes = []
+def test_a_run_is_measured_again_only_when_a_stage_has_changed(tiny_run, tmp_path):
+    run_dir = runs.keep_stages(tiny_run, tmp_path / "run", "metric")
+    log = run_dir / "metric" / "metrics.jsonl"  # measuring appends to it
+    draw_run(TrainedRun(run_dir))
+    before = log.read_text()
 
-    def generator(inputs):
-        codes.append(inputs)
-        return np.zeros([len(inputs[0]), 16, 16, 3], np.float32)
+    draw_run(TrainedRun(run_dir))
+    assert log.read_text() == before
 
-    pictures = dimension_sweep(
-        generator, (4, 3, 2), 1, (-5, 0, 5), 2, np.random.default_rng(0)
-    )
-
-    assert (pictures.shape, pictures.dtype) == ((2, 3, 16, 16, 3), np.uint8)
-    ((styles, contents, noises),) = codes
-    np.testing.assert_array_equal(styles[:, 1], [-5, 0, 5, -5, 0, 5])
-    rest = np.concatenate([np.delete(styles, 1, axis=1), contents, noises], axis=1)
-    np.testing.assert_array_equal(rest[[1, 2, 4, 5]], rest[[0, 0, 3, 3]])
-    assert (rest[0] != rest[3]).all()
-
-
-def test_numbers_are_measured_anew_only_when_a_stage_is_another(
-    tiny_run, tmp_path, monkeypatch
-):
-    run_dir = tiny.keep_stages(tiny_run, tmp_path / "run", "metric")
-    drawing.draw_run(run_dir)
-    measured = []
-    real = drawing.measuring.measure_run
-    monkeypatch.setattr(
-        drawing.measuring,
-        "measure_run",
-        lambda *arguments: measured.append(arguments) or real(*arguments),
-    )
-
-    drawing.draw_run(run_dir)
-    assert not measured
-
-    tiny.change_weights(run_dir, "metric")
-    drawing.draw_run(run_dir)
-    assert len(measured) == 1
+    runs.change_weights(run_dir, "metric")
+    draw_run(TrainedRun(run_dir))
+    assert log.read_text() != before
 
 
 def test_equal_seeds_draw_equal_pictures(drawn, tmp_path):
     copy = pathlib.Path(shutil.copytree(drawn[0], tmp_path / "run"))
     before = {name: (copy / "figures" / name).read_bytes() for name in FIGURES - CURVES}
 
-    drawing.draw_run(copy, seed=0)
+    draw_run(TrainedRun(copy), seed=0)
 
     for name, old in before.items():
         assert (copy / "figures" / name).read_bytes() == old, name
 
-    drawing.draw_run(copy, seed=1)
+    draw_run(TrainedRun(copy), seed=1)
     assert (copy / "figures" / "figure_2_random.png").read_bytes() != before[
         "figure_2_random.png"
     ]
 
 
-def test_a_run_without_stages_is_refused_with_the_command_that_makes_one(tmp_path):
+def test_a_run_without_stages_is_refused_with_the_command_that_trains_one(tmp_path):
     with pytest.raises(UserError, match=r"tfstyle\.train --gin_file=gin/metric\.gin"):
-        drawing.draw_run(tmp_path)
+        draw_run(TrainedRun(tmp_path))
 
     assert list(tmp_path.iterdir()) == []
-
-
-def test_bilinear_codes_have_the_corners_and_their_mean_in_the_centre():
-    corners = np.array([[0.0, 1], [8, 1], [0, 5], [16, 9]])
-
-    grid = bilinear_codes(corners, 5).reshape(5, 5, 2)
-
-    np.testing.assert_allclose(grid[[0, 0, -1, -1], [0, -1, 0, -1]], corners)
-    np.testing.assert_allclose(grid[2, 2], corners.mean(axis=0))
-    # Along the top edge and down the left one, evenly from corner to corner.
-    np.testing.assert_allclose(grid[0, :, 0], [0, 2, 4, 6, 8])
-    np.testing.assert_allclose(grid[:, 0, 1], [1, 2, 3, 4, 5])
-    # A quarter across and three quarters down: .75 (.25 a + .75 c) + .25 (..).
-    np.testing.assert_allclose(
-        grid[3, 1], [0.25 * (0.25 * 8 + 0.75 * 16), 0.75 * 4 + 0.25 * 7]
-    )
-
-
-def test_bilinear_codes_of_two_rows_are_the_corners():
-    corners = np.random.default_rng(0).normal(size=[4, 3])
-
-    np.testing.assert_allclose(bilinear_codes(corners, 2), corners)

@@ -1,36 +1,54 @@
-"""The report's section of the style space: its figure, its tables."""
+"""The report's section of the style space: its figure and its tables."""
+
+import dataclasses
 
 import pytest
-import tiny_run as tiny
+from helpers import runs
 from PIL import Image
 
-from tfstyle.analysis.reporting import style as drawing_style
+from tfstyle.analysis.evaluation.style import (
+    Curves,
+    PrefixCurves,
+    Retrieval,
+    Style,
+    UnseenArtists,
+)
+from tfstyle.analysis.reporting.style import style_section
+from tfstyle.runs.trained_run import TrainedRun
 
-GREEN = (0x00, 0x9E, 0x73)  # the third method's
+GREEN = (0x00, 0x9E, 0x73)  # of the third method
 
 
-def section_of(run_dir, style):
-    return drawing_style.style_section(style, run_dir / "figures", run_dir)
+def prefix_curves(accuracy, ratio) -> PrefixCurves:
+    return PrefixCurves(
+        dims=[1, 2],
+        accuracy=accuracy,
+        variance_ratio=ratio,
+        every_accuracy=accuracy,
+        every_variance_ratio=ratio,
+        recommended_dims=1,
+    )
+
+
+STYLE = Style(
+    metric=prefix_curves([0.5, 1], [0.2, 0.1]),
+    classifier=prefix_curves([0.4, 0.95], [0.4, 0.3]),
+    kept_dims=2,
+)
 
 
 @pytest.fixture
-def run_dir(tiny_run, tmp_path):
-    return tiny.keep_stages(tiny_run, tmp_path / "run", "metric")
+def run(tiny_run, tmp_path) -> TrainedRun:
+    return TrainedRun(runs.keep_stages(tiny_run, tmp_path / "run", "metric"))
 
 
-def curve(accuracy, ratio):
-    return {"dims": [1, 2], "accuracy": accuracy, "variance_ratio": ratio}
+def make_section(run, **changes):
+    style = dataclasses.replace(STYLE, **changes)
+    return style_section(run, style, run.path / "figures")
 
 
-STYLE = {
-    "metric": curve([0.5, 1], [0.2, 0.1]),
-    "classifier": curve([0.4, 0.95], [0.4, 0.3]),
-    "kept_dims": 2,
-}
-
-
-def test_the_table_has_both_curves_of_every_method(run_dir):
-    head, *rows = section_of(run_dir, STYLE).table
+def test_the_table_has_both_curves_of_every_method(run):
+    head, *rows = make_section(run).table
 
     assert head[1:] == [
         "metric learning: accuracy",
@@ -44,35 +62,35 @@ def test_the_table_has_both_curves_of_every_method(run_dir):
     ]
 
 
-def test_classifiers_trained_per_d_are_drawn_and_leave_cells_empty(run_dir):
-    retrained = {"dims": [2], "accuracy": [0.97], "variance_ratio": [0.25]}
+def test_classifiers_trained_per_d_are_drawn_and_leave_cells_empty(run):
+    retrained = Curves(dims=[2], accuracy=[0.97], variance_ratio=[0.25])
 
-    section = section_of(run_dir, {**STYLE, "retrained": retrained})
+    section = make_section(run, retrained=retrained)
 
     head, *rows = section.table
     assert head[5] == "classifier trained per d: accuracy"
     assert [row[5:] for row in rows] == [[None, None], ["97.0%", "0.2500"]]
     assert "trained per d" in section.text
-    with Image.open(run_dir / "figures" / "figure_1.png") as image:
+    with Image.open(run.path / "figures" / "figure_1.png") as image:
         colors = {color for _, color in image.convert("RGB").getcolors(2**20)}
     assert GREEN in colors
-    assert "trained per d" not in section_of(run_dir, STYLE).text
+    assert "trained per d" not in make_section(run).text
 
 
-def test_search_numbers_are_shown_as_far_as_they_are_there():
-    """With chance for each number of works, with one for all, and without any."""
-    found = {"queries": 12, "recall@1": 0.95, "map@r": 0.5}
-    one = {"accuracy": 0.8, "deviation": 0.02}
-    per_number = {"unseen_artists": {"5": {**one, "chance": 0.25}}}
-    for_all = {"unseen_artists": {"5": one, "chance": 0.25}}
-
-    assert drawing_style.search_rows({}) == []
-    assert drawing_style.search_rows({"retrieval": None, "unseen_artists": {}}) == []
-    head, *rows = drawing_style.search_rows({"retrieval": found})
-    assert [row[1] for row in rows] == ["95.0%", "50.0%"]
-    assert rows[0][0].endswith("recall@1") and rows[1][0].endswith("map@r")
-    for style in (per_number, for_all):
-        assert drawing_style.search_rows(style)[1][1] == "80.0% +- 2.0% (chance 25.0%)"
-    assert drawing_style.search_rows({"unseen_artists": {"5": one}})[1][1] == (
-        "80.0% +- 2.0%"
+def test_search_is_tabulated_as_far_as_it_was_measured(run):
+    retrieval = Retrieval(
+        queries=12, recall_at_1=0.95, recall_at_5=1, recall_at_10=1, map_at_r=0.5
     )
+    unseen = UnseenArtists(accuracy=0.8, deviation=0.02, artists=4, chance=0.25)
+
+    assert not make_section(run).more
+    assert not make_section(run, unseen_artists={}).more
+    _, *rows = make_section(run, retrieval=retrieval).more
+    assert [row[1] for row in rows] == ["95.0%", "100.0%", "100.0%", "50.0%"]
+    assert rows[0][0].startswith("recall@1 ") and rows[3][0].startswith("MAP@R ")
+    _, *rows = make_section(run, unseen_artists={"1": unseen, "5": unseen}).more
+    assert [row[0].rpartition(", ")[2] for row in rows] == [
+        "enrolled with 1 picture",
+        "enrolled with 5 pictures",
+    ]
+    assert rows[0][1:3] == ["80.0% +- 2.0%", "chance 25.0%"]

@@ -1,11 +1,10 @@
-import subprocess
-import sys
 import textwrap
 
 import numpy as np
 import pytest
 import skimage.color
 import tensorflow as tf
+from helpers.commands import read_output, run_code
 
 from tfstyle.modeling.networks import color
 
@@ -92,4 +91,4 @@ def test_a_saved_model_loads_without_tensorflow_io(tmp_path):
         assert "tensorflow_io" not in sys.modules
         """
     )
-    subprocess.run([sys.executable, "-c", check], check=True, cwd=tmp_path)
+    read_output(run_code(check, cwd=tmp_path))

@@ -1,4 +1,4 @@
-"""Random numbers of a step: rows of one global draw, whoever asks for them."""
+"""Random numbers of a step: slices of one global draw, on whatever replica."""
 
 import numpy as np
 import pytest
@@ -32,14 +32,14 @@ def test_slices_of_replicas_and_accumulation_parts_make_up_the_whole(kind, parts
     draw, rows = KINDS[kind], TOTAL // parts
     whole = draw(draws_of(0, TOTAL), "noise")
     slices = [draw(draws_of(part * rows, rows), "noise") for part in range(parts)]
-    assert all(len(one) == rows for one in slices)
+    assert all(len(part) == rows for part in slices)
     np.testing.assert_array_equal(np.concatenate(slices), whole)
 
 
 def test_shared_prefix_lengths_are_the_same_wherever_rows_start():
     whole, part = (
-        one.shared_prefix_lengths("prefix", 20, 50, 0.99).numpy()
-        for one in (draws_of(0, TOTAL), draws_of(4, 2))
+        draws.shared_prefix_lengths("prefix", 20, 50, 0.99).numpy()
+        for draws in (draws_of(0, TOTAL), draws_of(4, 2))
     )
     np.testing.assert_array_equal(whole, part)
     assert whole.min() >= 1 and whole.max() <= 50 and len(set(whole)) > 1
@@ -102,5 +102,9 @@ def test_prefix_lengths_follow_the_nested_dropout_distribution():
     np.testing.assert_allclose(shares, prefix_probabilities(3, 0.5), atol=0.025)
 
 
-def test_row_indices_are_places_in_the_global_batch():
-    np.testing.assert_array_equal(draws_of(4, 2).row_indices(), [4, 5])
+def test_a_share_of_rows_is_spread_evenly_over_the_global_batch():
+    """Of 6 rows at .5 every other; a replica that starts at row 2 sees its part."""
+    np.testing.assert_array_equal(draws_of(0, 6).spread_rows(0.5), [False, True] * 3)
+    np.testing.assert_array_equal(draws_of(3, 3).spread_rows(0.5), [True, False, True])
+    assert not draws_of(0, 6).spread_rows(0.0).numpy().any()
+    assert draws_of(0, 6).spread_rows(1.0).numpy().all()

@@ -1,4 +1,4 @@
-"""Inception's features of scaled Lab, and weights that are none."""
+"""Inception's features of scaled Lab, and files that are not its weights."""
 
 import numpy as np
 import pytest
@@ -25,12 +25,12 @@ def test_features_are_those_of_keras_network_on_enlarged_rgb(inception_file):
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(UserError, match="weights.h5: there is no such file"):
+    with pytest.raises(UserError, match="weights.h5: no such file"):
         Inception(tmp_path / "weights.h5")
 
 
 def test_a_file_of_something_else_is_refused(tmp_path):
     path = tmp_path / "weights.h5"
     path.write_bytes(b"no weights")
-    with pytest.raises(UserError, match="does not hold Keras' InceptionV3"):
+    with pytest.raises(UserError, match="is not Keras' weight file of InceptionV3"):
         Inception(path)

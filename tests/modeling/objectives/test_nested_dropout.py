@@ -48,23 +48,16 @@ def test_values_out_of_range_are_refused_and_named(dims, t):
     with pytest.raises(ValueError, match=f"dims={dims}, t={t}"):
         prefix_probabilities(dims, t)
     with pytest.raises(ValueError, match=f"dims={dims}, t={t}"):
+        sample_prefix_lengths(2, dims, t, [1, 2])
+    with pytest.raises(ValueError, match=f"dims={dims}, t={t}"):
         sample_prefix_mask(2, dims, t, [1, 2])
 
 
-def test_masks_are_ones_followed_by_zeros():
-    mask = sample_prefix_mask(500, 6, 0.7, [1, 2]).numpy()
-    assert mask.shape == (500, 6)
-    assert mask.dtype == np.float32
-    assert set(np.unique(mask)) == {0.0, 1.0}
-    assert (mask[:, 0] == 1).all()
-    assert (np.diff(mask, axis=1) <= 0).all()
-    assert set(mask.sum(axis=1)) == {1, 2, 3, 4, 5, 6}
-
-
-def test_masks_and_lengths_of_one_seed_agree():
-    mask = sample_prefix_mask(100, 9, 0.8, [5, 6]).numpy()
-    lengths = sample_prefix_lengths(100, 9, 0.8, [5, 6]).numpy()
-    np.testing.assert_array_equal(mask.sum(axis=1), lengths)
+def test_every_length_is_sampled_and_no_other():
+    lengths = sample_prefix_lengths(500, 6, 0.7, [1, 2]).numpy()
+    assert lengths.shape == (500,)
+    assert lengths.dtype == np.int32
+    assert set(lengths) == {1, 2, 3, 4, 5, 6}
 
 
 @pytest.mark.parametrize("dims, t", [(4, 0.5), (8, 0.9), (3, 1.0)])
@@ -75,25 +68,29 @@ def test_sampled_frequencies_match_the_probabilities(dims, t):
     np.testing.assert_allclose(shares, prefix_probabilities(dims, t), atol=0.01)
 
 
-def test_one_dimension_is_always_kept():
+def test_a_single_dimension_is_always_kept():
     np.testing.assert_array_equal(
-        sample_prefix_mask(7, 1, 0.5, [0, 0]), np.ones([7, 1])
+        sample_prefix_lengths(7, 1, 0.5, [0, 0]), np.ones([7])
     )
 
 
-def test_the_same_seed_draws_the_same_mask_in_eager_and_in_a_graph():
-    draw = tf.function(lambda seed: sample_prefix_mask(64, 32, 0.95, seed))
-    first = sample_prefix_mask(64, 32, 0.95, [8, 9])
-    tf.random.set_seed(123)  # a global seed has no say
-    np.testing.assert_array_equal(first, sample_prefix_mask(64, 32, 0.95, [8, 9]))
-    np.testing.assert_array_equal(first, draw(tf.constant([8, 9])))
+def test_the_same_seed_samples_the_same_lengths_in_eager_and_in_a_graph():
+    sample = tf.function(lambda seed: sample_prefix_lengths(64, 32, 0.95, seed))
+    first = sample_prefix_lengths(64, 32, 0.95, [8, 9])
+    tf.random.set_seed(123)  # the global seed has no influence
+    np.testing.assert_array_equal(first, sample_prefix_lengths(64, 32, 0.95, [8, 9]))
+    np.testing.assert_array_equal(first, sample(tf.constant([8, 9])))
 
 
-def test_another_seed_draws_another_mask():
-    first = sample_prefix_mask(64, 32, 0.95, [8, 9]).numpy()
-    assert (first != sample_prefix_mask(64, 32, 0.95, [8, 10]).numpy()).any()
-    assert (first != sample_prefix_mask(64, 32, 0.95, [9, 9]).numpy()).any()
+def test_another_seed_samples_other_lengths():
+    first = sample_prefix_lengths(64, 32, 0.95, [8, 9]).numpy()
+    assert (first != sample_prefix_lengths(64, 32, 0.95, [8, 10]).numpy()).any()
+    assert (first != sample_prefix_lengths(64, 32, 0.95, [9, 9]).numpy()).any()
 
 
-def test_the_batch_size_may_be_a_tensor():
-    assert sample_prefix_mask(tf.constant(3), 4, 0.5, [1, 1]).shape == (3, 4)
+def test_masks_are_ones_followed_by_zeros_of_the_sampled_lengths():
+    mask = sample_prefix_mask(500, 6, 0.7, [1, 2]).numpy()
+    lengths = sample_prefix_lengths(500, 6, 0.7, [1, 2]).numpy()
+    expected = [[float(d < length) for d in range(6)] for length in lengths]
+    np.testing.assert_array_equal(mask, expected)
+    assert mask.dtype == np.float32

@@ -1,110 +1,105 @@
-"""Two replicas train as one does: weights, statistics and moving averages.
+"""Two replicas train like one: weights, statistics and moving averages.
 
-TensorFlow fixes its devices when it starts, so that each case runs in a process of
-its own, which is this file: python test_replicas.py STAGE REPLICAS WEIGHTS.npz
+TensorFlow fixes its devices when it starts, so each case runs in a process of its own,
+which is this module: python -m modeling.stages.test_replicas CASE REPLICAS WEIGHTS.npz
 """
 
 import json
-import pathlib
-import subprocess
 import sys
 
 import numpy as np
 import pytest
+import tensorflow as tf
+from helpers.commands import ROOT, read_output, run
+from helpers.stages import (
+    GAN_ADDITIONS,
+    assert_trained_alike,
+    copy_weights,
+    fit,
+    make_tiny_stage,
+)
 
 STEPS = 3
-# Two of them are the metric stage with another objective, the last the gan's.
-STAGES = ("metric", "pairwise", "triplet", "classifier", "vae", "gan", "additions")
-# The share of real codes must not depend on replicas either.
-_BINDINGS = {
-    "gan": ["gan.reconstruction_share = 0.5", "gan.reconstruction_weight = 1.0"],
-    # the gan stage with all that may be added to it
-    "additions": [
-        "gan.reconstruction_share = 0.5",
-        "gan.reconstruction_weight = 1.0",
-        "gan.r1_weight = 1.0",
-        "gan.r1_interval = 2",
-        "gan.real_style_share = 0.5",
-        "gan.augmentation = ('color', 'translation', 'cutout')",
-    ],
-    # Neither must what the KL costs.
-    "vae": [
-        "vae.kl_weight = 1e3",
-        "vae.free_bits = 0.002",
-        "vae.kl_warmup_steps = 2",
-    ],
-    # with scales of 1, by which weights move more
-    "pairwise": ['metric.objective = "pairwise"', "metric.start_distance = None"],
-    "triplet": ['metric.objective = "triplet"', "metric.start_distance = None"],
+# The stage and the bindings of each case.
+CASES = {
+    "metric": ("metric", []),
+    # With scales of 1, by which weights move further.
+    "pairwise": (
+        "metric",
+        ['metric.objective = "pairwise"', "metric.start_distance = None"],
+    ),
+    "triplet": (
+        "metric",
+        ['metric.objective = "triplet"', "metric.start_distance = None"],
+    ),
+    "classifier": ("classifier", []),
+    # Neither the KL's share of the loss nor that of real codes depends on replicas.
+    "vae": ("vae", ["vae.kl_weight = 1e3"]),
+    "gan": (
+        "gan",
+        ["gan.reconstruction_share = 0.5", "gan.reconstruction_weight = 1.0"],
+    ),
+    "gan with all additions": ("gan", GAN_ADDITIONS),
 }
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("stage", STAGES)
-def test_two_replicas_give_the_weights_of_one(stage, tmp_path, check_trained_alike):
-    runs = []
+@pytest.mark.parametrize("case", CASES)
+def test_two_replicas_give_the_weights_of_one(case, tmp_path):
+    trained = []
     for replicas in (1, 2):
         path = tmp_path / f"{replicas}.npz"
-        done = subprocess.run(
-            [sys.executable, __file__, stage, str(replicas), str(path)],
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
-        assert done.returncode == 0, done.stderr[-3000:]
-        report = json.loads(done.stdout.splitlines()[-1])
+        command = [sys.executable, "-m", "modeling.stages.test_replicas"]
+        arguments = (case, str(replicas), str(path))
+        done = run(command, *arguments, cwd=ROOT / "tests", timeout=300)
+        report = json.loads(read_output(done).splitlines()[-1])
         assert report["replicas"] == replicas
         with np.load(path) as arrays:
-            runs.append((report["losses"], dict(arrays)))
-    (losses, one), (other_losses, other) = runs
-    before, after, other_after = (
-        {
-            name.removeprefix(prefix): values
-            for name, values in arrays.items()
-            if name.startswith(prefix)
-        }
-        for arrays, prefix in [(one, "before/"), (one, "after/"), (other, "after/")]
-    )
-    if stage in ("gan", "additions"):
+            trained.append((report["losses"], dict(arrays)))
+    (losses, arrays), (other_losses, other_arrays) = trained
+    before = _take_prefixed(arrays, "before/")
+    after = _take_prefixed(arrays, "after/")
+    other_after = _take_prefixed(other_arrays, "after/")
+    if CASES[case][0] == "gan":
         assert any(name.startswith("generator_average/") for name in after)
-    if stage in ("pairwise", "triplet"):
+    if case in ("pairwise", "triplet"):
         # Of these only equation 1's scales are trained, and they move little.
-        moves = [_take_presumed(one) for one in (before, after, other_after)]
-        start, end, other_end = (one["log_prefix_scales:0"] for one in moves)
-        assert (end != start).all() == (stage == "pairwise")
+        presumed = [_take_presumed(values) for values in (before, after, other_after)]
+        start, end, other_end = (values["log_prefix_scales:0"] for values in presumed)
+        assert (end != start).all() == (case == "pairwise")
         np.testing.assert_allclose(other_end - start, end - start, rtol=0.05, atol=1e-7)
-    check_trained_alike(before, after, other_after)
+    assert_trained_alike(before, after, other_after)
     for name, value in losses.items():
         assert other_losses[name] == pytest.approx(value, rel=1e-4, abs=1e-5), name
 
 
+def _take_prefixed(arrays, prefix):
+    return {
+        name.removeprefix(prefix): values
+        for name, values in arrays.items()
+        if name.startswith(prefix)
+    }
+
+
 def _take_presumed(weights):
-    """Take the presumed styles' weights out of `weights`, by their last names."""
+    """Remove the presumed styles' weights from `weights`; return them by last names."""
     names = [name for name in weights if name.startswith("presumed_styles/")]
     return {name.split("/")[-1]: weights.pop(name) for name in names}
 
 
-def _main(stage: str, replicas: int, path: str) -> None:
-    import tensorflow as tf
-
+def _main(case: str, replicas: int, path: str) -> None:
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(
         cpu, [tf.config.LogicalDeviceConfiguration()] * replicas
     )
-    sys.path.insert(0, str(pathlib.Path(__file__).parents[2]))
-    from tiny_stages import fit, make_tiny_stage, weights_of
-
     strategy = tf.distribute.MirroredStrategy([f"CPU:{k}" for k in range(replicas)])
-    bindings = _BINDINGS.get(stage, [])
-    stage = {"pairwise": "metric", "triplet": "metric", "additions": "gan"}.get(
-        stage, stage
-    )
+    stage, bindings = CASES[case]
     model = make_tiny_stage(stage, *bindings, strategy=strategy, plain_steps=True)
-    before = weights_of(model)
+    before = copy_weights(model)
     losses = fit(model, STEPS)
     assert model.steps_done == STEPS
     arrays = {f"before/{name}": value for name, value in before.items()}
-    arrays |= {f"after/{name}": value for name, value in weights_of(model).items()}
+    arrays |= {f"after/{name}": value for name, value in copy_weights(model).items()}
     np.savez(path, **arrays)
     print(json.dumps({"replicas": strategy.num_replicas_in_sync, "losses": losses}))
 

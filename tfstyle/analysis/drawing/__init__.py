@@ -1,1 +1,1 @@
-"""Arrays drawn as pictures and pages."""
+"""Sheets, graphs, maps, animations and pages drawn from arrays."""

@@ -1,69 +1,67 @@
-"""Text on pictures, in whatever script: which font has its characters.
+"""Text on pictures in any script, in a font that has its characters.
 
-matplotlib's DejaVu Sans knows Latin, Greek and Cyrillic. For others a font of this
-machine is looked for; what none has is written as its code point, so that two names
-never look alike.
+matplotlib's DejaVu Sans covers Latin, Greek and Cyrillic. For other scripts the fonts
+installed on this machine are searched. Characters that no font has are shown as code
+points, so that two names never look alike.
 """
 
 import dataclasses
 import functools
-import os
-import pathlib
-import re
+import logging
 import unicodedata
+from pathlib import Path
 
 import matplotlib
+from matplotlib.ft2font import FT2Font
 from PIL import ImageDraw, ImageFont
 
+logger = logging.getLogger(__name__)
+
 _INK = (32, 32, 32)
-_FOLDERS = (
-    *("/usr/share/fonts", "/usr/local/share/fonts", "~/.local/share/fonts", "~/.fonts"),
-    *("/System/Library/Fonts", "/Library/Fonts", "~/Library/Fonts", "C:/Windows/Fonts"),
-)
-# Fonts that have thousands of characters, by their files' names.
-_LARGE = re.compile(
-    r"(Noto|Source).*(CJK|Han)|NotoSans(JP|SC|TC|KR)|^ipa|^wqy|Hiragino|ヒラギノ|^msgothic"
-    r"|^msyh|^malgun|PingFang|Gothic|DroidSansFallback|Arial Unicode|unifont",
-    re.IGNORECASE,
-)
+_DEJAVU = str(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf"))
+
+Position = tuple[float, float]
 
 
 @dataclasses.dataclass(frozen=True)
 class Caption:
-    """A text with the font to draw it in, which has all of its characters."""
+    """A text and the font to draw it in."""
 
     text: str
     font: ImageFont.FreeTypeFont
 
     @property
     def width(self) -> float:
+        """The width of the text in pixels."""
         return self.font.getlength(self.text)
 
-    def draw(self, draw: ImageDraw.ImageDraw, place, anchor: str) -> None:
-        """Write the text at (x, y), which is where Pillow's `anchor` says."""
-        draw.text(place, self.text, _INK, self.font, anchor)
+    def draw(self, draw: ImageDraw.ImageDraw, position: Position, anchor: str) -> None:
+        """Draw the text at (x, y), the point that Pillow's `anchor` refers to."""
+        draw.text(position, self.text, _INK, self.font, anchor)
 
-    def box(self, draw: ImageDraw.ImageDraw, place, anchor: str):
-        """Give left, top, right and bottom of what `draw` covers."""
-        return draw.textbbox(place, self.text, self.font, anchor)
+    def box(
+        self, draw: ImageDraw.ImageDraw, position: Position, anchor: str
+    ) -> tuple[float, float, float, float]:
+        """Return left, top, right and bottom of what `draw` covers."""
+        return draw.textbbox(position, self.text, self.font, anchor)
 
 
-def fitted(text: str, size: int, room: float) -> Caption:
-    """Find a font for a text, and cut it to its place.
+def fit_text(text: str, size: int, room: float) -> Caption:
+    """Choose a font for a text and cut the text to a width.
 
     Args:
-        text: in any script; what no font has is replaced by its code points.
+        text: in any script; characters that no font has become code points.
         size: of the font, in pixels.
-        room: pixels that there are; a longer text ends in "...".
+        room: width in pixels; a longer text ends in "...".
     """
     text = " ".join(unicodedata.normalize("NFC", text).split())
-    font = _font_for(text, size)
-    if not all(_has(font, one) for one in text):
-        _tell()
-        text = "".join(
-            one if _has(font, one) else one.encode("unicode_escape").decode()
-            for one in text
-        )
+    path = _choose_font(text)
+    missing = _missing_characters(path, text)
+    if missing:
+        _warn_of_missing_characters()
+        escapes = {ord(c): c.encode("unicode_escape").decode() for c in missing}
+        text = text.translate(escapes)
+    font = _load_font(path, size)
     if font.getlength(text) <= room:
         return Caption(text, font)
     while text and font.getlength(text + "...") > room:
@@ -71,65 +69,53 @@ def fitted(text: str, size: int, room: float) -> Caption:
     return Caption(text.rstrip() + "...", font)
 
 
-def _font_for(text: str, size: int) -> ImageFont.FreeTypeFont:
-    """Take the first font that has all characters, else that which has the most."""
-    first = _load(str(_dejavu()), size)
-    assert first is not None
-    best, most = first, sum(_has(first, one) for one in text)
-    if most == len(text):
-        return first
-    for path in _large_fonts():
-        font = _load(path, size)
-        if font is None:
-            continue
-        count = sum(_has(font, one) for one in text)
-        if count > most:
-            best, most = font, count
-        if most == len(text):
+def _choose_font(text: str) -> str:
+    """Choose the first font that has all characters, else one that has the most."""
+    chosen, missing = _DEJAVU, _missing_characters(_DEJAVU, text)
+    for path in _installed_fonts() if missing else ():
+        lacking = _missing_characters(path, text)
+        if len(lacking) < len(missing):
+            chosen, missing = path, lacking
+        if not missing:
             break
-    return best
+    return chosen
 
 
-def _dejavu() -> pathlib.Path:
-    return pathlib.Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")
+def _installed_fonts() -> list[str]:
+    """List the fonts that matplotlib finds, upright ones of regular weight first."""
+    from matplotlib import font_manager  # its first import searches the machine
+
+    fonts = sorted(
+        font_manager.fontManager.ttflist,
+        key=lambda font: (font.style != "normal", font.weight != 400, font.fname),
+    )
+    # The last resort font has a placeholder for every character.
+    return [font.fname for font in fonts if not font.name.startswith("Last Resort")]
 
 
-@functools.cache
-def _large_fonts() -> list[str]:
-    """Find this machine's fonts with thousands of characters, regular ones first."""
-    found = [
-        path
-        for folder in _FOLDERS
-        for path in pathlib.Path(os.path.expanduser(folder)).rglob("*")
-        if path.suffix.lower() in (".ttf", ".ttc", ".otf") and _LARGE.search(path.name)
-    ]
-    found.sort(key=lambda path: ("regular" not in path.name.lower(), path.name))
-    return [str(path) for path in found]
+def _missing_characters(path: str, text: str) -> set[str]:
+    font = _load_characters(path)
+    if font is None:
+        return set(text)
+    return {character for character in text if not font.get_char_index(ord(character))}
 
 
-@functools.cache
-def _load(path: str, size: int) -> ImageFont.FreeTypeFont | None:
+@functools.lru_cache(maxsize=64)
+def _load_characters(path: str) -> FT2Font | None:
     try:
-        return ImageFont.truetype(path, size)
-    except OSError:
-        return None  # damaged, or of a kind that FreeType does not know
+        return FT2Font(path)
+    except (OSError, RuntimeError):
+        return None  # removed since matplotlib found it, or corrupt
 
 
 @functools.cache
-def _has(font: ImageFont.FreeTypeFont, character: str) -> bool:
-    """Tell whether a font has a character: if not, it draws the same for all."""
-    if "\ud800" <= character <= "\udfff":  # a part of a file name that is no text
-        return False
-    if character == " ":
-        return True
-    drawn, none = font.getmask(character), font.getmask("\uffff")
-    return drawn.size != none.size or bytes(drawn) != bytes(none)
+def _load_font(path: str, size: int) -> ImageFont.FreeTypeFont:
+    return ImageFont.truetype(path, size)
 
 
 @functools.cache
-def _tell() -> None:
-    print(
-        "note: no font here has some characters of the captions, which show their code"
-        " points instead: install Noto Sans CJK, say",
-        flush=True,
+def _warn_of_missing_characters() -> None:
+    logger.warning(
+        "note: no installed font has some characters of the captions; they are shown"
+        " as code points. Install Noto Sans CJK, for example."
     )

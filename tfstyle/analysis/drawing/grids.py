@@ -1,35 +1,28 @@
-"""Make pictures of pictures, with captions, and curves: what figures 1 to 7 are.
-
-Files appear complete or not at all; folders are made as needed.
-"""
+"""Sheets of pictures in rows and columns with captions, and how they are written."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, StrMethodFormatter
 from PIL import Image, ImageDraw
 
-from tfstyle.analysis.drawing.captions import fitted
-from tfstyle.core.files import replacing
+from tfstyle.analysis.drawing.captions import fit_text
+from tfstyle.core.files import atomic_file
 
-Path = str | os.PathLike[str]
-# By label: x and y, and if wanted the deviation of y, drawn as a bar at each point.
-Curve = (
-    tuple[Sequence[float], Sequence[float]]
-    | tuple[Sequence[float], Sequence[float], Sequence[float]]
-)
-Series = Mapping[str, Curve]
+if TYPE_CHECKING:  # imports TensorFlow
+    from tfstyle.modeling.networks.codes import PictureTable
 
-_SMALLEST_TILE = 96  # pixels: below this captions do not fit and eyes do not see
+Cells = np.ndarray | Sequence[Sequence[np.ndarray | None]]
+
+_SMALLEST_TILE = 96  # pixels; captions do not fit below, and details are invisible
 _WIDEST_ROW_CAPTION = 2.0  # tiles
-_NARROWEST_TITLE = 480  # pixels that a title may take even over a narrower grid
+_NARROWEST_TITLE = 480  # pixels that a title may take even above a narrower grid
 _EDGE, _PAPER = (216, 216, 216), (255, 255, 255)
 
 
-def picture_grid(
-    images: np.ndarray | Sequence[Sequence[np.ndarray | None]],
+def draw_grid(
+    images: Cells,
     row_captions: Sequence[str] | None = None,
     column_captions: Sequence[str] | None = None,
     title: str | None = None,
@@ -37,100 +30,91 @@ def picture_grid(
     row_breaks: Sequence[int] = (),
     column_breaks: Sequence[int] = (),
 ) -> Image.Image:
-    """Lay pictures out in rows and columns on white.
+    """Draw pictures in rows and columns on white.
 
-    Small pictures are enlarged by a whole factor without smoothing, so that a sheet
-    shows exactly the pixels that a network made. Captions too long for their place
-    end in "...".
+    Small pictures are enlarged by an integer factor without smoothing, so that a sheet
+    shows the exact pixels that a network generated. Captions that are too long end in
+    "...".
 
     Args:
         images: uint8 [rows, columns, height, width, 3], or nested sequences of
-            uint8 [height, width, 3] with None for a hole.
-        row_captions: a text for each row, at its left.
-        column_captions: a text for each column, above it.
-        title: a line above all.
+            uint8 [height, width, 3] with None for an empty cell.
+        row_captions: a text at the left of each row.
+        column_captions: a text above each column.
+        title: a line above everything.
         gap: pixels between pictures.
-        row_breaks: rows that start a group, set apart from the row before by a
-            wider gap: `[1]` sets apart a top row of real pictures.
+        row_breaks: rows that start a group, with a wider gap above them: `[1]` sets
+            apart a top row of real pictures.
         column_breaks: likewise for columns.
 
     Returns:
         An RGB picture.
 
     Raises:
-        ValueError: no picture, rows of unequal length, pictures of unequal shape or
-            not uint8, or captions that do not match the rows or columns.
+        ValueError: if there is no picture, rows have unequal lengths, pictures have
+            unequal shapes or are not uint8, or the number of captions is wrong.
     """
-    height, width, rows, columns = _checked_grid(images)
-    row_captions = _checked_captions(row_captions, rows, "row")
-    column_captions = _checked_captions(column_captions, columns, "column")
+    height, width, rows, columns = _check_pictures(images)
+    row_texts = _check_captions(row_captions, rows, "row")
+    column_texts = _check_captions(column_captions, columns, "column")
     scale = -(-_SMALLEST_TILE // min(height, width))
     height, width = height * scale, width * scale
-
-    # Text grows with the tiles: wide sheets are looked at scaled down.
+    # Text grows with the tiles: wide sheets are viewed scaled down.
     size = max(14, min(height, width) // 10)
     margin, line = size, round(1.5 * size)
-    of_rows = [fitted(one, size, _WIDEST_ROW_CAPTION * width) for one in row_captions]
-    of_columns = [fitted(one, size, width) for one in column_captions]
+    at_rows = [fit_text(text, size, _WIDEST_ROW_CAPTION * width) for text in row_texts]
+    at_columns = [fit_text(text, size, width) for text in column_texts]
 
     left = margin
-    if any(row_captions):
-        left += round(max(one.width for one in of_rows)) + size // 2
-    top = margin
-    if title:
-        top += 2 * line
-    if any(column_captions):
-        top += line
+    if any(row_texts):
+        left += round(max(caption.width for caption in at_rows)) + size // 2
+    top = margin + (2 * line if title else 0) + (line if any(column_texts) else 0)
     lefts = _offsets(columns, left, width, gap, column_breaks)
     tops = _offsets(rows, top, height, gap, row_breaks)
     sheet_width = lefts[-1] + width + margin
-    sheet_height = tops[-1] + height + margin
     room = max(sheet_width - 2 * margin, _NARROWEST_TITLE)
-    heading = fitted(title or "", round(1.3 * size), room)
+    heading = fit_text(title or "", round(1.3 * size), room)
     sheet_width = max(sheet_width, round(heading.width) + 2 * margin)
 
-    sheet = Image.new("RGB", (sheet_width, sheet_height), _PAPER)
+    sheet = Image.new("RGB", (sheet_width, tops[-1] + height + margin), _PAPER)
     draw = ImageDraw.Draw(sheet)
     heading.draw(draw, (margin, margin), "la")
-    for x, caption in zip(lefts, of_columns, strict=True):
+    for x, caption in zip(lefts, at_columns, strict=True):
         caption.draw(draw, (x + width / 2, top - line * 2 // 3), "mm")
-    for y, caption in zip(tops, of_rows, strict=True):
+    for y, caption in zip(tops, at_rows, strict=True):
         caption.draw(draw, (left - size // 2, y + height / 2), "rm")
     for y, row in zip(tops, images, strict=True):
         for x, image in zip(lefts, row, strict=True):
             if image is not None:
-                tile = Image.fromarray(np.ascontiguousarray(image))
-                tile = tile.resize((width, height), Image.Resampling.NEAREST)
-                if gap:  # pictures on white would have no edge
-                    edge = (x - 1, y - 1, x + width, y + height)
-                    draw.rectangle(edge, outline=_EDGE)
-                sheet.paste(tile, (x, y))
+                _paste(sheet, image, (x, y, x + width, y + height), edge=gap > 0)
     return sheet
 
 
-def group_sheet(
-    groups: np.ndarray | Sequence[Sequence[np.ndarray | None]],
-    captions: Sequence[str],
-    groups_per_row: int,
-    title: str | None = None,
-) -> Image.Image:
-    """Lay out groups of pictures, several groups to a row.
+def draw_table(table: "PictureTable") -> Image.Image:
+    """Draw a table of pictures as `draw_grid` does."""
+    options = {**vars(table)}
+    return draw_grid(options.pop("rows"), **options)
 
-    For figure 6 a group is (picture, reconstruction), for figure 7 (content, result,
-    style), for figures 4 and 5 (-5, 0, 5).
+
+def draw_groups(
+    groups: Cells, captions: Sequence[str], groups_per_row: int
+) -> Image.Image:
+    """Draw groups of pictures, several groups in a row.
+
+    A group is (picture, reconstruction) in figure 6 and (content, result, style) in
+    figure 7.
 
     Args:
         groups: uint8 [groups, size, height, width, 3], or nested sequences with
-            None for a hole.
-        captions: [size], what each member of a group is.
+            None for an empty cell.
+        captions: [size], of the members of each group.
         groups_per_row: at least 1.
-        title: a line above all.
 
     Returns:
         An RGB picture.
 
     Raises:
-        ValueError: as for `picture_grid`.
+        ValueError: if groups do not match the captions; also see `draw_grid`.
     """
     size = len(captions)
     if any(len(group) != size for group in groups):
@@ -140,110 +124,42 @@ def group_sheet(
     for first in range(0, len(groups), groups_per_row):
         row = [image for group in groups[first : first + across] for image in group]
         rows.append(row + [None] * (across * size - len(row)))
-    return picture_grid(
+    return draw_grid(
         rows,
         column_captions=list(captions) * across,
-        title=title,
         column_breaks=range(size, across * size, size),
     )
 
 
-def stacked(sheets: Sequence[Image.Image]) -> Image.Image:
-    """Put sheets one below the other, flush left on white.
-
-    Args:
-        sheets: at least one.
-
-    Returns:
-        An RGB picture.
-    """
+def stack_sheets(sheets: Sequence[Image.Image]) -> Image.Image:
+    """Paste at least one sheet below the other, flush left on white."""
     width = max(sheet.width for sheet in sheets)
-    whole = Image.new("RGB", (width, sum(sheet.height for sheet in sheets)), _PAPER)
+    stack = Image.new("RGB", (width, sum(sheet.height for sheet in sheets)), _PAPER)
     top = 0
     for sheet in sheets:
-        whole.paste(sheet, (0, top))
+        stack.paste(sheet, (0, top))
         top += sheet.height
-    return whole
+    return stack
 
 
-def write_picture(image: Image.Image, path: Path) -> None:
-    """Write a picture as PNG."""
-    with replacing(path) as temporary:
+def write_picture(image: Image.Image, path: str | os.PathLike[str]) -> None:
+    """Write a picture as PNG, complete or not at all."""
+    with atomic_file(path) as temporary:
         image.save(temporary, format="PNG")
 
 
-def curves(
-    path: Path,
-    series: Series,
-    xlabel: str,
-    ylabel: str,
-    title: str,
-    log_x: bool = True,
-    kept: int | None = None,
-) -> None:
-    """Write one graph as PNG.
-
-    Args:
-        path: of the PNG.
-        series: {label: (x, y)}, x and y of equal length; NaN leaves a gap.
-        xlabel: text under the graph.
-        ylabel: text at its left.
-        title: text above it.
-        log_x: x doubles from mark to mark, as in figure 1.
-        kept: an x to mark as the number of dimensions kept.
-    """
-    figure = Figure(figsize=(6.4, 4.4), layout="constrained")
-    _draw_curves(figure.add_subplot(), series, xlabel, ylabel, title, log_x, kept)
-    _write_figure(figure, path)
-
-
-def figure_1(
-    path: Path,
-    accuracy_series: Series,
-    ratio_series: Series,
-    kept: int | None = None,
-) -> None:
-    """Write figure 1 as PNG: accuracy at the left, variance ratio at the right.
-
-    Args:
-        path: of the PNG.
-        accuracy_series: {method: (dims, accuracy)}, or with the deviation of each
-            accuracy (dims, accuracy, deviation).
-        ratio_series: {method: (dims, ratio)}, likewise.
-        kept: number of dimensions to mark as kept.
-    """
-    figure = Figure(figsize=(12, 4.4), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    for axes, series, ylabel, title in (
-        (
-            left,
-            accuracy_series,
-            "share of images classified correctly",
-            "Classification accuracy (more is better)",
-        ),
-        (
-            right,
-            ratio_series,
-            "squared distance: within / between artists",
-            "Variance ratio, equation 10 (less is better)",
-        ),
-    ):
-        _draw_curves(axes, series, "style dimensions used", ylabel, title, True, kept)
-    _write_figure(figure, path)
-
-
-def _checked_grid(images) -> tuple[int, int, int, int]:
-    """Return height and width of a picture, rows and columns of the grid."""
+def _check_pictures(images: Cells) -> tuple[int, int, int, int]:
+    """Return height and width of the pictures, and rows and columns of the grid."""
     lengths = {len(row) for row in images}
     if len(lengths) != 1:
-        raise ValueError(f"rows must be of one length, got {sorted(lengths)}")
+        raise ValueError(f"rows must have equal lengths, got {sorted(lengths)}")
     pictures = [image for row in images for image in row if image is not None]
     kinds = {(image.shape, str(image.dtype)) for image in pictures}
     if len(kinds) != 1:
         raise ValueError(
-            f"pictures must be there and of one shape and type, got {sorted(kinds)}"
+            f"needs pictures of a single shape and type, got {sorted(kinds)}"
         )
-    (shape, dtype), *_ = kinds
+    ((shape, dtype),) = kinds
     if len(shape) != 3 or shape[2] != 3 or not min(shape) or dtype != "uint8":
         raise ValueError(
             f"pictures must be uint8 [height, width, 3], got {dtype} {list(shape)}"
@@ -251,19 +167,20 @@ def _checked_grid(images) -> tuple[int, int, int, int]:
     return shape[0], shape[1], len(images), lengths.pop()
 
 
-def _checked_captions(
-    captions: Sequence[str] | None, count: int, where: str
-) -> list[str]:
+def _check_captions(
+    captions: Sequence[str] | None, count: int, kind: str
+) -> Sequence[str]:
     if captions is None:
         return [""] * count
     if len(captions) != count:
-        raise ValueError(f"{count} {where}s need as many captions, got {len(captions)}")
-    return [str(caption) for caption in captions]
+        raise ValueError(f"{count} {kind}s need as many captions, got {len(captions)}")
+    return captions
 
 
 def _offsets(
     count: int, start: int, size: int, gap: int, breaks: Sequence[int]
 ) -> list[int]:
+    """Compute where each row or column starts, in pixels."""
     wide = size // 8 + gap
     return [
         start + i * (size + gap) + wide * sum(0 < b <= i for b in breaks)
@@ -271,47 +188,14 @@ def _offsets(
     ]
 
 
-def _draw_curves(axes, series: Series, xlabel, ylabel, title, log_x, kept) -> None:
-    # Markers and dashes tell curves apart where colours do not: in print, and to eyes
-    # that see few of them. The colours are Okabe and Ito's.
-    styles = [
-        ("#0072b2", "o", "-"),
-        ("#d55e00", "s", "--"),
-        ("#009e73", "^", "-."),
-        ("#cc79a7", "D", ":"),
-        ("#56b4e9", "v", (0, (6, 2, 1, 2, 1, 2))),
-    ]
-    for i, (label, (x, y, *deviation)) in enumerate(series.items()):
-        color, marker, dashes = styles[i % len(styles)]
-        axes.errorbar(
-            x,
-            y,
-            *deviation,
-            color=color,
-            linestyle=dashes,
-            marker=marker if len(x) <= 16 else "",
-            markersize=5,
-            elinewidth=1,
-            capsize=3,
-            label=label,
-        )
-    if kept is not None:
-        axes.axvline(kept, color="0.4", linewidth=1, zorder=1, label=f"kept: {kept}")
-    if log_x:
-        axes.set_xscale("log", base=2)
-        axes.xaxis.set_major_locator(LogLocator(base=2, numticks=20))
-        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    axes.set(xlabel=xlabel, ylabel=ylabel, title=title)
-    # Markers at the highest values need room.
-    axes.set_ylim(0, 1.03 * axes.get_ylim()[1])
-    axes.set_axisbelow(True)
-    axes.grid(color="0.9")
-    axes.spines[["top", "right"]].set_visible(False)
-    # Many curves leave no room for it among them.
-    below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.13), "ncols": 2}
-    axes.legend(frameon=False, **(below if len(series) > 2 else {}))
-
-
-def _write_figure(figure: Figure, path: Path) -> None:
-    with replacing(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=144)
+def _paste(
+    sheet: Image.Image, image: np.ndarray, box: tuple[int, int, int, int], edge: bool
+) -> None:
+    """Paste a picture into a box, enlarged, with an outline around the box."""
+    left, top, right, bottom = box
+    if edge:  # a white picture would have no visible border
+        outline = (left - 1, top - 1, right, bottom)
+        ImageDraw.Draw(sheet).rectangle(outline, outline=_EDGE)
+    tile = Image.fromarray(np.ascontiguousarray(image))
+    size = (right - left, bottom - top)
+    sheet.paste(tile.resize(size, Image.Resampling.NEAREST), (left, top))

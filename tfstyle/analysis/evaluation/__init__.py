@@ -1,1 +1,1 @@
-"""Trained networks measured."""
+"""Measurements of trained networks, as typed results."""

@@ -1,306 +1,374 @@
-"""The numbers of the generator: right style, kept content, pictures like the real ones.
+"""Measurements of the generator: style, content and fidelity of its pictures.
 
-Each number of generated pictures is the mean over SEEDS, with its sample deviation.
-Counts stand beside the numbers, since most of them depend on counts.
+Every number about generated pictures is the mean over SEEDS, with its sample deviation.
+Counts stand beside the numbers, since most numbers depend on them.
 """
 
 import dataclasses
-import itertools
 import time
-from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from tfstyle.analysis.evaluation import results
+from tfstyle.analysis.evaluation.content import Content
 from tfstyle.analysis.evaluation.fidelity import (
-    KINDS,
-    MOST_TEST,
+    JUDGE_FEATURES,
+    MAX_TEST_PICTURES,
     SEEDS,
+    Fidelity,
     measure_fidelity,
 )
-from tfstyle.data import records
+from tfstyle.analysis.evaluation.results import measured, reference
+from tfstyle.data import input_pipeline, records
 from tfstyle.metrics import consistency
-from tfstyle.metrics.repeats import flat_means, over_seeds, said
+from tfstyle.metrics.repeats import Spread, combine_seeds, flatten_means
 from tfstyle.modeling.networks import color
 from tfstyle.modeling.networks.codes import decode_codes, encode_pictures
 from tfstyle.modeling.objectives import passes
-from tfstyle.runs import folder as runs
+from tfstyle.modeling.stages import classifier, gan
 from tfstyle.runs import metrics_log
+from tfstyle.runs.trained_run import TrainedRun
 
-# Generated pictures of each artist that are judged, and at the most of all.
-GENERATED_PER_ARTIST, MOST_GENERATED = 20, 4000
-# Contents and artists' styles, each content in each style.
+# Generated pictures per artist, and of all artists at most.
+GENERATED_PER_ARTIST, MAX_GENERATED = 20, 4000
+# Contents, each in that many artists' styles.
 CONTENTS, STYLES = 16, 16
 
-Numbers = dict[str, Any]
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Consistency(results.Result):
+    """Pictures of several contents, each in several styles."""
+
+    protocol: str
+    contents: int
+    styles: int
+    seeds: list[int]
+    retrieval: Spread = measured(
+        "content retrieval across styles",
+        ".1%",
+        "How often the picture in another style with the most similar content code has "
+        "the same content.",
+        scale="100% is perfect",
+    )
+    distance_ratio: Spread = measured(
+        "content change by style",
+        ".0%",
+        "Distance between the content codes of a content in two styles, relative to "
+        "that between two contents. The content encoder, which took part in the "
+        "training, reads both.",
+        scale="0% is none, 100% as much as by another content",
+    )
+    diversity: Spread = measured(
+        "difference between pictures in a style",
+        ".3f",
+        "How much the pictures in a style differ, pixel by pixel; much less than real "
+        "ones means that the generator repeats itself.",
+    )
+    chance: float = reference("chance", "retrieval")
+    diversity_real: float | None = reference("real pictures of an artist", "diversity")
+    real_pictures: int
+
+    @property
+    def pictures(self) -> int:
+        """The number of generated pictures."""
+        return self.contents * self.styles
 
 
-@dataclasses.dataclass(frozen=True)
-class _Generator:
-    """The generator with the codes and encoders that belong to it."""
-
-    network: tf.keras.Model
-    style_encoder: tf.keras.Model
-    content_encoder: tf.keras.Model
-    artist_means: np.ndarray
-    noise_dims: int
-
-    def draw_contents(self, count: int, random: np.random.Generator) -> np.ndarray:
-        return random.normal(size=[count, self.content_encoder.dims])
-
-    def draw(self, artist_ids, contents, random: np.random.Generator) -> np.ndarray:
-        """Generate uint8 [n, ..] in artists' mean styles, each with its own noise."""
-        noises = random.normal(size=[len(contents), self.noise_dims])
-        return decode_codes(
-            self.network, self.artist_means[artist_ids], contents, noises
-        )
-
-
-@dataclasses.dataclass(frozen=True)
-class _Judge:
-    """The classifier, which took no part in the generator's training."""
-
-    encoder: tf.keras.Model
-    kernel: np.ndarray
-    bias: np.ndarray
-
-    def encode(self, pictures: np.ndarray) -> np.ndarray:
-        return encode_pictures(self.encoder, pictures)
-
-    def accuracy(self, features: np.ndarray, artist_ids: np.ndarray) -> float:
-        named = (features @ self.kernel + self.bias).argmax(axis=1)
-        return float((named == artist_ids).mean())
-
-
-def measure_generator(
-    trained: dict[str, runs.StageFolder],
-    dataset: records.Dataset,
-    inception: tf.keras.Model | None = None,
-) -> Numbers:
-    """Measure the gan stage.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Generator(results.Result):
+    """What is measured of the gan stage.
 
     Args:
-        trained: the finished stages, gan, metric and vae among them; without the
-            classifier, what it judges is left out.
+        generated_pictures: number of generated pictures that are judged.
+        seeds: of the random draws.
+        deviation: over seeds, by measure.
+        consistency: None for a single artist.
+        test_pictures_unseen: whether the test pictures were not trained on.
+        fidelity: by the classifier's features; None without a classifier.
+        fidelity_inception: by Inception's features, if they were given.
+    """
+
+    generated_pictures: int
+    seeds: list[int]
+    classifier_accuracy: float | None = measured(
+        "classifier accuracy on generated pictures",
+        ".1%",
+        "How often a network that classifies artists, and that the generator was not "
+        "trained against, finds the artist whose style was given.",
+        default=None,
+    )
+    classifier_accuracy_real: float | None = reference(
+        "real pictures", "classifier_accuracy", default=None
+    )
+    classifier_accuracy_vae: float | None = reference(
+        "VAE pictures", "classifier_accuracy", default=None
+    )
+    style_encoder_accuracy: float = measured(
+        "style encoder accuracy on generated pictures",
+        ".1%",
+        "The same for the network that the generator was trained against.",
+    )
+    style_error: float = measured(
+        "style-code reconstruction error",
+        ".2f",
+        "Squared distance between the given style and the style code of the picture; "
+        "mean over pictures.",
+        scale="0 is perfect",
+    )
+    style_error_of_zeros: float = reference("code of zeros", "style_error")
+    content_error: float = measured(
+        "content-code reconstruction error",
+        ".2f",
+        "The same for the content code.",
+        scale="0 is perfect",
+    )
+    content_error_of_zeros: int = reference("code of zeros", "content_error")
+    reconstruction_error: float = measured(
+        "reconstruction error of test pictures",
+        ".1f",
+        "How much a real picture changes when it is generated from its own codes: "
+        "squared differences in Lab, each channel scaled to about -1 to 1, summed over "
+        "a picture; mean over pictures.",
+    )
+    deviation: dict[str, float]
+    consistency: Consistency | None = None
+    test_pictures_unseen: bool
+    fidelity: Fidelity | None = None
+    fidelity_inception: Fidelity | None = None
+
+    def get_spread(self, name: str) -> Spread:
+        """Return a measure with its deviation over seeds, if it has one."""
+        return {"mean": getattr(self, name), "deviation": self.deviation.get(name)}
+
+    def list_all_rows(self, artists: int, content: Content | None) -> list[results.Row]:
+        """List all measures but the fidelity, with the errors of content beside them.
+
+        The number of artists determines the chance level.
+        """
+        chance = [f"chance {1 / artists:.1%}"]
+        references = {"classifier_accuracy": chance, "style_encoder_accuracy": chance}
+        if content:
+            references["reconstruction_error"] = [
+                f"VAE {content.kept_error:.1f}",
+                f"mean picture {content.mean_picture_error:.1f}",
+            ]
+        rows = self.list_rows(references)
+        return rows + (self.consistency.list_rows() if self.consistency else [])
+
+    def summarize(self, artists: int, content: Content | None) -> list[str]:
+        """Format the result as lines of text; arguments as of `list_all_rows`."""
+        lines = [str(row) for row in self.list_all_rows(artists, content)]
+        if self.fidelity:
+            lines += self.fidelity.summarize()
+        if self.fidelity_inception:
+            inception = self.fidelity_inception.summarize()
+            lines += [f"Inception features: {line}" for line in inception]
+        return [f"{gan.SPEC.name}: {line}" for line in lines]
+
+
+def measure_generator(run: TrainedRun, options: results.Options) -> Generator:
+    """Measure the gan stage; without a classifier, what it judges is skipped."""
+    start = time.time()
+    dataset = run.dataset
+    artists = len(dataset.artists)
+    per_artist = min(GENERATED_PER_ARTIST, max(1, MAX_GENERATED // artists))
+    artist_ids = np.repeat(np.arange(artists), per_artist)
+    measurer = _Measurer(run)
+    spreads = combine_seeds(
+        [measurer.judge_pictures(artist_ids, seed) for seed in SEEDS]
+    )
+    splits = run.description(gan.SPEC.name).identity["splits"]
+    generator = Generator(
+        generated_pictures=len(artist_ids),
+        seeds=[*SEEDS],
+        **{name: spread["mean"] for name, spread in spreads.items()},
+        deviation={name: spread["deviation"] for name, spread in spreads.items()},
+        style_error_of_zeros=_mean_square(measurer.styles[artist_ids]),
+        content_error_of_zeros=run.content_encoder.dims,
+        reconstruction_error=passes.measure_generator_reconstruction_error(
+            run.generator,
+            run.style_encoder,
+            run.content_encoder,
+            run.noise_dims,
+            input_pipeline.eval_batches(dataset, dataset.test_split),
+        ),
+        **measurer.judge_references(),
+        consistency=measurer.measure_consistency() if artists > 1 else None,
+        test_pictures_unseen=dataset.test_split not in splits,
+        fidelity=measurer.measure_fidelity(JUDGE_FEATURES, run.judge_encoder),
+        fidelity_inception=measurer.measure_fidelity("inception", options.inception),
+    )
+    _log(run, generator, start)
+    return generator
+
+
+PART = results.Part(
+    stage=gan.SPEC.name,
+    place="generator",
+    depends_on=(gan.SPEC.name, *gan.SPEC.needs, classifier.SPEC.name),
+    measure=measure_generator,
+)
+
+
+def read_first_pictures(
+    dataset: records.Dataset, split: str, count: int, artists: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Read the first pictures of a split, which the records hold in random order.
+
+    Args:
         dataset: the records.
-        inception: scaled Lab -> features, to compare pictures by these too.
+        split: the split.
+        count: number of pictures at most.
+        artists: labels of the artists whose pictures are read; None for all.
 
     Returns:
-        "generator" of evaluation.json: numbers of single pictures, "deviation" of
-        those over seeds, "consistency", "fidelity" if there is a classifier, and
-        "fidelity_inception" if there is an Inception.
+        uint8 [n, size, size, 3] and int64 [n], their artists.
     """
-    began = time.time()
-    folder = trained["gan"]
-    generator = _Generator(
-        runs.load_network(folder, "generator_average"),
-        runs.load_style_encoder(folder.run_dir),
-        runs.load_content_encoder(folder.run_dir),
-        runs.load_statistics(trained["metric"]).artist_means,
-        folder.read()["code_dims"][2],
-    )
-    judge = _load_judge(trained["classifier"]) if "classifier" in trained else None
-    artists = len(dataset.artists)
-    per_artist = min(GENERATED_PER_ARTIST, max(1, MOST_GENERATED // artists))
-    artist_ids = np.repeat(np.arange(artists), per_artist)
-    judged = over_seeds([_judged(generator, judge, artist_ids, seed) for seed in SEEDS])
-    numbers: Numbers = {
-        "generated_pictures": len(artist_ids),
-        "seeds": list(SEEDS),
-        **{name: one["mean"] for name, one in judged.items()},
-        "deviation": {name: one["deviation"] for name, one in judged.items()},
-        "style_error_of_zeros": float(
-            np.square(generator.artist_means[artist_ids]).sum(axis=1).mean()
-        ),
-        "content_error_of_zeros": generator.content_encoder.dims,
-        "reconstruction_error": passes.generator_reconstruction_error(
-            generator.network,
-            generator.style_encoder,
-            generator.content_encoder,
-            generator.noise_dims,
-            passes.test_batches(dataset),
-        ),
-    }
-    if artists > 1:
-        numbers["consistency"] = _consistency(generator, dataset)
-    splits = folder.read()["identity"]["splits"]
-    numbers["test_pictures_unseen"] = passes.test_split(dataset) not in splits
-    pictures, own = _first_pictures(dataset, passes.test_split(dataset), MOST_TEST)
-    decoder = runs.load_code_decoder(folder.run_dir)
-
-    def decoded(contents: np.ndarray) -> np.ndarray:
-        return decode_codes(decoder, generator.artist_means[own], contents)
-
-    def sample(random: np.random.Generator) -> dict[str, np.ndarray]:
-        """Draw in the test pictures' artists' mean styles, with the same contents."""
-        contents = generator.draw_contents(len(own), random)
-        drawn = generator.draw(own, contents, random)
-        return {"generated": drawn, "vae": decoded(contents)}
-
-    if judge:
-        numbers["classifier_accuracy_real"] = judge.accuracy(
-            judge.encode(pictures), own
-        )
-        right = []
-        for seed in SEEDS:
-            contents = generator.draw_contents(len(own), np.random.default_rng(seed))
-            right.append(judge.accuracy(judge.encode(decoded(contents)), own))
-        numbers["classifier_accuracy_vae"] = float(np.mean(right))
-        numbers |= measure_fidelity(
-            "fidelity", sample, judge.encoder, dataset, (pictures, own)
-        )
-    if inception:
-        numbers |= measure_fidelity(
-            "fidelity_inception", sample, inception, dataset, (pictures, own)
-        )
-    _log(folder, numbers, began)
-    return numbers
-
-
-def generator_summary(numbers: Numbers, artists: int) -> list[str]:
-    """Give the numbers of `measure_generator` that matter most as lines of text."""
-    deviation = numbers["deviation"]
-    lines = [
-        f"gan: error of reconstructed test pictures "
-        f"{numbers['reconstruction_error']:.1f}; artist of generated pictures right by "
-        f"the style encoder {numbers['style_encoder_accuracy']:.1%}"
-    ]
-    if "classifier_accuracy" in numbers:
-        lines.append(
-            "gan: right by the classifier, which the generator never saw: "
-            f"{numbers['classifier_accuracy']:.1%} (chance {1 / artists:.1%}; real "
-            f"test pictures {numbers['classifier_accuracy_real']:.1%}; deviation over "
-            f"{len(numbers['seeds'])} seeds {deviation['classifier_accuracy']:.1%})"
-        )
-    if "consistency" in numbers:
-        kept, real = numbers["consistency"], numbers["consistency"]["diversity_real"]
-        lines.append(
-            "gan: one content in other styles found again "
-            f"{said(kept['retrieval'], '.1%')} (chance {kept['chance']:.1%}), content "
-            f"codes {said(kept['distance_ratio'], '.0%')} as far apart as of two "
-            f"contents; pictures of one style {said(kept['diversity'], '.3f')} apart"
-            + (f", real {real:.3f}" if real is not None else "")
-        )
-    for features, against in itertools.product(
-        ("fidelity", "fidelity_inception"), ("train", "test")
-    ):
-        compared = numbers.get(features, {}).get(f"against_{against}")
-        if compared is None:
-            continue
-        shown = ", ".join(
-            f"{kind} {said(compared[kind]['frechet_distance'], '.1f')}"
-            for kind in KINDS
-            if kind in compared
-        )
-        by = " by Inception" if features == "fidelity_inception" else ""
-        lines.append(f"gan: Frechet distance to {against} pictures{by}: {shown}")
-    return lines
-
-
-def _log(folder: runs.StageFolder, numbers: Numbers, began: float) -> None:
-    """Append every number with the count of generated pictures that it is of."""
-    counts = {}
-    if "consistency" in numbers:
-        kept = numbers["consistency"]
-        counts["consistency"] = kept["contents"] * kept["styles"]
-    for features in ("fidelity", "fidelity_inception"):
-        if features in numbers:
-            counts[features] = numbers[features]["pictures"]
-    for name, count in counts.items():
-        values = flat_means({name: numbers[name]}, "generated")
-        metrics_log.log_evaluation(folder, values, count, began)
-    rest = {name: value for name, value in numbers.items() if name not in counts}
-    values = flat_means(rest, "generated")
-    metrics_log.log_evaluation(folder, values, numbers["generated_pictures"], began)
-
-
-def _load_judge(folder: runs.StageFolder) -> _Judge:
-    encoder = runs.load_network(folder, "style_encoder")
-    kernel, bias = runs.load_arrays(
-        folder, "artist_logits/kernel", "artist_logits/bias"
-    )
-    return _Judge(encoder, kernel, bias)
-
-
-def _judged(generator, judge, artist_ids, seed) -> dict[str, float]:
-    """Generate with random contents, and read codes and artists from the pictures."""
-    random = np.random.default_rng(seed)
-    contents = generator.draw_contents(len(artist_ids), random)
-    pictures = generator.draw(artist_ids, contents, random)
-    styles = encode_pictures(generator.style_encoder, pictures)
-    given_contents = encode_pictures(generator.content_encoder, pictures)
-    means = generator.artist_means
-    nearest = np.array([np.square(means - one).sum(axis=1).argmin() for one in styles])
-    found = {
-        "style_encoder_accuracy": float((nearest == artist_ids).mean()),
-        "style_error": _mean_squares(styles - means[artist_ids]),
-        "content_error": _mean_squares(given_contents - contents),
-    }
-    if judge:
-        found["classifier_accuracy"] = judge.accuracy(
-            judge.encode(pictures), artist_ids
-        )
-    return found
-
-
-def _consistency(generator: _Generator, dataset: records.Dataset) -> Numbers:
-    """Measure pictures of each of some contents in each of some artists' styles."""
-    artists = len(generator.artist_means)
-    chosen = np.unique(np.linspace(0, artists - 1, STYLES).round().astype(int))
-    content_ids = np.repeat(np.arange(CONTENTS), len(chosen))
-    style_ids = np.tile(chosen, CONTENTS)
-    found = []
-    for seed in SEEDS:
-        random = np.random.default_rng(seed)
-        contents = generator.draw_contents(CONTENTS, random)[content_ids]
-        pictures = generator.draw(style_ids, contents, random)
-        codes = encode_pictures(generator.content_encoder, pictures)
-        agreement = consistency.content_agreement(codes, content_ids, style_ids)
-        diversity = consistency.mean_pair_distance(_lab(pictures), style_ids)
-        found.append({**agreement, "diversity": diversity})
-    split = passes.test_split(dataset)
-    real, real_ids = _first_pictures(dataset, split, MOST_TEST, chosen)
-    numbers = over_seeds(found)
-    chance = numbers.pop("chance")["mean"]
-    has_pairs = len(real_ids) and np.bincount(real_ids).max() > 1
-    return {
-        "protocol": f"{CONTENTS}_contents_in_{len(chosen)}_mean_styles_own_noise",
-        "contents": CONTENTS,
-        "styles": len(chosen),
-        "seeds": list(SEEDS),
-        **numbers,
-        "chance": chance,
-        "diversity_real": (
-            consistency.mean_pair_distance(_lab(real), real_ids) if has_pairs else None
-        ),
-        "real_pictures": len(real),
-    }
-
-
-def _first_pictures(
-    dataset: records.Dataset,
-    split: str,
-    most: int,
-    artists: Sequence[int] | np.ndarray | None = None,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Read the first pictures of a split, uint8 [n, ..], and their artists' ids."""
-    pictures, artist_ids, count = [], [], 0
-    for batch in passes.split_batches(dataset, split):
-        kept = batch["mask"].numpy() > 0
+    pictures, artist_ids = [], []
+    for batch in input_pipeline.eval_batches(dataset, split):
+        mask = batch["mask"].numpy() > 0
         if artists is not None:
-            kept &= np.isin(batch["artist"].numpy(), artists)
-        pictures.append(batch["image"].numpy()[kept])
-        artist_ids.append(batch["artist"].numpy()[kept])
-        count += kept.sum()
-        if count >= most:
+            mask &= np.isin(batch["artist"].numpy(), artists)
+        pictures.append(batch["image"].numpy()[mask])
+        artist_ids.append(batch["artist"].numpy()[mask])
+        if sum(map(len, artist_ids)) >= count:
             break
-    return np.concatenate(pictures)[:most], np.concatenate(artist_ids)[:most]
+    return np.concatenate(pictures)[:count], np.concatenate(artist_ids)[:count]
 
 
-def _lab(pictures: np.ndarray) -> np.ndarray:
-    return color.rgb_to_lab(pictures).numpy()
+class _Measurer:
+    """Generates pictures in artists' mean styles, and measures them."""
+
+    def __init__(self, run: TrainedRun) -> None:
+        self.styles = run.style_statistics.artist_means
+        self._run = run
+        self._test = read_first_pictures(
+            run.dataset, run.dataset.test_split, MAX_TEST_PICTURES
+        )
+
+    def judge_pictures(self, artist_ids: np.ndarray, seed: int) -> dict[str, float]:
+        """Generate pictures with random contents; measure their codes and artists."""
+        rng = np.random.default_rng(seed)
+        contents = self._draw_contents(len(artist_ids), rng)
+        pictures = self._generate(artist_ids, contents, rng)
+        codes = self._run.encode_style(pictures)
+        nearest = np.array(
+            [np.square(self.styles - code).sum(axis=1).argmin() for code in codes]
+        )
+        content_errors = self._run.encode_content(pictures) - contents
+        values = {
+            "style_encoder_accuracy": float((nearest == artist_ids).mean()),
+            "style_error": _mean_square(codes - self.styles[artist_ids]),
+            "content_error": _mean_square(content_errors),
+        }
+        if self._run.judge_encoder:
+            values["classifier_accuracy"] = self._classify(pictures, artist_ids)
+        return values
+
+    def judge_references(self) -> dict[str, float]:
+        """Compute the classifier's accuracy, if any, on real and VAE pictures."""
+        if self._run.judge_encoder is None:
+            return {}
+        pictures, artist_ids = self._test
+        accuracies = []
+        for seed in SEEDS:
+            rng = np.random.default_rng(seed)
+            contents = self._draw_contents(len(artist_ids), rng)
+            decoded = self._decode(artist_ids, contents)
+            accuracies.append(self._classify(decoded, artist_ids))
+        return {
+            "classifier_accuracy_real": self._classify(pictures, artist_ids),
+            "classifier_accuracy_vae": float(np.mean(accuracies)),
+        }
+
+    def measure_fidelity(
+        self, features: str, encoder: tf.keras.Model | None
+    ) -> Fidelity | None:
+        """Compare pictures with real ones by an encoder's features, if there is one."""
+        _, artist_ids = self._test
+
+        def sample(rng: np.random.Generator) -> dict[str, np.ndarray]:
+            contents = self._draw_contents(len(artist_ids), rng)
+            generated = self._generate(artist_ids, contents, rng)
+            return {"generated": generated, "vae": self._decode(artist_ids, contents)}
+
+        if encoder is None:
+            return None
+        return measure_fidelity(
+            features, sample, encoder, self._run.dataset, self._test
+        )
+
+    def measure_consistency(self) -> Consistency:
+        """Measure pictures of several contents, each in several artists' styles."""
+        dataset = self._run.dataset
+        last = len(dataset.artists) - 1
+        artists = np.unique(np.linspace(0, last, STYLES).round().astype(int))
+        content_ids = np.repeat(np.arange(CONTENTS), len(artists))
+        style_ids = np.tile(artists, CONTENTS)
+        by_seed = []
+        for seed in SEEDS:
+            rng = np.random.default_rng(seed)
+            contents = self._draw_contents(CONTENTS, rng)[content_ids]
+            pictures = self._generate(style_ids, contents, rng)
+            codes = self._run.encode_content(pictures)
+            agreement = consistency.content_agreement(codes, content_ids, style_ids)
+            by_seed.append({**agreement, "diversity": _diversity(pictures, style_ids)})
+        values = combine_seeds(by_seed)
+        real, real_ids = read_first_pictures(
+            dataset, dataset.test_split, MAX_TEST_PICTURES, artists
+        )
+        has_pairs = len(real_ids) and np.bincount(real_ids).max() > 1
+        return Consistency(
+            protocol=f"{CONTENTS}_contents_in_{len(artists)}_mean_styles_own_noise",
+            contents=CONTENTS,
+            styles=len(artists),
+            seeds=[*SEEDS],
+            chance=values.pop("chance")["mean"],
+            **values,
+            diversity_real=_diversity(real, real_ids) if has_pairs else None,
+            real_pictures=len(real),
+        )
+
+    def _draw_contents(self, count: int, rng: np.random.Generator) -> np.ndarray:
+        return rng.normal(size=[count, self._run.content_encoder.dims])
+
+    def _generate(
+        self, artist_ids: np.ndarray, contents: np.ndarray, rng: np.random.Generator
+    ) -> np.ndarray:
+        """Generate uint8 [n, size, size, 3], each picture with its own noise."""
+        noises = rng.normal(size=[len(contents), self._run.noise_dims])
+        return self._run.generate(self.styles[artist_ids], contents, noises)
+
+    def _decode(self, artist_ids: np.ndarray, contents: np.ndarray) -> np.ndarray:
+        """Decode the same codes by the VAE."""
+        return decode_codes(self._run.code_decoder, self.styles[artist_ids], contents)
+
+    def _classify(self, pictures: np.ndarray, artist_ids: np.ndarray) -> float:
+        """Compute the classifier's accuracy."""
+        folder = self._run.folder(classifier.SPEC.name)
+        codes = encode_pictures(self._run.judge_encoder, pictures)
+        return float(classifier.classify(folder.read_array, codes, artist_ids)[-1])
 
 
-def _mean_squares(errors: np.ndarray) -> float:
+def _log(run: TrainedRun, generator: Generator, start: float) -> None:
+    """Append every number with the number of generated pictures that it averages."""
+
+    def log(group: dict[str, object], count: int) -> None:
+        means = flatten_means(group, "generated")
+        metrics_log.log_evaluation(run.folder(gan.SPEC.name), means, count, start)
+
+    values = results.to_json(generator)
+    for name in ("consistency", "fidelity", "fidelity_inception"):
+        if name in values:
+            log({name: values.pop(name)}, getattr(generator, name).pictures)
+    log(values, generator.generated_pictures)
+
+
+def _diversity(pictures: np.ndarray, groups: np.ndarray) -> float:
+    images = color.rgb_to_lab(pictures).numpy()
+    return consistency.mean_pair_distance(images, groups)
+
+
+def _mean_square(errors: np.ndarray) -> float:
     return float(np.square(errors).sum(axis=1).mean())

@@ -1,276 +1,266 @@
-"""What the style dimensions mean: figures 4 and 5, and a map of the artists."""
+"""The meaning of style dimensions: figures 4 and 5, and a map of the artists."""
 
 import dataclasses
-import itertools
 import pathlib
 from collections.abc import Sequence
 
 import numpy as np
+from PIL import Image
 
 from tfstyle.analysis.drawing import grids
 from tfstyle.analysis.drawing.artist_map import (
     FEWEST_FOR_UMAP,
     draw_artist_map,
-    neighbour_plane,
-    principal_plane,
+    project_by_pca,
+    project_by_umap,
 )
-from tfstyle.analysis.drawing.examples import dimension_sweep
+from tfstyle.analysis.drawing.examples import sweep_dimension
 from tfstyle.analysis.drawing.page import Picture, Section
+from tfstyle.analysis.evaluation.generator import read_first_pictures
 from tfstyle.analysis.reporting.descriptions import (
     NOTHING_CLEAR,
     THRESHOLD,
     Dimension,
-    chance_correlation,
+    compute_chance_correlation,
     describe_dimensions,
 )
 from tfstyle.analysis.reporting.properties import measure_properties
-from tfstyle.data import records
-from tfstyle.modeling.networks.codes import encode_pictures
-from tfstyle.modeling.networks.networks import Generator
-from tfstyle.modeling.objectives import passes
-from tfstyle.runs import folder as runs
-from tfstyle.runs.dimension_names import NAMES_FILE, read_dimension_names
+from tfstyle.runs.style_space import NAMES_FILE
+from tfstyle.runs.trained_run import TrainedRun
 
-# Pictures that are ranked and measured. Records are in random order, so that the
-# first are a fair sample of a large collection.
-_PICTURES = 2000
-# Rows of figures/style_dimensions.png, and real pictures at each end of a row.
+# Training pictures that are ranked and measured. Records are in random order, so the
+# first ones represent a large collection.
+_PICTURES = 2016
+# Rows of style_dimensions.png, and real pictures at each end of a row.
 _ROWS, _ENDS = 16, 6
 # Figure 4: dimensions that get a sheet, values (section 6.3), random codes by rows.
 _SHEETS, _VALUES = 4, (-5, 0, 5)
 _GROUPS_PER_ROW, _GROUP_ROWS = 3, 2
-_MAPPED_ARTISTS = 120  # more would be stamps
-
-
-@dataclasses.dataclass(frozen=True)
-class _Works:
-    """Real pictures and their normalized codes: uint8 [n, ..], [n, dims], int64 [n]."""
-
-    pictures: np.ndarray
-    codes: np.ndarray
-    artist_ids: np.ndarray
+_MAPPED_ARTISTS = 120  # thumbnails of more would be too small
 
 
 def dimensions_section(
-    run_dir: pathlib.Path,
-    dataset: records.Dataset,
+    run: TrainedRun,
+    folder: pathlib.Path,
     seed: int = 0,
-    generator: Generator | None = None,
     projection: str = "pca",
+    with_generator: bool = False,
 ) -> Section:
     """Draw and describe what each kept style dimension does.
 
     Args:
-        run_dir: with a finished metric stage.
-        dataset: its records.
+        run: with a finished metric stage.
+        folder: of the figures.
         seed: of random codes and chosen pictures.
-        generator: of the gan stage; without it there is no figure 4.
         projection: of the map of artists, "pca" or "umap".
+        with_generator: whether to draw figure 4, which needs the gan stage.
 
     Raises:
-        UserError: the names given to dimensions are malformed, or UMAP is wanted and
+        UserError: if the names given to dimensions are malformed, or UMAP is needed and
             not installed.
     """
-    names = read_dimension_names(run_dir)
-    statistics = runs.load_statistics(runs.StageFolder(run_dir, "metric"))
-    # Normalized, every dimension would vary alike; in the encoder's own scale those
-    # that part the artists most vary most.
+    names = run.dimension_names
+    statistics = run.style_statistics
+    # In the encoder's own scale the dimensions that separate artists vary most.
+    # Normalized dimensions all vary alike.
     means = statistics.artist_means * statistics.deviation
-    works = _encode_works(run_dir, dataset)
-    dimensions = describe_dimensions(
-        works.codes, means, measure_properties(works.pictures), names
-    )
-    folder = run_dir / "figures"
-    random = np.random.default_rng([seed, 4])
-    pictures = [
-        _rows_sheet(dimensions[:_ROWS], works, folder, random),
-        _map_sheet(
-            statistics.artist_means,
-            _placed(means, projection, seed),
-            works,
-            dataset,
-            folder,
-        ),
+    pictures, artist_ids = read_first_pictures(run.dataset, "train", _PICTURES)
+    codes = run.encode_style(pictures)
+    dimensions = describe_dimensions(codes, means, measure_properties(pictures), names)
+    sheets = _Sheets(run, folder, pictures, np.random.default_rng([seed, 4]))
+    points, meaning = place_artists(means, projection, seed)
+    figures = [
+        sheets.draw_ends(dimensions[:_ROWS]),
+        sheets.draw_map(points, meaning, codes, artist_ids),
     ]
-    if generator is not None:
-        code_dims = runs.StageFolder(run_dir, "gan").read()["code_dims"]
-        ordered = sorted(dimensions, key=lambda one: -one.share)
-        for dimension in ordered[:_SHEETS]:
-            swept = dimension_sweep(
-                generator,
-                code_dims,
-                dimension.number - 1,
-                _VALUES,
-                _GROUPS_PER_ROW * _GROUP_ROWS,
-                random,
-            )
-            pictures.append(_figure_4(dimension, swept, works, folder, random))
+    if with_generator:
+        ordered = sorted(dimensions, key=lambda dimension: -dimension.share)
+        figures += map(sheets.draw_figure_4, ordered[:_SHEETS])
     return Section(
         "What the style dimensions mean",
-        _explanation(len(works.pictures), len(means)),
-        table=_table(dimensions, dataset.artist_names),
-        pictures=pictures,
+        _explain(len(pictures), len(means)),
+        table=_tabulate(dimensions, run.dataset.artist_names),
+        pictures=figures,
     )
 
 
-def _encode_works(run_dir, dataset: records.Dataset) -> _Works:
-    """Read and encode training pictures, as the paper does."""
-    encoder = runs.load_style_encoder(run_dir)
-    pictures, codes, artist_ids = [], [], []
-    batches = passes.split_batches(dataset, "train")
-    for batch in itertools.islice(batches, -(-_PICTURES // passes.BATCH)):
-        kept = batch["mask"].numpy() > 0
-        pictures.append(batch["image"].numpy()[kept])
-        codes.append(encode_pictures(encoder, pictures[-1]))
-        artist_ids.append(batch["artist"].numpy()[kept])
-    return _Works(*map(np.concatenate, (pictures, codes, artist_ids)))
+def place_artists(
+    means: np.ndarray, projection: str, seed: int
+) -> tuple[np.ndarray, str]:
+    """Place artists on the map.
 
+    Args:
+        means: float [artists, dims], mean codes.
+        projection: "pca" or "umap"; with few artists "pca" replaces "umap".
+        seed: of UMAP.
 
-def _explanation(pictures: int, artists: int) -> str:
-    return (
-        "Each dimension of the style code ranks pictures. The table says how much of "
-        "the difference between artists' mean codes lies along it, whose means are "
-        "the lowest and the highest, and which measured properties of the picture "
-        "grow with it.\n\n"
-        f"r is the correlation of the code with a property over {pictures:,} training "
-        "pictures. Only what is measured can be named (lightness, color, edges, "
-        "strokes, contrast, detail, symmetry): the rows of pictures may show you "
-        "something better, and a line `dimension<TAB>name` in "
-        f"{NAMES_FILE} in the run folder puts your own name in front.\n\n"
-        f"Below |r| = {THRESHOLD:g} a property gets no word ({NOTHING_CLEAR!r}). An "
-        "artist's pictures have much the same code, so with few artists unrelated "
-        f"things correlate as well: with {artists}, one in twenty exceeds "
-        f"{min(1.0, chance_correlation(artists)):.2f} by chance. Where none does, the "
-        "words are a guess, and say 'perhaps'."
-    )
-
-
-def _table(dimensions: Sequence[Dimension], names: Sequence[str]):
-    def listed(artists):
-        return ", ".join(names[one] for one in artists)
-
-    rows: list[list[object]] = [
-        [
-            "dimension",
-            "share of between-artist variance",
-            "lowest artists",
-            "highest artists",
-            "higher values go with",
-        ]
-    ]
-    return rows + [
-        [
-            one.number,
-            f"{one.share:.1%}",
-            listed(one.low_artists),
-            listed(one.high_artists),
-            one.meaning,
-        ]
-        for one in dimensions
-    ]
-
-
-def _ends(dimension, works: _Works, count: int, random) -> tuple[list, list]:
-    """Draw real pictures of both ends, each in the order of its codes."""
-    ends = []
-    for ranked in (dimension.low_pictures, dimension.high_pictures[::-1]):
-        count = min(count, len(ranked))
-        chosen = np.sort(random.choice(len(ranked), count, replace=False))
-        ends.append(list(works.pictures[ranked[chosen]]))
-    return ends[0], ends[1]
-
-
-def _ends_sheet(dimension, works, count, random, title=None):
-    low, high = _ends(dimension, works, count, random)
-    captions = ["lowest 10 %"] + [""] * (len(low) - 1)
-    captions += ["highest 10 %"] + [""] * (len(high) - 1)
-    return grids.picture_grid(
-        [low + high],
-        column_captions=captions,
-        title=title,
-        column_breaks=[len(low)],
-    )
-
-
-def _rows_sheet(dimensions, works, folder, random) -> Picture:
-    rows = [
-        _ends_sheet(one, works, _ENDS, random, f"{one.caption} - share {one.share:.0%}")
-        for one in dimensions
-    ]
-    name = "style_dimensions.png"
-    grids.write_picture(grids.stacked(rows), folder / name)
-    return Picture(
-        f"figures/{name}",
-        "Training pictures drawn at random from the lowest (left) and the highest 10 % "
-        "(right) of each dimension, with what grows to the right and the dimension's "
-        "share of the variance between artists.",
-    )
-
-
-def _figure_4(dimension, swept, works, folder, random) -> Picture:
-    groups, count, *shape = swept.shape
-    across = groups // _GROUP_ROWS
-    generated = grids.picture_grid(
-        swept.reshape(_GROUP_ROWS, across * count, *shape),
-        column_captions=[f"{value}" for value in _VALUES] * across,
-        title=dimension.caption,
-        column_breaks=range(count, across * count, count),
-    )
-    real = _ends_sheet(dimension, works, across * count // 2, random)
-    name = f"figure_4_dimension_{dimension.number}.png"
-    grids.write_picture(grids.stacked([generated, real]), folder / name)
-    values = ", ".join(map(str, _VALUES))
-    return Picture(
-        f"figures/{name}",
-        f"Figures 4 and 5 for {dimension.caption}. Above: random codes with this "
-        f"dimension set to {values}, the rest of the code unchanged within a group. "
-        "Below: training pictures of the lowest and the highest 10 %.",
-    )
-
-
-def _placed(means: np.ndarray, projection: str, seed: int) -> tuple[np.ndarray, str]:
-    """Give each artist's place on the map, float [artists, 2], and what it means."""
+    Returns:
+        Points float [artists, 2], and a phrase that explains them.
+    """
     if projection == "umap" and len(means) >= FEWEST_FOR_UMAP:
-        return neighbour_plane(means, seed), (
-            "laid out by UMAP, which keeps neighbours together; directions and wide "
+        return project_by_umap(means, seed), (
+            "laid out by UMAP, which keeps neighbors together; directions and large "
             "distances mean little"
         )
-    points, shares = principal_plane(means)
+    points, shares = project_by_pca(means)
     meaning = (
-        "on the two directions of largest variance (principal components, "
+        "along the two directions of largest variance (principal components, "
         f"{shares[0]:.0%} and {shares[1]:.0%} of it)"
     )
     if projection == "umap":
-        meaning += f", as UMAP needs at least {FEWEST_FOR_UMAP} artists"
+        meaning += f", since UMAP needs at least {FEWEST_FOR_UMAP} artists"
     return points, meaning
 
 
-def _map_sheet(normalized, placed, works, dataset, folder) -> Picture:
-    """Put each artist's most typical picture at the artist's place."""
-    points, meaning = placed
-    present = np.unique(works.artist_ids)
-    if len(present) > _MAPPED_ARTISTS:
-        spread = np.linspace(0, len(present) - 1, _MAPPED_ARTISTS)
-        present = present[spread.round().astype(int)]
-    typical = []
-    for artist in present:
-        own = np.flatnonzero(works.artist_ids == artist)
-        distances = np.square(works.codes[own] - normalized[artist]).sum(axis=1)
-        typical.append(own[distances.argmin()])
-    grids.write_picture(
-        draw_artist_map(
-            points[present],
-            works.pictures[typical],
-            [dataset.artist_names[artist] for artist in present],
-        ),
-        folder / "artist_map.png",
+@dataclasses.dataclass(frozen=True)
+class _Sheets:
+    """Draws sheets of real pictures, and generated ones, by style dimension.
+
+    Args:
+        run: with a generator for figure 4.
+        folder: of the figures.
+        pictures: uint8 [n, size, size, 3], to which `Dimension` refers.
+        rng: of random codes and chosen pictures.
+    """
+
+    run: TrainedRun
+    folder: pathlib.Path
+    pictures: np.ndarray
+    rng: np.random.Generator
+
+    def draw_ends(self, dimensions: Sequence[Dimension]) -> Picture:
+        """Draw real pictures of both ends of each dimension."""
+        rows = [
+            self._draw_row(
+                dimension, _ENDS, f"{dimension.caption} - share {dimension.share:.0%}"
+            )
+            for dimension in dimensions
+        ]
+        return self._write(
+            "style_dimensions.png",
+            rows,
+            "Random training pictures of the lowest (left) and the highest 10 % "
+            "(right) of each dimension. The title names what increases to the right, "
+            "and the dimension's share of the variance between artists.",
+        )
+
+    def draw_map(
+        self,
+        points: np.ndarray,
+        meaning: str,
+        codes: np.ndarray,
+        artist_ids: np.ndarray,
+    ) -> Picture:
+        """Draw each artist's most typical picture at the artist's place.
+
+        `place_artists` returns the points and their meaning; codes are those of all
+        pictures, normalized.
+        """
+        artists = np.unique(artist_ids)
+        if len(artists) > _MAPPED_ARTISTS:
+            spread = np.linspace(0, len(artists) - 1, _MAPPED_ARTISTS)
+            artists = artists[spread.round().astype(int)]
+        means = self.run.style_statistics.artist_means
+        distances = np.square(codes - means[artist_ids]).sum(axis=1)
+        typical = [
+            np.where(artist_ids == artist, distances, np.inf).argmin()
+            for artist in artists
+        ]
+        names = [self.run.dataset.artist_names[artist] for artist in artists]
+        shown = "the artists"
+        if len(artists) < len(points):
+            shown = f"{len(artists)} of the {len(points):,} artists"
+        return self._write(
+            "artist_map.png",
+            [draw_artist_map(points[artists], self.pictures[typical], names)],
+            f"A map of {shown}: their mean style codes {meaning}. Each point shows the "
+            "artist's picture nearest to the mean; a line connects pictures that were "
+            "moved apart to their points.",
+        )
+
+    def draw_figure_4(self, dimension: Dimension) -> Picture:
+        """Draw random codes with other values of a dimension, above real pictures."""
+        swept = sweep_dimension(
+            self.run.generator,
+            self.run.code_sizes,
+            dimension.number - 1,
+            _VALUES,
+            _GROUPS_PER_ROW * _GROUP_ROWS,
+            self.rng,
+        )
+        columns = _GROUPS_PER_ROW * len(_VALUES)
+        generated = grids.draw_grid(
+            swept.reshape(_GROUP_ROWS, columns, *swept.shape[2:]),
+            column_captions=[str(value) for value in _VALUES] * _GROUPS_PER_ROW,
+            title=dimension.caption,
+            column_breaks=range(len(_VALUES), columns, len(_VALUES)),
+        )
+        real = self._draw_row(dimension, columns // 2)
+        return self._write(
+            f"figure_4_dimension_{dimension.number}.png",
+            [generated, real],
+            f"Figures 4 and 5 for {dimension.caption}. Top: random codes with this "
+            f"dimension set to {', '.join(map(str, _VALUES))}; the rest of the code is "
+            "the same within a group. Bottom: training pictures of the lowest and the "
+            "highest 10 %.",
+        )
+
+    def _draw_row(
+        self, dimension: Dimension, count: int, title: str | None = None
+    ) -> Image.Image:
+        """Draw random pictures of both ends, each end in the order of its codes."""
+        row: list[np.ndarray] = []
+        captions: list[str] = []
+        for ranked, caption in (
+            (dimension.low_pictures, "lowest 10 %"),
+            (dimension.high_pictures[::-1], "highest 10 %"),
+        ):
+            count = min(count, len(ranked))
+            chosen = np.sort(self.rng.choice(len(ranked), count, replace=False))
+            row += [*self.pictures[ranked[chosen]]]
+            captions += [caption, *[""] * (count - 1)]
+        return grids.draw_grid(
+            [row],
+            column_captions=captions,
+            title=title,
+            column_breaks=[captions.index("highest 10 %")],
+        )
+
+    def _write(self, name: str, sheets: list[Image.Image], caption: str) -> Picture:
+        grids.write_picture(grids.stack_sheets(sheets), self.folder / name)
+        return Picture(f"{self.folder.name}/{name}", caption)
+
+
+def _explain(pictures: int, artists: int) -> str:
+    chance = compute_chance_correlation(artists)
+    return (
+        "Each dimension of the style code ranks pictures. The table lists its share of "
+        "the variance between the artists' mean codes, the artists with the lowest and "
+        "the highest means, and the measured properties of pictures that increase with "
+        "it.\n\n"
+        f"r is the correlation of the code with a property over {pictures:,} training "
+        "pictures. Only measured properties are named (lightness, color, edges, "
+        "strokes, contrast, detail, symmetry). You may see something better in the "
+        "rows of pictures: a line `dimension<TAB>name` in "
+        f"{NAMES_FILE} in the run folder adds your own name.\n\n"
+        f"Properties with |r| below {THRESHOLD:g} are not named ({NOTHING_CLEAR!r}). "
+        "Pictures by the same artist have similar codes, so with few artists unrelated "
+        f"properties correlate as well: with {artists}, one in twenty exceeds "
+        f"{min(1.0, chance):.2f} by chance. If no property exceeds this value, the "
+        "description is a guess and says 'perhaps'."
     )
-    shown = "the artists"
-    if len(present) < len(points):
-        shown = f"{len(present)} of the {len(points):,} artists"
-    return Picture(
-        "figures/artist_map.png",
-        f"A map of {shown}: their mean style codes {meaning}. At each point the "
-        "artist's picture nearest to the mean; where pictures had to be moved apart, a "
-        "line leads to the point.",
-    )
+
+
+def _tabulate(
+    dimensions: Sequence[Dimension], names: Sequence[str]
+) -> list[list[object]]:
+    def join_names(artists: Sequence[int]) -> str:
+        return ", ".join(names[artist] for artist in artists)
+
+    head: list[object] = ["dimension", "share of between-artist variance"]
+    table = [[*head, "lowest artists", "highest artists", "higher values mean"]]
+    for dimension in dimensions:
+        low, high = map(join_names, (dimension.low_artists, dimension.high_artists))
+        share = f"{dimension.share:.1%}"
+        table.append([dimension.number, share, low, high, dimension.meaning])
+    return table

@@ -1,250 +1,255 @@
-"""The generator in numbers: each beside what it is to be compared with, in words."""
+"""The generator in the report: its measures, and figures 2, 3, 6 and 7."""
 
+import dataclasses
 import json
 import pathlib
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable
+
+import numpy as np
 
 from tfstyle.analysis.drawing import grids
-from tfstyle.analysis.drawing.page import Picture, Section
-from tfstyle.analysis.evaluation.fidelity import KINDS
-from tfstyle.metrics.repeats import said
-from tfstyle.runs import folder as runs
+from tfstyle.analysis.drawing.animation import interpolate_loop, write_gif
+from tfstyle.analysis.drawing.curves import write_curves
+from tfstyle.analysis.drawing.examples import FixedPictures, interpolate_bilinear
+from tfstyle.analysis.drawing.page import Picture, Section, list_pictures
+from tfstyle.analysis.evaluation.fidelity import KINDS, Fidelity
+from tfstyle.analysis.evaluation.results import tabulate
+from tfstyle.analysis.evaluation.run import Evaluation
+from tfstyle.modeling.networks.codes import style_by_content_table
+from tfstyle.runs.folder import StageFolder
+from tfstyle.runs.trained_run import TrainedRun
 
-_COLUMNS = {
-    "generated": "generated",
-    "real": "real pictures",
-    "vae": "the vae's own",
-    "shuffled": "shuffled pixels",
-}
-# Number, its name, its format, what it says.
-_LIKENESS = (
-    (
-        "frechet_distance",
-        "Frechet distance",
-        ".1f",
-        "How far the pictures as a whole are from the real ones, by the classifier's "
-        "features (FID); less is better.",
-    ),
-    (
-        "kernel_distance",
-        "kernel distance",
-        ".3f",
-        "The same in a way that few pictures do not enlarge (KID); less is better, "
-        "real pictures lie at 0 or a little below.",
-    ),
-    (
-        "precision",
-        "precision",
-        ".0%",
-        "The share that could pass for a real picture, being as near one as its "
-        "neighbours are.",
-    ),
-    (
-        "density",
-        "density",
-        ".2f",
-        "How crowded with real pictures the places of these are; around 1 where they "
-        "are as good as real ones.",
-    ),
-    ("recall", "recall", ".0%", "The share of the real pictures that these could be."),
-    (
-        "coverage",
-        "coverage",
-        ".0%",
-        "The share of the real pictures that have one of these nearby.",
-    ),
-)
+# Rows and columns of the sheets.
+_STYLES, _CONTENTS = 8, 6
+_RANDOM_STYLES = 6
+_INTERPOLATION = 7
+_FRAMES = 48
 
 
-def frechet_curve(folder: runs.StageFolder, figures: pathlib.Path) -> list[Picture]:
-    """Draw how far pictures were from real ones while the gan stage was trained.
-
-    Args:
-        folder: of that stage.
-        figures: where to write the curve.
-
-    Returns:
-        The curve, for the report; nothing if no classifier was there to measure it.
-    """
-    found: dict[int, float] = {}
-    for line in folder.metrics_file.read_text().splitlines():
-        one = json.loads(line)
-        if one["name"] == "frechet_distance":
-            found[one["step"]] = one["value"]  # a resumed run may repeat a step
-    if len(found) < 2:
+def draw_frechet_curve(stage: StageFolder, folder: pathlib.Path) -> list[Picture]:
+    """Draw the Frechet distance during training, if it was measured at least twice."""
+    distances: dict[int, float] = {}
+    for line in stage.metrics_file.read_text().splitlines():
+        entry = json.loads(line)
+        if entry["name"] == "frechet_distance":
+            distances[entry["step"]] = entry["value"]  # a resumed run repeats steps
+    if len(distances) < 2:
         return []
-    steps = sorted(found)
-    grids.curves(
-        figures / "frechet_distance.png",
-        {"generated pictures": (steps, [found[step] for step in steps])},
+    steps = sorted(distances)
+    write_curves(
+        folder / "frechet_distance.png",
+        {"generated pictures": (steps, [distances[step] for step in steps])},
         xlabel="steps trained",
         ylabel="Frechet distance",
-        title="How far generated pictures are from training pictures",
+        title="Distance of generated from training pictures",
         log_x=False,
     )
     caption = (
-        "The Frechet distance by the classifier's features while the generator was "
-        "trained; less is better. The random codes are the same at every step."
+        "Frechet distance by the classifier's features during the training of the "
+        "generator; less is better. The random codes are the same at every step."
     )
-    return [Picture("figures/frechet_distance.png", caption)]
+    return list_pictures(folder, {"frechet_distance.png": caption})
 
 
-def generator_section(
-    numbers: Mapping[str, Any], pictures: Sequence[Picture] = ()
+def measures_section(
+    evaluation: Evaluation, pictures: Iterable[Picture] = ()
 ) -> Section:
-    """Write the section.
-
-    Args:
-        numbers: evaluation.json, with "generator".
-        pictures: to show in it.
-    """
-    generator = numbers["generator"]
-    seeds = len(generator["seeds"])
+    """Tabulate what is measured of the generator, which must be evaluated."""
+    generator = evaluation.generator
+    assert generator is not None
     text = (
-        f"{generator['generated_pictures']} pictures were generated with the artists' "
-        f"mean styles and random contents, {seeds} times with other random numbers; "
-        "+- is the deviation over these. A network that took part in the training can "
-        "be fooled; the classifier was trained apart."
+        f"{generator.generated_pictures} pictures were generated in the artists' mean "
+        f"styles with random contents, {len(generator.seeds)} times with different "
+        "seeds; +- is the deviation over seeds. A network that took part in the "
+        "training can be fooled; the classifier was trained separately."
     )
-    if "fidelity" in generator:
-        text += "\n\n" + _likeness_said(generator)
+    if generator.fidelity:
+        unseen = generator.test_pictures_unseen
+        text += f"\n\n{_describe_fidelity(generator.fidelity, unseen)}"
     return Section(
         "The generator in numbers",
         text,
-        table=_single_rows(numbers),
-        more=_likeness_rows(generator.get("fidelity")),
-        pictures=pictures,
+        table=tabulate(generator.list_all_rows(evaluation.artists, evaluation.content)),
+        more=_tabulate_fidelity(generator.fidelity) if generator.fidelity else [],
+        pictures=[*pictures],
     )
 
 
-def _single_rows(numbers) -> list[list[object]]:
-    generator = numbers["generator"]
-    chance = f"{1 / numbers['artists']:.1%}"
+@dataclasses.dataclass(frozen=True)
+class GeneratorFigures:
+    """Draws pictures of the generator, section by section.
 
-    def value(name: str, spec: str) -> str:
-        one = {"mean": generator[name], "deviation": generator["deviation"][name]}
-        return said(one, spec)
+    Args:
+        run: the run.
+        folder: of the figures.
+        fixed: real pictures that give styles and contents.
+        rng: of random codes; the figures depend on the order of the sections.
+    """
 
-    rows: list[list[object]] = [["measured", "value", "to compare with", "in words"]]
-    if "classifier_accuracy" in generator:
-        others = f"{generator['classifier_accuracy_real']:.1%} real pictures"
-        if "classifier_accuracy_vae" in generator:
-            others += f", {generator['classifier_accuracy_vae']:.1%} the vae's own"
-        rows.append(
-            [
-                "artist right, by the classifier",
-                value("classifier_accuracy", ".1%"),
-                f"{others}, {chance} chance",
-                "How often a network that names artists, and that the generator never "
-                "met, takes a picture for the artist whose style was asked for.",
-            ]
+    run: TrainedRun
+    folder: pathlib.Path
+    fixed: FixedPictures
+    rng: np.random.Generator
+
+    def draw_sections(self) -> list[Section]:
+        """Draw all sections."""
+        return [
+            self._draw_separation(),
+            self._draw_exploration(),
+            self._draw_transfer(),
+        ]
+
+    def _draw_separation(self) -> Section:
+        self._draw_mean_styles()
+        styles = self._draw_styles(_STYLES)
+        contents = self.rng.normal(size=[_CONTENTS, self.run.content_encoder.dims])
+        pictures = self._generate(
+            np.tile(styles, [_CONTENTS, 1]), np.repeat(contents, _STYLES, axis=0)
         )
-    rows += [
-        [
-            "artist right, by the style encoder",
-            value("style_encoder_accuracy", ".1%"),
-            f"{chance} chance",
-            "The same by the network that the generator was trained to please.",
-        ],
-        [
-            "error of the style code given back",
-            value("style_error", ".2f"),
-            f"{generator['style_error_of_zeros']:.2f} for knowing nothing, 0 perfect",
-            "How far the style read from a picture is from the one asked for: squared "
-            "distance between codes, mean over pictures.",
-        ],
-        [
-            "error of the content code given back",
-            value("content_error", ".2f"),
-            f"{generator['content_error_of_zeros']} for knowing nothing, 0 perfect",
-            "The same of the content code.",
-        ],
-        [
-            "error of rebuilt test pictures",
-            f"{generator['reconstruction_error']:.1f}",
-            _reconstruction_reference(numbers.get("content")),
-            "How much a real picture changes when generated again from its own codes: "
-            "squared differences in Lab, each channel scaled to about -1 to 1, summed "
-            "over a picture; mean over pictures.",
-        ],
-    ]
-    return rows + _consistency_rows(generator.get("consistency"))
+        self._write_grid("figure_2_random.png", pictures, _STYLES)
+        return self._make_section(
+            "Style and content, separated",
+            "Each column shares a style, each row a content.",
+            {
+                "figure_2_artists.png": "Figure 2 with the artists' mean styles (an "
+                "example above each) and the contents of the test pictures at the "
+                "left.",
+                "figure_2_random.png": "Figure 2 with random styles and contents.",
+            },
+        )
+
+    def _draw_mean_styles(self) -> None:
+        artists, rows = np.unique(self.fixed.artist_ids, return_index=True)
+        artists, pictures = artists[:_STYLES], self.fixed.pictures[rows[:_STYLES]]
+        contents = self.run.encode_content(pictures)[:_CONTENTS]
+        table = style_by_content_table(
+            self.run.generator,
+            (pictures, self._mean_styles[artists]),
+            (pictures[:_CONTENTS], contents),
+            self.rng.normal(size=[len(contents), self.run.noise_dims]),
+            self._name_artists(artists),
+            None,
+        )
+        grids.write_picture(
+            grids.draw_table(table), self.folder / "figure_2_artists.png"
+        )
+
+    def _draw_exploration(self) -> Section:
+        content = self.run.encode_content(self.fixed.pictures[:1])
+        styles = self._draw_styles(_RANDOM_STYLES**2)
+        pictures = self._generate(styles, content)
+        self._write_grid("figure_3_random_styles.png", pictures, _RANDOM_STYLES)
+        last = len(self._mean_styles) - 1
+        corners = np.linspace(0, last, 4).round().astype(int)
+        styles = interpolate_bilinear(self._mean_styles[corners], _INTERPOLATION)
+        pictures = self._generate(styles, content)
+        self._write_grid("figure_3_interpolation.png", pictures, _INTERPOLATION, gap=0)
+        self._animate(np.unique(corners), content)  # each artist once
+        names = self._name_artists(corners)
+        return self._make_section(
+            "Exploring the style space",
+            "The content of the first test picture in many styles.",
+            {
+                "figure_3_random_styles.png": "Figure 3, random styles.",
+                "figure_3_interpolation.png": "Figure 3, between the mean styles of "
+                f"{names[0]} (top left), {names[1]} (top right), {names[2]} (bottom "
+                f"left) and {names[3]} (bottom right).",
+                "interpolation.gif": f"From the mean style of {names[0]} through those "
+                "of others and back. The caption names the nearest artist.",
+            },
+        )
+
+    def _animate(self, artists: np.ndarray, content: np.ndarray) -> None:
+        styles, nearest = interpolate_loop(self._mean_styles[artists], _FRAMES)
+        frames = self._generate(styles, content)
+        captions = self._name_artists(artists[nearest])
+        write_gif(self.folder / "interpolation.gif", frames, captions)
+
+    def _draw_transfer(self) -> Section:
+        pictures = self.fixed.pictures
+        styles = self.run.encode_style(pictures)
+        contents = self.run.encode_content(pictures)
+        # Each picture takes the style of a picture by another artist.
+        others = np.roll(np.arange(len(pictures)), len(pictures) // 2)
+        reconstructed = self._generate(styles, contents)
+        transferred = self._generate(styles[others], contents)
+        self._write_groups(
+            "figure_6.png", {"picture": pictures, "reconstruction": reconstructed}, 4
+        )
+        self._write_groups(
+            "figure_7.png",
+            {"content": pictures, "result": transferred, "style": pictures[others]},
+            3,
+        )
+        return self._make_section(
+            "Reconstruction and style transfer",
+            "Pictures generated from their own style and content codes, and from the "
+            "content of one picture and the style of another.",
+            {
+                "figure_6.png": "Figure 6. Test pictures, reconstructed.",
+                "figure_7.png": "Figure 7. Style transfer.",
+            },
+        )
+
+    @property
+    def _mean_styles(self) -> np.ndarray:
+        return self.run.style_statistics.artist_means
+
+    def _draw_styles(self, count: int) -> np.ndarray:
+        return self.rng.normal(size=[count, self.run.style_encoder.dims])
+
+    def _generate(self, styles: np.ndarray, contents: np.ndarray) -> np.ndarray:
+        """Generate with the same noise, and the same content if only one is given."""
+        noise = self.rng.normal(size=self.run.noise_dims)
+        contents = np.broadcast_to(contents, [len(styles), contents.shape[1]])
+        noises = np.broadcast_to(noise, [len(styles), self.run.noise_dims])
+        return self.run.generate(styles, contents, noises)
+
+    def _name_artists(self, artists: np.ndarray) -> list[str]:
+        return [self.run.dataset.artist_names[artist] for artist in artists]
+
+    def _write_grid(
+        self, name: str, pictures: np.ndarray, columns: int, gap: int = 4
+    ) -> None:
+        rows = pictures.reshape(-1, columns, *pictures.shape[1:])
+        grids.write_picture(grids.draw_grid(rows, gap=gap), self.folder / name)
+
+    def _write_groups(
+        self, name: str, members: dict[str, np.ndarray], groups_per_row: int
+    ) -> None:
+        groups = np.stack([*members.values()], axis=1)
+        sheet = grids.draw_groups(groups, [*members], groups_per_row)
+        grids.write_picture(sheet, self.folder / name)
+
+    def _make_section(
+        self, heading: str, text: str, captions: dict[str, str]
+    ) -> Section:
+        return Section(heading, text, pictures=list_pictures(self.folder, captions))
 
 
-def _reconstruction_reference(content) -> str:
-    if content is None:
-        return "0 perfect"
+def _describe_fidelity(fidelity: Fidelity, unseen: bool) -> str:
+    compared = f"the {fidelity.train_pictures} training pictures"
+    if fidelity.against_test:
+        trained_on = "" if unseen else " (which were trained on)"
+        compared += f" and the {fidelity.pictures} test pictures{trained_on}"
     return (
-        f"{content['kept_error']:.1f} the vae, {content['mean_picture_error']:.1f} the "
-        "mean picture"
+        f"The second table compares {fidelity.pictures} pictures of each kind, by the "
+        f"same artists, with {compared}. Real pictures (test pictures compared with "
+        "training pictures, and vice versa) are the best possible, test pictures with "
+        "shuffled pixels the worst; a measure that hardly separates these two says "
+        "little about the others. VAE pictures are decoded from the same styles and "
+        "contents. The values depend on the number of pictures, so compare them within "
+        "this table only."
     )
 
 
-def _consistency_rows(kept) -> list[list[object]]:
-    if kept is None:
-        return []
-    real = kept["diversity_real"]
-    made = f"{kept['contents']} contents, each in {kept['styles']} artists' styles"
-    return [
-        [
-            "content found again in other styles",
-            said(kept["retrieval"], ".1%"),
-            f"{kept['chance']:.1%} chance, 100% perfect",
-            f"Of {made}: how often the picture of another style with the most similar "
-            "content code is of the same content.",
-        ],
-        [
-            "content changed by the style",
-            said(kept["distance_ratio"], ".0%"),
-            "0% not at all, 100% as much as by another content",
-            "How far apart one content's codes are in two styles, against two "
-            "contents'. Both are read by the content encoder, which took part in the "
-            "training.",
-        ],
-        [
-            "difference of pictures in one style",
-            said(kept["diversity"], ".3f"),
-            "not measured"
-            if real is None
-            else f"{real:.3f} real pictures of an artist",
-            "How different the pictures of one style look, pixel by pixel; far less "
-            "than real ones would mean that the generator repeats itself.",
-        ],
-    ]
-
-
-def _likeness_said(generator) -> str:
-    kept = generator["fidelity"]
-    unseen = "" if generator["test_pictures_unseen"] else " (which were trained on)"
-    against = f"the {kept['train_pictures']} training pictures"
-    if "against_test" in kept:
-        against += f" and the {kept['pictures']} test pictures{unseen}"
-    return (
-        f"The second table compares {kept['pictures']} pictures of each kind, of the "
-        f"same artists, with {against}. Of the two ends, real pictures (test pictures "
-        "against training pictures, and the other way round) are the best to hope for, "
-        "and test pictures with their pixels shuffled the worst; where a number hardly "
-        "tells these two apart, it says little of the others. The vae's own are what "
-        "its decoder makes of the same styles and contents. The numbers depend on how "
-        "many pictures are compared, and hold for this table only."
-    )
-
-
-def _likeness_rows(kept) -> list[list[object]]:
-    if kept is None:
-        return []
-    kinds = [kind for kind in KINDS if kind in kept["against_train"]]
-    rows: list[list[object]] = [
-        ["number", "compared with", *(_COLUMNS[kind] for kind in kinds), "in words"]
-    ]
-    for against, pictures in (
-        ("train", "training pictures"),
-        ("test", "test pictures"),
-    ):
-        compared = kept.get(f"against_{against}", {})
-        for number, name, spec, words in _LIKENESS:
-            if compared and number in compared["generated"]:
-                values = [said(compared[kind][number], spec) for kind in kinds]
-                rows.append([name, pictures, *values, words])
-    return rows
+def _tabulate_fidelity(fidelity: Fidelity) -> list[list[object]]:
+    kinds = [kind for kind in KINDS if kind in fidelity.against_train]
+    labels = [KINDS[kind] for kind in kinds]
+    table: list[list[object]] = [["measured", "compared with", *labels, "meaning"]]
+    for name, compared in fidelity.comparisons.items():
+        rows = [compared[kind].list_rows() for kind in kinds]
+        for first, *others in zip(*rows, strict=True):
+            values = [first.value, *(row.value for row in others)]
+            table.append([first.label, name, *values, first.meaning])
+    return table

@@ -1,157 +1,120 @@
-"""Figure 1 and what belongs to it in a report: of one run, or of several together."""
+"""The style space in the report: figure 1 of a run, or of several together."""
 
-import itertools
 import pathlib
+from collections.abc import Mapping
 
-from tfstyle.analysis.drawing import grids
+from tfstyle.analysis.drawing.curves import Curve, write_figure_1
 from tfstyle.analysis.drawing.page import Picture, Section
-from tfstyle.analysis.evaluation import comparison
-from tfstyle.runs import folder as runs
+from tfstyle.analysis.evaluation.comparison import (
+    Comparison,
+    Method,
+    average_methods,
+    tabulate_recommended,
+)
+from tfstyle.analysis.evaluation.results import tabulate
+from tfstyle.analysis.evaluation.style import RETRAINED_LABEL, Style
+from tfstyle.metrics.repeats import CurveSpread, format_curve_spread, format_run_count
+from tfstyle.modeling.stages import metric
+from tfstyle.runs.trained_run import TrainedRun
 
 
 def style_section(
-    style: comparison.Numbers,
+    run: TrainedRun,
+    style: Style,
     folder: pathlib.Path,
-    run_dir: pathlib.Path,
-    compared: comparison.Numbers | None = None,
+    comparison: Comparison | None = None,
 ) -> Section:
-    """Draw figure 1 and describe the style space.
-
-    Args:
-        style: "style" of the run's evaluation.
-        folder: of the figures.
-        run_dir: the run.
-        compared: of `comparison.compare_runs`, to be shown instead of the run alone.
-    """
-    methods = (compared or {}).get("methods") or comparison.methods_of({run_dir: style})
+    """Draw figure 1, of several runs if they are compared; describe the style space."""
+    methods = comparison.methods if comparison else average_methods({run: style})
     labels = {
-        name: comparison.counted(name, method) if compared else name
+        name: format_run_count(name, len(method.runs)) if comparison else name
         for name, method in methods.items()
     }
-    accuracy, ratio = (
-        {labels[name]: _series(one, curve) for name, one in methods.items()}
-        for curve in comparison.CURVES
+    write_figure_1(
+        folder / "figure_1.png",
+        {labels[name]: _curve(m, m.accuracy) for name, m in methods.items()},
+        {labels[name]: _curve(m, m.variance_ratio) for name, m in methods.items()},
+        kept_dims=style.kept_dims,
     )
-    grids.figure_1(
-        folder / "figure_1.png", accuracy, ratio, kept=style.get("kept_dims")
+    text = (
+        "Works by the same artist should be close, works by different artists far "
+        "apart, and the first dimensions should matter most. The classifier is the "
+        "same network, trained to classify artists."
     )
-    over = (
-        f" Means over the runs {', '.join(compared['runs'])}; bars are a sample "
-        "deviation to either side."
-        if compared
-        else ""
-    )
-    pictures = [
-        Picture(
-            "figures/figure_1.png",
-            "Figure 1. Left: test pictures whose artist is found from the first "
-            "dimensions alone. Right: spread within artists over distance between "
-            f"artists (equation 10).{over}",
+    if RETRAINED_LABEL in methods:
+        text += (
+            " A classifier trained per d has d dimensions from the start instead of "
+            "being cut to the first d."
         )
-    ]
-    preview = _latest_preview(run_dir, "metric")
-    if preview:
-        pictures.append(
-            Picture(
-                preview,
-                "Each picture at the left with the test pictures nearest to it in the "
-                "style space.",
-            )
-        )
-    per_d = (
-        " One that is trained per d has d dimensions from the start, and is not cut."
-        if comparison.RETRAINED in methods
-        else ""
-    )
     return Section(
         "The style space",
-        "Works by one artist should lie close, works by different artists apart, and "
-        "the first dimensions should matter most. The classifier is the same network "
-        f"trained to name the artist.{per_d}",
-        table=_curve_rows(methods, labels),
-        more=search_rows(style),
-        pictures=pictures,
+        text,
+        table=_tabulate_curves(methods, labels),
+        more=tabulate(style.list_search_rows()),
+        pictures=_list_pictures(run, folder, comparison),
     )
 
 
-def comparison_section(compared: comparison.Numbers) -> Section:
-    """Set metric learning against the classifier, run by run."""
-    leads = [
-        f"More accurate than the classifier: {name} at d = {', '.join(map(str, dims))}."
-        for name, dims in compared["leads"].items()
-        if dims
-    ]
+def comparison_section(comparison: Comparison) -> Section:
+    """Compare metric learning with the classifier, run by run."""
+    leads = "".join(f" {line}." for line in comparison.describe_leads())
     return Section(
         "The runs compared",
-        "At each run's recommended number of dimensions D', against the classifier: "
-        "the run's own, else the mean of the others'. The paper reports a "
-        "variance ratio of about half the classifier's. " + " ".join(leads),
-        table=comparison.recommended_rows(compared["recommended"]),
+        "Each run at its recommended number of dimensions D', compared with its own "
+        "classifier, or else with the mean of the other runs' classifiers. The paper "
+        f"reports a variance ratio of about half the classifier's.{leads}",
+        table=tabulate_recommended(comparison.recommended),
     )
 
 
-def search_rows(style) -> list[list[object]]:
-    """Table of how well codes find works and artists, as far as it was measured."""
-    rows: list[list[object]] = []
-    found = style.get("retrieval") or {}
-    rows += [
-        [f"search among test pictures for the same artist: {name}", f"{value:.1%}"]
-        for name, value in found.items()
-        if name != "queries"
-    ]
-    unseen = style.get("unseen_artists") or {}
-    for known, one in unseen.items():
-        if known == "chance":
-            continue
-        chance = one.get("chance", unseen.get("chance"))
-        said = f"{one['accuracy']:.1%} +- {one['deviation']:.1%}"
-        rows.append(
-            [
-                f"artist never trained on, known by {known} of the works",
-                said if chance is None else f"{said} (chance {chance:.1%})",
-            ]
-        )
-    return [["style codes as search keys", "value"], *rows] if rows else []
-
-
-def _series(method: comparison.Numbers, curve: str) -> grids.Curve:
-    """Give a method's curve as `sheets.figure_1` takes it."""
-    values = method[curve]
+def _curve(method: Method, values: CurveSpread) -> Curve:
     if values["deviation"] is None:
-        return method["dims"], values["mean"]
-    return method["dims"], values["mean"], values["deviation"]
+        return method.dims, values["mean"]
+    return method.dims, values["mean"], values["deviation"]
 
 
-def _curve_rows(methods, labels) -> list[list[object]]:
-    """Table of all curves, with empty cells where a method has no such d."""
-    rows: list[list[object]] = [["style dimensions"]]
-    cells = {}
+def _tabulate_curves(
+    methods: Mapping[str, Method], labels: Mapping[str, str]
+) -> list[list[object]]:
+    """Tabulate all curves, with empty cells where a method lacks d."""
+    head: list[object] = ["style dimensions"]
+    rows: dict[int, list[object]] = {
+        d: [d] for d in sorted({d for method in methods.values() for d in method.dims})
+    }
     for name, method in methods.items():
-        rows[0] += [f"{labels[name]}: accuracy", f"{labels[name]}: variance ratio"]
-        cells[name] = dict(
-            zip(
-                method["dims"],
-                zip(
-                    comparison.curve_said(method["accuracy"], ".1%"),
-                    comparison.curve_said(method["variance_ratio"], ".4f"),
-                    strict=True,
-                ),
-                strict=True,
+        for curve, values, spec in (
+            ("accuracy", method.accuracy, ".1%"),
+            ("variance ratio", method.variance_ratio, ".4f"),
+        ):
+            head.append(f"{labels[name]}: {curve}")
+            texts = format_curve_spread(values, spec)
+            cells = dict(zip(method.dims, texts, strict=True))
+            for d, row in rows.items():
+                row.append(cells.get(d))
+    return [head, *rows.values()]
+
+
+def _list_pictures(
+    run: TrainedRun, folder: pathlib.Path, comparison: Comparison | None
+) -> list[Picture]:
+    caption = (
+        "Figure 1. Left: test pictures whose artist is found by the first dimensions "
+        "alone. Right: spread within artists over distance between artists (equation "
+        "10)."
+    )
+    if comparison:
+        caption += (
+            f" Means over the runs {', '.join(comparison.runs)}; bars are a sample "
+            "deviation to either side."
+        )
+    pictures = [Picture(f"{folder.name}/figure_1.png", caption)]
+    previews = run.folder(metric.SPEC.name).previews
+    for path in sorted(previews.glob("step-*.png"))[-1:]:
+        pictures.append(
+            Picture(
+                str(path.relative_to(run.path)),
+                "Test pictures, at the left, and the test pictures nearest to each in "
+                "the style space.",
             )
         )
-    every_d = {d for method in methods.values() for d in method["dims"]}
-    rows += [
-        [
-            d,
-            *itertools.chain.from_iterable(
-                one.get(d, (None, None)) for one in cells.values()
-            ),
-        ]
-        for d in sorted(every_d)
-    ]
-    return rows
-
-
-def _latest_preview(run_dir, stage) -> str | None:
-    previews = sorted(runs.StageFolder(run_dir, stage).previews.glob("step-*.png"))
-    return str(previews[-1].relative_to(run_dir)) if previews else None
+    return pictures

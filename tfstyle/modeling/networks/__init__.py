@@ -1,1 +1,1 @@
-"""Networks and the pictures that enter and leave them."""
+"""Networks, their codes, and the color space of their inputs and outputs."""

@@ -1,11 +1,11 @@
-"""RGB pictures to scaled Lab and back, inside the graph of a step.
+"""Conversion of RGB pictures to scaled Lab and back, inside the graph of a step.
 
-Networks take and give scaled Lab: L/50 - 1, a/110, b/110, all about [-1, 1]. The
-RGB side of both functions is uint8, through which TensorFlow passes no gradient.
-That boundary is wanted: tfio's formulas have a NaN gradient at black.
+Networks input and output scaled Lab: L/50 - 1, a/110 and b/110, all about [-1, 1]. The
+RGB side of both functions is uint8, through which TensorFlow passes no gradient. This
+is deliberate: the gradient of tensorflow_io's formulas is NaN at black.
 
-This is the only module that imports tensorflow_io. Its color functions are built
-from core TensorFlow ops, so a SavedModel that holds them loads without the package.
+This is the only module that imports tensorflow_io. Its color functions are built from
+core TensorFlow ops, so a SavedModel that contains them loads without the package.
 """
 
 import warnings
@@ -13,8 +13,8 @@ import warnings
 import tensorflow as tf
 
 with warnings.catch_warnings():
-    # Where its compiled file-system plugins do not fit the installed TensorFlow,
-    # tensorflow_io warns at import. The color functions do not need them.
+    # tensorflow_io warns at import if its compiled file-system plugins do not fit the
+    # installed TensorFlow. The color functions do not need them.
     warnings.filterwarnings("ignore", message="unable to load")
     warnings.filterwarnings("ignore", message="file system plugins")
     import tensorflow_io as tfio
@@ -33,6 +33,9 @@ def rgb_to_lab(images: tf.Tensor) -> tf.Tensor:
 
     Returns:
         float32 [..., 3], scaled Lab; finite everywhere, black included.
+
+    Raises:
+        TypeError: if images are not uint8.
     """
     images = tf.convert_to_tensor(images)
     if images.dtype != tf.uint8:
@@ -42,7 +45,7 @@ def rgb_to_lab(images: tf.Tensor) -> tf.Tensor:
 
 
 def lab_to_rgb(images: tf.Tensor) -> tf.Tensor:
-    """Convert scaled Lab to sRGB pictures, colors outside sRGB clipped to it.
+    """Convert scaled Lab to sRGB pictures; colors outside sRGB are clipped.
 
     Args:
         images: floating point [..., 3], scaled Lab; any finite values.
@@ -51,7 +54,7 @@ def lab_to_rgb(images: tf.Tensor) -> tf.Tensor:
         uint8 [..., 3], rounded to the nearest level.
     """
     images = tf.cast(images, tf.float32)
-    # Far outside Lab the conversion overflows to NaN: a network can get there.
+    # Far outside Lab, where a network's outputs may lie, the formulas overflow to NaN.
     images = tf.clip_by_value(images, tf.negative(_LIMIT), _LIMIT)
     rgb = tfio.experimental.color.lab_to_rgb((images + _OFFSET) * _SCALE)
     return tf.cast(tf.round(rgb * 255.0), tf.uint8)

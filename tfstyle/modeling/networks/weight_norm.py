@@ -1,109 +1,108 @@
-"""Strictly weight-normalized layers and the residual blocks of reference [13].
+"""Strictly weight-normalized layers and the activations that go with them.
 
-"Strict" means that a kernel is divided by its norm and that nothing else is learned:
-no gain, no bias. Given unit-variance white noise, each output channel then has unit
-variance, and a discriminator cannot win by growing its gains.
+"Strict" means that a kernel is divided by its norm and that neither a gain nor a bias
+is learned. For white-noise inputs of unit variance, each output channel then has unit
+variance, and a discriminator cannot win by increasing its gains.
 
 Source: arXiv 1704.03971v4 ("[13]"), the residual networks that Table 1 uses.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import tensorflow as tf
 
 NORM_EPSILON = 1e-8
-NORMALIZATIONS = ("strict", "learned")
-UPSAMPLINGS = ("transposed", "nearest", "bilinear")
 
 
 class _WeightNormalized(tf.keras.layers.Layer):
-    """A kernel normalized over all axes but its output channel's.
+    """A kernel normalized over all axes except the output channel's.
 
-    Args:
-        affine: add a learned gain (1) and bias (0) per output channel.
+    `affine` adds a learned gain (initially 1) and bias (0) per output channel.
     """
 
-    def __init__(self, affine: bool = False, **kwargs):
+    # Axes of the norm, and the factor of its square.
+    _kernel_axes: Sequence[int] = ()
+    _kernel_scale = 1.0
+    _is_folded = False
+
+    def __init__(self, affine: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.affine = affine
-        self._kernel_axes: Sequence[int] = ()
-        self._kernel_scale = 1.0
-        self._is_folded = False
 
     def fold(self) -> None:
         """Normalize the kernel in place, once and for all; for exports."""
         if not self._is_folded:
-            self.kernel.assign(self._normalized_kernel())
+            self.kernel.assign(self._normalize_kernel())
             self._is_folded = True
 
-    def _add_weights(self, kernel_shape: Sequence[int], fan_in: int, channels: int):
+    def _add_weights(self, shape: Sequence[int], fan_in: int, channels: int) -> None:
         # The magnitude does not change the output, but the gradient is proportional
-        # to its inverse: it is [13]'s effective learning rate, so it is kept.
+        # to its inverse: it sets the effective learning rate of [13].
         bound = fan_in**-0.5
         self.kernel = self.add_weight(
             "kernel",
-            kernel_shape,
+            shape,
             initializer=tf.keras.initializers.RandomUniform(-bound, bound),
-            # Norms are taken in float32 under mixed precision too.
+            # Norms are computed in float32 under mixed precision too.
             experimental_autocast=False,
         )
         if self.affine:
             self.gain = self.add_weight("gain", [channels], initializer="ones")
             self.bias = self.add_weight("bias", [channels], initializer="zeros")
 
-    def _normalized_kernel(self) -> tf.Tensor:
-        """Divides by the norm over _kernel_axes, its square times _kernel_scale."""
+    def _apply_affine(self, outputs: tf.Tensor) -> tf.Tensor:
+        return outputs * self.gain + self.bias if self.affine else outputs
+
+    def _normalize_kernel(self) -> tf.Tensor:
+        """Return the kernel divided by its norm, in the compute dtype."""
         kernel = self.kernel
         if not self._is_folded:
             squares = tf.reduce_sum(tf.square(kernel), self._kernel_axes, keepdims=True)
             kernel = kernel / (tf.sqrt(self._kernel_scale * squares) + NORM_EPSILON)
         return tf.cast(kernel, self.compute_dtype)
 
-    def _finish(self, outputs: tf.Tensor) -> tf.Tensor:
-        return outputs * self.gain + self.bias if self.affine else outputs
-
-    def get_config(self):
-        return {**super().get_config(), "affine": self.affine}
-
 
 class WNDense(_WeightNormalized):
     """A dense layer; float [batch, in] -> [batch, units]."""
 
-    def __init__(self, units: int, affine: bool = False, **kwargs):
+    _kernel_axes = (0,)
+
+    def __init__(self, units: int, affine: bool = False, **kwargs: Any) -> None:
         super().__init__(affine, **kwargs)
         self.units = units
-        self._kernel_axes = [0]
 
-    def build(self, input_shape):
+    def build(self, input_shape: tf.TensorShape) -> None:
         channels = input_shape[-1]
         self._add_weights([channels, self.units], channels, self.units)
         super().build(input_shape)
 
-    def call(self, inputs):
-        return self._finish(tf.matmul(inputs, self._normalized_kernel()))
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        return self._apply_affine(tf.matmul(inputs, self._normalize_kernel()))
 
-    def take_linear(self, other: "WNDense", kernel: tf.Tensor, bias: tf.Tensor) -> None:
-        """Do from now on what another layer does with inputs @ kernel + bias.
+    def assign_composition(
+        self, other: "WNDense", kernel: tf.Tensor, bias: tf.Tensor
+    ) -> None:
+        """Set the weights so that this layer computes other(inputs @ kernel + bias).
 
         Args:
-            other: built, affine, of as many units.
+            other: built and affine, with as many units as this layer.
             kernel: float32 [in, other's in].
             bias: float32 [other's in].
         """
-        own = other._normalized_kernel() * other.gain
-        kernel = tf.matmul(kernel, own)
-        length = tf.norm(kernel, axis=0) + NORM_EPSILON
-        # The kernel's own length sets the effective learning rate: it stays.
-        self.kernel.assign(kernel / length * tf.norm(other.kernel, axis=0))
-        self.gain.assign(length)
-        self.bias.assign(tf.linalg.matvec(own, bias, transpose_a=True) + other.bias)
-
-    def get_config(self):
-        return {**super().get_config(), "units": self.units}
+        other_kernel = other._normalize_kernel() * other.gain
+        kernel = tf.matmul(kernel, other_kernel)
+        gain = tf.norm(kernel, axis=0) + NORM_EPSILON
+        # Keep other's kernel norms, which set the effective learning rate.
+        self.kernel.assign(kernel / gain * tf.norm(other.kernel, axis=0))
+        self.gain.assign(gain)
+        self.bias.assign(
+            tf.linalg.matvec(other_kernel, bias, transpose_a=True) + other.bias
+        )
 
 
 class _Convolution(_WeightNormalized):
-    """What both convolutions are configured by."""
+    """Arguments of both convolutions; kernel_size and strides hold for both axes."""
 
     def __init__(
         self,
@@ -112,88 +111,77 @@ class _Convolution(_WeightNormalized):
         strides: int = 1,
         padding: str = "same",
         affine: bool = False,
-        **kwargs,
-    ):
+        **kwargs: Any,
+    ) -> None:
         super().__init__(affine, **kwargs)
         self.filters = filters
         self.kernel_size = kernel_size
         self.strides = strides
         self.padding = padding
 
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "filters": self.filters,
-            "kernel_size": self.kernel_size,
-            "strides": self.strides,
-            "padding": self.padding,
-        }
-
 
 class WNConv2D(_Convolution):
     """A convolution; float [batch, h, w, in] -> [batch, h/strides, w/strides, filters].
 
-    With "same" padding, an even kernel at stride 2 pads both sides alike.
+    With "same" padding, an even kernel at stride 2 pads both sides equally.
     """
 
-    def build(self, input_shape):
+    _kernel_axes = (0, 1, 2)
+
+    def build(self, input_shape: tf.TensorShape) -> None:
         size, channels = self.kernel_size, input_shape[-1]
-        self._kernel_axes = [0, 1, 2]
         self._add_weights(
             [size, size, channels, self.filters], size * size * channels, self.filters
         )
         super().build(input_shape)
 
-    def call(self, inputs):
-        kernel = self._normalized_kernel()
-        outputs = tf.nn.conv2d(inputs, kernel, self.strides, self.padding.upper())
-        return self._finish(outputs)
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        kernel, padding = self._normalize_kernel(), self.padding.upper()
+        return self._apply_affine(tf.nn.conv2d(inputs, kernel, self.strides, padding))
 
 
 class WNConv2DTranspose(_Convolution):
-    """A transposed convolution; [batch, h, w, in] -> [batch, h*s, w*s, filters].
+    """A transposed convolution; float [batch, h, w, in] -> [batch, h*s, w*s, filters].
 
     Each output pixel receives 1/strides^2 of the kernel's taps, so the squared norm is
-    divided by strides^2 to keep the outputs' variance.
+    divided by strides^2 to preserve the variance of the outputs.
     """
 
-    def build(self, input_shape):
+    # TensorFlow's layout: the output channel comes before the input channel.
+    _kernel_axes = (0, 1, 3)
+
+    def build(self, input_shape: tf.TensorShape) -> None:
         size, channels = self.kernel_size, input_shape[-1]
-        # TensorFlow's layout: the output channel comes before the input channel.
-        self._kernel_axes = [0, 1, 3]
         self._kernel_scale = self.strides**-2
         self._add_weights(
             [size, size, self.filters, channels], size * size * channels, self.filters
         )
         super().build(input_shape)
 
-    def call(self, inputs):
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
         batch, height, width, _ = tf.unstack(tf.shape(inputs))
         margin = 0
         if self.padding == "valid":
             margin = max(self.kernel_size - self.strides, 0)
+        height, width = height * self.strides + margin, width * self.strides + margin
         outputs = tf.nn.conv2d_transpose(
             inputs,
-            self._normalized_kernel(),
-            [
-                batch,
-                height * self.strides + margin,
-                width * self.strides + margin,
-                self.filters,
-            ],
+            self._normalize_kernel(),
+            [batch, height, width, self.filters],
             self.strides,
             self.padding.upper(),
         )
-        return self._finish(outputs)
+        return self._apply_affine(outputs)
 
 
 class TPReLU(tf.keras.layers.Layer):
-    """prelu(x - b; clip(a, 0, 1)) + b, with a (0.25) and b (0) learned per channel.
+    """Compute prelu(x - b; clip(a, 0, 1)) + b; float [.., channels] -> the same.
 
-    The learned threshold b does the work of the bias that strict normalization omits.
+    The slope a (initially 0.25) and the threshold b (0) are learned per channel. The
+    threshold replaces the bias that strict normalization omits.
     """
 
-    def build(self, input_shape):
+    def build(self, input_shape: tf.TensorShape) -> None:
         channels = input_shape[-1]
         self.slope = self.add_weight(
             "slope", [channels], initializer=tf.keras.initializers.Constant(0.25)
@@ -201,23 +189,24 @@ class TPReLU(tf.keras.layers.Layer):
         self.threshold = self.add_weight("threshold", [channels], initializer="zeros")
         super().build(input_shape)
 
-    def call(self, inputs):
-        centred = inputs - self.threshold
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        centered = inputs - self.threshold
         slope = tf.clip_by_value(self.slope, 0, 1)
-        # In this form the threshold of a unit that is always active gets a gradient of
-        # exactly zero, not of rounding noise, which RMSprop would turn into steps.
-        return tf.where(centred > 0, inputs, slope * centred + self.threshold)
+        # In this form the threshold of a unit that is always active has a gradient of
+        # exactly zero, without rounding noise that RMSprop would amplify to full steps.
+        return tf.where(centered > 0, inputs, slope * centered + self.threshold)
 
 
 class WNAdd(tf.keras.layers.Layer):
-    """A weighted sum of residual and shortcut: (r, s) of unit length per channel.
+    """Compute r * residual + s * shortcut, with (r, s) of unit length per channel.
 
-    r, s start at (0, 1): each block starts as its shortcut, the residual grows in.
+    (r, s) starts at (0, 1): each block starts as its shortcut. Both inputs and the
+    output are float [batch, h, w, channels].
     """
 
-    def build(self, input_shape):
+    def build(self, input_shape: Sequence[tf.TensorShape]) -> None:
         channels = input_shape[0][-1]
-        # Norms are taken in float32 under mixed precision, as the kernels' are.
+        # Norms are computed in float32 under mixed precision, as those of kernels are.
         self.residual_weight = self.add_weight(
             "residual_weight",
             [channels],
@@ -232,202 +221,29 @@ class WNAdd(tf.keras.layers.Layer):
         )
         super().build(input_shape)
 
-    def call(self, inputs):
+    def call(self, inputs: Sequence[tf.Tensor]) -> tf.Tensor:
         residual, shortcut = inputs
         r, s = self.residual_weight, self.shortcut_weight
         norm = tf.sqrt(tf.square(r) + tf.square(s)) + NORM_EPSILON
-        r, s = (tf.cast(one / norm, residual.dtype) for one in (r, s))
+        r, s = (tf.cast(weight / norm, residual.dtype) for weight in (r, s))
         return residual * r + shortcut * s
 
 
 class ChannelAffine(tf.keras.layers.Layer):
-    """gain * x + bias per channel, starting at (1, 0)."""
+    """Compute gain * x + bias per channel, initially (1, 0); float [.., channels]."""
 
-    def build(self, input_shape):
+    def build(self, input_shape: tf.TensorShape) -> None:
         channels = input_shape[-1]
         self.gain = self.add_weight("gain", [channels], initializer="ones")
         self.bias = self.add_weight("bias", [channels], initializer="zeros")
         super().build(input_shape)
 
-    def call(self, inputs):
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
         return inputs * self.gain + self.bias
 
 
-def make_conv(
-    normalization: str, filters: int, kernel_size: int, strides: int = 1
-) -> tf.keras.layers.Layer:
-    """Make a convolution without bias.
-
-    Args:
-        normalization: "strict" as in [13], or "learned": tensorflow-addons' weight
-            normalization, whose gain is learned, for comparison.
-        filters, kernel_size, strides: as of `WNConv2D`.
-
-    Raises:
-        ValueError: for another normalization, or a learned one in mixed precision.
-    """
-    if normalization == "strict":
-        return WNConv2D(filters, kernel_size, strides)
-    if normalization != "learned":
-        raise ValueError(
-            f"normalization must be one of {NORMALIZATIONS}, got {normalization!r}"
-        )
-    # Only who asks for it pays for this import.
-    from tfstyle.modeling.networks.addons import learned_normalization
-
-    return learned_normalization(
-        tf.keras.layers.Conv2D(
-            filters, kernel_size, strides, padding="same", use_bias=False
-        )
-    )
-
-
-class EncoderBlock(tf.keras.layers.Layer):
-    """A residual block; [batch, h, w, in] -> [batch, h/stride, w/stride, filters].
-
-    Args:
-        filters: output channels.
-        stride: 1 or 2 (average pooling in the shortcut).
-        normalization: see `make_conv`.
-    """
-
-    def __init__(self, filters: int, stride: int = 1, normalization="strict", **kwargs):
-        super().__init__(**kwargs)
-        self.filters = filters
-        self.stride = stride
-        self.normalization = normalization
-
-    def build(self, input_shape):
-        self.first = make_conv(
-            self.normalization, self.filters, self.stride + 2, self.stride
-        )
-        self.inner = TPReLU()
-        self.second = make_conv(self.normalization, self.filters, 3)
-        self.project = None
-        if input_shape[-1] != self.filters:
-            self.project = make_conv(self.normalization, self.filters, 1)
-        self.add = WNAdd()
-        self.outer = TPReLU()
-        super().build(input_shape)
-
-    def call(self, inputs):
-        residual = self.second(self.inner(self.first(inputs)))
-        shortcut = inputs
-        if self.stride > 1:
-            shortcut = tf.nn.avg_pool2d(shortcut, self.stride, self.stride, "VALID")
-        if self.project is not None:
-            shortcut = self.project(shortcut)
-        return self.outer(self.add([residual, shortcut]))
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "filters": self.filters,
-            "stride": self.stride,
-            "normalization": self.normalization,
-        }
-
-
-class DecoderBlock(tf.keras.layers.Layer):
-    """A residual block; [batch, h, w, in] -> [batch, h*stride, w*stride, filters].
-
-    Args:
-        filters: output channels.
-        stride: 1 or 2.
-        last: end in a per-channel affine map instead of TPReLU: the picture itself.
-        upsampling: "transposed" convolutions and a nearest-neighbour shortcut as in
-            [13]; "bilinear", the same with a bilinear shortcut; or "nearest" upsampling
-            of both branches, followed by plain convolutions in the residual.
-        normalization: see `make_conv`; "learned" goes with plain convolutions only.
-    """
-
-    def __init__(
-        self,
-        filters: int,
-        stride: int = 1,
-        last: bool = False,
-        upsampling: str = "transposed",
-        normalization: str = "strict",
-        **kwargs,
-    ):
-        super().__init__(**kwargs)
-        if normalization == "learned" and upsampling != "nearest":
-            raise ValueError(
-                'normalization="learned" needs upsampling="nearest", '
-                f"got {upsampling!r}"
-            )
-        if upsampling not in UPSAMPLINGS:
-            raise ValueError(
-                f"upsampling must be one of {UPSAMPLINGS}, got {upsampling!r}"
-            )
-        self.filters = filters
-        self.stride = stride
-        self.last = last
-        self.upsampling = upsampling
-        self.normalization = normalization
-
-    def build(self, input_shape):
-        channels = input_shape[-1]
-        if self.upsampling != "nearest":
-            self.first = WNConv2DTranspose(channels, 3)
-            self.second = WNConv2DTranspose(self.filters, self.stride + 2, self.stride)
-        else:
-            self.first = make_conv(self.normalization, channels, 3)
-            self.second = make_conv(self.normalization, self.filters, 3)
-        self.inner = TPReLU()
-        self.project = None
-        if channels != self.filters:
-            # A 1x1 convolution, transposed or not, is the same map.
-            self.project = make_conv(self.normalization, self.filters, 1)
-        self.add = WNAdd()
-        self.outer = ChannelAffine() if self.last else TPReLU()
-        super().build(input_shape)
-
-    def call(self, inputs):
-        residual = self.inner(self.first(inputs))
-        if self.upsampling == "nearest":
-            residual = self._upsample(residual)
-        residual = self.second(residual)
-        shortcut = inputs
-        if self.project is not None:
-            shortcut = self.project(shortcut)
-        return self.outer(self.add([residual, self._upsample(shortcut)]))
-
-    def _upsample(self, images):
-        if self.stride == 1:
-            return images
-        if self.upsampling == "bilinear":
-            return enlarge(images, self.stride)
-        return repeat_pixels(images, self.stride)
-
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "filters": self.filters,
-            "stride": self.stride,
-            "last": self.last,
-            "upsampling": self.upsampling,
-            "normalization": self.normalization,
-        }
-
-
-def repeat_pixels(images: tf.Tensor, factor: int) -> tf.Tensor:
-    """Repeats each pixel: [batch, h, w, c] -> [batch, h*factor, w*factor, c]."""
-    batch, height, width, _ = tf.unstack(tf.shape(images))
-    channels = images.shape[-1]
-    tiled = tf.tile(images[:, :, None, :, None, :], [1, 1, factor, 1, factor, 1])
-    return tf.reshape(tiled, [batch, height * factor, width * factor, channels])
-
-
-def enlarge(images: tf.Tensor, factor: int) -> tf.Tensor:
-    """Enlarges bilinearly: [batch, h, w, c] -> [batch, h*factor, w*factor, c]."""
-    size = [factor * side for side in images.shape[1:3]]
-    # The op gives float32, whatever the precision of the layer.
-    return tf.cast(tf.image.resize(images, size), images.dtype)
-
-
 def fold(network: tf.Module) -> None:
-    """Normalize every kernel of a network in place: it can no longer be trained."""
+    """Normalize every kernel of a network in place; it cannot be trained afterwards."""
     for module in network.submodules:
         if isinstance(module, _WeightNormalized):
             module.fold()

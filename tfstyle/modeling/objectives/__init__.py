@@ -1,1 +1,1 @@
-"""Equations 1 to 9 and what they draw at random."""
+"""Equations 1 to 9, their random draws, and measurements of trained networks."""

@@ -1,43 +1,46 @@
 """What is learned of each artist: presumed styles, or a classifier's last layer."""
 
 import math
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
+
+from tfstyle.modeling.objectives.style import prefix_classification_loss
 
 
 class PresumedStyles(tf.keras.layers.Layer):
     """The learned s_i of every artist and the scales h_d of every prefix.
 
+    The s_i start as draws from N(0, 1).
+
     Args:
         artists: N.
         dims: D.
-        initial_deviation: of the random presumed styles at the start.
-        start_distance: mean scaled distance between them at the start, by every
-            prefix; None for scales of 1.
-        learned: whether the s_i are trained; if not, they hold mean codes.
+        start_distance: mean scaled distance between the s_i at the start, for every
+            prefix; None starts with scales of 1.
+        learned: whether the s_i are trained; otherwise they hold mean codes.
     """
 
     def __init__(
         self,
         artists: int,
         dims: int,
-        initial_deviation: float = 1.0,
         start_distance: float | None = None,
         learned: bool = True,
-        **kwargs,
-    ):
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
-        # Dense, because equation 2 touches every artist in every step.
+        # A dense variable, because equation 2 uses every artist in every step.
         self.styles = self.add_weight(
             "styles",
             [artists, dims],
-            initializer=tf.keras.initializers.RandomNormal(stddev=initial_deviation),
+            initializer=tf.keras.initializers.RandomNormal(stddev=1.0),
             trainable=learned,
         )
         scales = np.ones(dims)
         if start_distance is not None:
-            scales = start_distance / expected_prefix_distances(dims, initial_deviation)
+            scales = start_distance / expected_prefix_distances(dims)
         self.log_prefix_scales = self.add_weight(
             "log_prefix_scales",
             [dims],
@@ -46,45 +49,48 @@ class PresumedStyles(tf.keras.layers.Layer):
 
     @property
     def prefix_scales(self) -> tf.Tensor:
-        """h_d, float32 [dims]: exponentials, so that they stay positive."""
+        """h_d, float32 [dims]; exponentials, and therefore positive."""
         return tf.exp(self.log_prefix_scales)
 
 
 class ArtistLogits(tf.keras.layers.Layer):
-    """The classifier's last layer; its first d rows classify from d features."""
+    """The weights of the classifier's last layer; d rows classify from d features."""
 
-    def __init__(self, artists: int, dims: int, **kwargs):
+    def __init__(self, artists: int, dims: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.kernel = self.add_weight(
             "kernel", [dims, artists], initializer="glorot_uniform"
         )
         self.bias = self.add_weight("bias", [artists], initializer="zeros")
 
+    def losses(
+        self, features: tf.Tensor, artist_ids: tf.Tensor, prefix_lengths: tf.Tensor
+    ) -> tf.Tensor:
+        """Compute `prefix_classification_loss` with these weights."""
+        return prefix_classification_loss(
+            features, artist_ids, self.kernel, self.bias, prefix_lengths
+        )
 
-def expected_prefix_distances(dims: int, deviation: float) -> np.ndarray:
-    """Give the mean distance of two normal points by each prefix.
 
-    Args:
-        dims: D.
-        deviation: of each coordinate.
+def expected_prefix_distances(dims: int) -> np.ndarray:
+    """Return the expected distance between two draws from N(0, I), by prefix.
+
+    The d differences of coordinates have the deviation sqrt(2), so the distance is
+    sqrt(2) times a chi-distributed number.
 
     Returns:
-        float64 [D]: d coordinates' differences have deviation sqrt(2) times theirs,
-        and their norm is chi-distributed.
+        float64 [dims].
     """
     lengths = range(1, dims + 1)
     chi = [math.exp(math.lgamma((d + 1) / 2) - math.lgamma(d / 2)) for d in lengths]
-    return 2 * deviation * np.array(chi)
+    return 2 * np.array(chi)
 
 
 def mean_prefix_distances(points: np.ndarray) -> np.ndarray:
-    """Average the distance between different points by each prefix.
-
-    Args:
-        points: float [N, D].
+    """Compute the mean distance between different points, by prefix.
 
     Returns:
-        float64 [D], mean over i != j of ||x_i[d] - x_j[d]||.
+        float64 [D], mean over i != j of ||x_i[d] - x_j[d]||, of points [N, D].
     """
     points = np.asarray(points, np.float64)
     total = np.zeros(points.shape[1])

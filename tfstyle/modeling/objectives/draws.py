@@ -6,66 +6,62 @@ one device and eight, or a resumed and an uninterrupted run, train alike.
 
 import dataclasses
 import zlib
-from collections.abc import Callable
 
 import tensorflow as tf
 
-from tfstyle.modeling.objectives.nested_dropout import sample_prefix_lengths
+from tfstyle.modeling.objectives.nested_dropout import (
+    sample_prefix_lengths,
+    sample_prefix_mask,
+)
 
 
 @dataclasses.dataclass(frozen=True)
 class BatchDraws:
     """Draws for rows start .. start + rows of a global batch of `total` rows.
 
-    Args:
-        seed: the run's seed.
-        step: int64 scalar, the training step.
-        start: int32 scalar, the first row that this replica holds.
-        rows: how many rows it holds.
-        total: rows of the global batch.
+    The purpose given to each method, such as "noise", separates its draws from others
+    of the same step.
     """
 
-    seed: int
-    step: tf.Tensor
-    start: tf.Tensor
-    rows: int
-    total: int
+    seed: int  # of the run
+    step: tf.Tensor  # int64 scalar, the training step
+    start: tf.Tensor  # int32 scalar, the first row of this replica
+    rows: int  # number of rows of this replica
+    total: int  # number of rows of the global batch
 
     def normal(self, purpose: str, *shape: int) -> tf.Tensor:
         """Draw float32 [rows, *shape] from N(0, 1)."""
-        return self._own_rows(
-            purpose,
-            lambda seed: tf.random.stateless_normal([self.total, *shape], seed),
-        )
+        seed = self._make_seed(purpose)
+        return self._slice(tf.random.stateless_normal([self.total, *shape], seed))
 
     def uniform(self, purpose: str, *shape: int) -> tf.Tensor:
         """Draw float32 [rows, *shape] uniformly from [0, 1)."""
-        return self._own_rows(
-            purpose,
-            lambda seed: tf.random.stateless_uniform([self.total, *shape], seed),
-        )
+        seed = self._make_seed(purpose)
+        return self._slice(tf.random.stateless_uniform([self.total, *shape], seed))
 
     def prefix_lengths(self, purpose: str, dims: int, t: float) -> tf.Tensor:
-        """Draw int32 [rows] prefix lengths, see `sample_prefix_lengths`."""
-        return self._own_rows(
-            purpose, lambda seed: sample_prefix_lengths(self.total, dims, t, seed)
-        )
+        """Draw int32 [rows], see `sample_prefix_lengths`."""
+        return self._slice(self.shared_prefix_lengths(purpose, self.total, dims, t))
+
+    def prefix_mask(self, purpose: str, dims: int, t: float) -> tf.Tensor:
+        """Draw float32 [rows, dims] masks, see `sample_prefix_mask`."""
+        seed = self._make_seed(purpose)
+        return self._slice(sample_prefix_mask(self.total, dims, t, seed))
 
     def shared_prefix_lengths(
         self, purpose: str, count: int, dims: int, t: float
     ) -> tf.Tensor:
-        """Draw int32 [count] prefix lengths that are the same for all rows."""
-        return sample_prefix_lengths(count, dims, t, self._seed_of(purpose))
+        """Draw int32 [count] that is the same for all rows of the global batch."""
+        return sample_prefix_lengths(count, dims, t, self._make_seed(purpose))
 
-    def row_indices(self) -> tf.Tensor:
-        """Give int32 [rows], the rows' places in the global batch."""
-        return self.start + tf.range(self.rows)
+    def spread_rows(self, share: float) -> tf.Tensor:
+        """Mark a share of the global batch's rows, evenly spread; bool [rows]."""
+        rows = tf.cast(self.start + tf.range(self.rows), tf.float32)
+        return tf.floor((rows + 1) * share) > tf.floor(rows * share)
 
-    def _own_rows(
-        self, purpose: str, draw: Callable[[tf.Tensor], tf.Tensor]
-    ) -> tf.Tensor:
-        return draw(self._seed_of(purpose))[self.start : self.start + self.rows]
+    def _slice(self, draws: tf.Tensor) -> tf.Tensor:
+        return draws[self.start : self.start + self.rows]
 
-    def _seed_of(self, purpose: str) -> tf.Tensor:
+    def _make_seed(self, purpose: str) -> tf.Tensor:
         seed = tf.constant([self.seed, zlib.crc32(purpose.encode())], tf.int64)
         return tf.random.experimental.stateless_fold_in(seed, self.step)

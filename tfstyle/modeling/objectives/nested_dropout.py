@@ -3,19 +3,21 @@
 Source: section 3, equations 3 and 4; Rippel, Gelbart and Adams (arXiv 1402.0915).
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 import tensorflow as tf
 
 
 def prefix_probabilities(dims: int, t: float) -> np.ndarray:
-    """Give the probability of each prefix length d = 1..dims.
+    """Return the probability of each prefix length d = 1..dims.
 
     Args:
-        dims: D, the full number of dimensions.
-        t: the dropout parameter, 0 < t <= 1; 1 makes all lengths equally likely.
+        dims: D, the number of code dimensions.
+        t: nested dropout's parameter, 0 < t <= 1; 1 makes all lengths equally likely.
 
     Returns:
-        float32 [dims], p_d = (1-t) t^(d-1) / (1 - t^D), which sums to one.
+        float32 [dims], p_d = (1-t) t^(d-1) / (1 - t^D), which sum to 1.
 
     Raises:
         ValueError: if t or dims is out of range.
@@ -27,38 +29,27 @@ def prefix_probabilities(dims: int, t: float) -> np.ndarray:
 
 
 def sample_prefix_lengths(
-    batch_size: int | tf.Tensor, dims: int, t: float, seed
+    count: int, dims: int, t: float, seed: tf.Tensor | Sequence[int]
 ) -> tf.Tensor:
-    """Draw prefix lengths by inverse CDF, statelessly.
+    """Sample `count` prefix lengths by their inverse cumulative distribution.
 
-    Args:
-        batch_size: how many.
-        dims: D, the longest prefix.
-        t: as in `prefix_probabilities`.
-        seed: two integers, int32 or int64 [2].
+    The draw is stateless; `seed` is two integers, int32 or int64 [2].
 
     Returns:
-        int32 [batch_size], in 1..dims.
+        int32 [count], in 1..dims.
     """
     upper = np.cumsum(prefix_probabilities(dims, t), dtype=np.float64)[:-1]
-    uniform = tf.random.stateless_uniform([batch_size], seed)
+    uniform = tf.random.stateless_uniform([count], seed)
     return 1 + tf.searchsorted(upper.astype(np.float32), uniform, side="right")
 
 
 def sample_prefix_mask(
-    batch_size: int | tf.Tensor, dims: int, t: float, seed
+    batch_size: int, dims: int, t: float, seed: tf.Tensor | Sequence[int]
 ) -> tf.Tensor:
-    """Draw masks that keep a random prefix and zero the rest.
-
-    Args:
-        batch_size: how many.
-        dims: D, the full number of dimensions.
-        t: as in `prefix_probabilities`.
-        seed: two integers, int32 or int64 [2].
+    """Sample masks that keep a random prefix of each code; see `sample_prefix_lengths`.
 
     Returns:
-        float32 [batch_size, dims] of ones, then zeros; at least one one per row.
+        float32 [batch_size, dims], ones, then zeros; at least one 1 per row.
     """
-    return tf.sequence_mask(
-        sample_prefix_lengths(batch_size, dims, t, seed), dims, tf.float32
-    )
+    lengths = sample_prefix_lengths(batch_size, dims, t, seed)
+    return tf.sequence_mask(lengths, dims, tf.float32)

@@ -1,18 +1,20 @@
-"""Numbers about trained networks on the test pictures."""
+"""Measurements of trained networks on a split's pictures."""
 
 import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
 
 from tfstyle.data import input_pipeline, records
+from tfstyle.metrics import prefix
 from tfstyle.modeling.networks import color
-from tfstyle.modeling.networks.codes import collect_codes, mean_by_artist
-from tfstyle.modeling.objectives import style as objectives
+from tfstyle.modeling.networks.codes import Codes, average_by_artist, collect_codes
+from tfstyle.modeling.networks.frozen_codes import Pruning
+from tfstyle.modeling.objectives import generation
+from tfstyle.modeling.objectives.style import describe_distances
 
-BATCH = 32
 # A dimension is active if its code's mean varies by more than this over pictures
 # (Burda, Grosse and Salakhutdinov 2016, arXiv 1509.00519).
 ACTIVE_VARIANCE = 0.01
@@ -20,15 +22,10 @@ ACTIVE_VARIANCE = 0.01
 
 @dataclasses.dataclass(frozen=True)
 class ContentUse:
-    """How much each dimension of a content code says of pictures.
+    """How much information each dimension of a content code carries."""
 
-    Args:
-        kl: float64 [D], mean KL divergence from N(0, 1) in nats.
-        variance: float64 [D], of the encoder's mean over pictures.
-    """
-
-    kl: np.ndarray
-    variance: np.ndarray
+    kl: np.ndarray  # float64 [D], mean KL divergence from N(0, 1) in nats
+    variance: np.ndarray  # float64 [D], variance over pictures of the encoder's mean
 
     @property
     def active(self) -> np.ndarray:
@@ -36,50 +33,37 @@ class ContentUse:
         return self.variance > ACTIVE_VARIANCE
 
 
-def test_split(dataset: records.Dataset) -> str:
-    """Name the split that numbers come from: train only if there is no test split."""
-    return "test" if dataset.num_examples("test") else "train"
-
-
-def test_batches(dataset: records.Dataset) -> tf.data.Dataset:
-    """Make evaluation batches of the test pictures."""
-    return split_batches(dataset, test_split(dataset))
-
-
-def split_batches(dataset: records.Dataset, *splits: str) -> tf.data.Dataset:
-    """Make evaluation batches of splits."""
-    return input_pipeline.eval_batches(dataset, splits, BATCH)
-
-
-def artist_means(encoder: tf.keras.Model, dataset: records.Dataset) -> np.ndarray:
+def compute_artist_means(
+    encoder: tf.keras.Model, dataset: records.Dataset
+) -> np.ndarray:
     """Compute each artist's mean code over the training pictures, float64 [N, D]."""
-    found = collect_codes(encoder, split_batches(dataset, "train"))
-    return mean_by_artist(found.codes, found.artist_ids, len(dataset.artists))
+    train = collect_codes(encoder, input_pipeline.eval_batches(dataset, "train"))
+    return average_by_artist(train.codes, train.artist_ids, len(dataset.artists))
 
 
-def reconstruction_errors(
+def measure_reconstruction_errors(
     style_encoder: tf.keras.Model,
     content_encoder: tf.keras.Model,
     decoder: tf.keras.Model,
     batches: tf.data.Dataset,
     dims: Sequence[int],
 ) -> np.ndarray:
-    """Compute the VAE's reconstruction error by content prefix (section 4).
+    """Measure the VAE's reconstruction error by content prefix (section 4).
 
     Args:
         style_encoder: S, normalized and pruned.
-        content_encoder: Enc, whole.
+        content_encoder: Enc with all dimensions.
         decoder: Dec.
         batches: evaluation batches.
         dims: prefix lengths.
 
     Returns:
-        float64 [len(dims)], mean over pictures of the summed squared error in scaled
-        Lab, from the codes' means.
+        float64 [len(dims)], mean over pictures of the squared error in scaled Lab,
+        summed over pixels and channels. Content codes are the encoder's means.
     """
 
     @tf.function
-    def errors(pictures, mask):
+    def sum_errors(pictures: tf.Tensor, mask: tf.Tensor) -> list[tf.Tensor]:
         images = color.rgb_to_lab(pictures)
         styles = style_encoder(images)
         means, _ = content_encoder(images)
@@ -87,7 +71,7 @@ def reconstruction_errors(
         return [
             tf.reduce_sum(
                 mask
-                * objectives.reconstruction_loss(
+                * generation.reconstruction_loss(
                     decoder([styles, tf.where(positions < d, means, 0.0)]), images
                 )
             )
@@ -96,99 +80,141 @@ def reconstruction_errors(
 
     sums, count = np.zeros(len(dims)), 0.0
     for batch in batches:
-        sums += np.array(errors(batch["image"], batch["mask"]), np.float64)
+        sums += np.array(sum_errors(batch["image"], batch["mask"]), np.float64)
         count += float(tf.reduce_sum(batch["mask"]))
     return sums / count
 
 
-def content_use(encoder: tf.keras.Model, batches: tf.data.Dataset) -> ContentUse:
-    """Measure what each content dimension says of pictures.
-
-    Args:
-        encoder: Enc, whole.
-        batches: evaluation batches.
-    """
-    encode = _compiled_kl(encoder)
-    sums, count = np.zeros([3, encoder.get_config()["dims"]]), 0
+def measure_content_use(
+    encoder: tf.keras.Model, batches: tf.data.Dataset
+) -> ContentUse:
+    """Measure how much information each dimension of Enc carries."""
+    encode = _compile_kl(encoder)
+    sums, count = np.zeros([3, encoder.dims]), 0
     for batch in batches:
-        kept = batch["mask"].numpy() > 0
-        kl, means = (one.numpy()[kept].astype(np.float64) for one in encode(batch))
-        sums += [one.sum(axis=0) for one in (kl, means, np.square(means))]
+        mask = batch["mask"].numpy() > 0
+        kl, means = (
+            values.numpy()[mask].astype(np.float64) for values in encode(batch["image"])
+        )
+        sums += [values.sum(axis=0) for values in (kl, means, np.square(means))]
         count += len(means)
     kl, mean, square = sums / count
     return ContentUse(kl, np.maximum(square - np.square(mean), 0))
 
 
 @functools.lru_cache(maxsize=2)
-def _compiled_kl(encoder):
-    """Trace once per encoder, however often a training stage calls."""
+def _compile_kl(encoder: tf.keras.Model) -> Callable[[tf.Tensor], list[tf.Tensor]]:
+    """Compile once per encoder, however often a training stage calls it."""
 
     @tf.function
-    def encode(pictures):
+    def encode(pictures: tf.Tensor) -> list[tf.Tensor]:
         mean, log_variance = encoder(color.rgb_to_lab(pictures))
-        return objectives.kl_by_dimension(mean, log_variance), mean
+        return [generation.kl_by_dimension(mean, log_variance), mean]
 
-    return lambda batch: encode(batch["image"])
+    return encode
 
 
-def mean_picture_error(
+def measure_mean_picture_error(
     train_batches: tf.data.Dataset, batches: tf.data.Dataset
 ) -> float:
-    """Error of answering every picture with the mean training picture.
+    """Measure the error of the mean training picture, a baseline for reconstructions.
 
-    Args:
-        train_batches: evaluation batches of the training pictures.
-        batches: evaluation batches of the pictures to answer.
-
-    Returns:
-        Mean over pictures of the summed squared error in scaled Lab: what a
-        reconstruction has to beat.
+    The error is that of `measure_reconstruction_errors`, on the pictures of `batches`.
     """
 
-    def images_of(batch):
-        kept = batch["image"][batch["mask"] > 0]
-        return color.rgb_to_lab(kept).numpy().astype(np.float64)
+    def read_images(batch: Mapping[str, tf.Tensor]) -> np.ndarray:
+        pictures = batch["image"][batch["mask"] > 0]
+        return color.rgb_to_lab(pictures).numpy().astype(np.float64)
 
     total, count = 0.0, 0
     for batch in train_batches:
-        images = images_of(batch)
+        images = read_images(batch)
         total, count = total + images.sum(axis=0), count + len(images)
     mean = total / count
     error, count = 0.0, 0
     for batch in batches:
-        images = images_of(batch)
+        images = read_images(batch)
         error, count = error + np.square(images - mean).sum(), count + len(images)
     return error / count
 
 
-def generator_reconstruction_error(
+def measure_generator_reconstruction_error(
     generator: tf.keras.Model,
     style_encoder: tf.keras.Model,
     content_encoder: tf.keras.Model,
     noise_dims: int,
     batches: tf.data.Dataset,
 ) -> float:
-    """Error of rebuilding pictures from their codes by the generator (section 6.4).
+    """Measure G's error in reconstructing pictures from their codes (section 6.4).
 
-    Args:
-        generator: G.
-        style_encoder, content_encoder: S and Enc, normalized and pruned.
-        noise_dims: of the unconditioned code, which is one fixed draw.
-        batches: evaluation batches.
-
-    Returns:
-        Mean over pictures of the summed squared error in scaled Lab.
+    The error is that of `measure_reconstruction_errors`. Both encoders are normalized
+    and pruned; the noise is a fixed draw.
     """
 
     @tf.function
-    def errors(pictures):
+    def compute_errors(pictures: tf.Tensor) -> tf.Tensor:
         images = color.rgb_to_lab(pictures)
         noise = tf.random.stateless_normal([tf.shape(images)[0], noise_dims], [0, 0])
-        made = generator([style_encoder(images), content_encoder(images), noise])
-        return objectives.reconstruction_loss(made, images)
+        fakes = generator([style_encoder(images), content_encoder(images), noise])
+        return generation.reconstruction_loss(fakes, images)
 
     total, count = 0.0, 0.0
     for batch in batches:
-        total += float(tf.reduce_sum(errors(batch["image"]) * batch["mask"]))
+        total += float(tf.reduce_sum(compute_errors(batch["image"]) * batch["mask"]))
         count += float(tf.reduce_sum(batch["mask"]))
     return total / count
+
+
+def measure_figure_1(
+    test: Codes, accuracy: np.ndarray, pruning: Pruning
+) -> tuple[dict[str, float], float]:
+    """Compute figure 1's numbers, and the accuracy by the dimensions that are kept.
+
+    Args:
+        test: raw style codes of the test pictures.
+        accuracy: float64 [dims], by every prefix.
+        pruning: the pruning settings.
+    """
+    ratio = prefix.variance_ratio(test.codes, test.artist_ids)
+    recommended = prefix.recommended_dims(accuracy, pruning.tolerance)
+    # A classifier may have fewer dimensions than the style space keeps.
+    dims = min(pruning.style_dims or recommended, len(accuracy))
+    score = float(accuracy[dims - 1])
+    numbers = {
+        f"accuracy_{dims}": score,
+        f"variance_ratio_{dims}": float(ratio[dims - 1]),
+        "recommended_dims": recommended,
+    }
+    for d in prefix.curve_dims(len(accuracy)):
+        numbers[f"accuracy_{d}"] = float(accuracy[d - 1])
+    return numbers, score
+
+
+def measure_style_distances(
+    test: Codes, presumed_styles: np.ndarray, prefix_scales: np.ndarray | None
+) -> tuple[dict[str, float], str | None]:
+    """Measure distances by prefix, and whether a style space can learn from them.
+
+    Args:
+        test: raw style codes of the test pictures.
+        presumed_styles: float [N, D].
+        prefix_scales: float [D], h_d; None for an objective without scales, whose
+            gradient does not vanish at any distance.
+
+    Returns:
+        Numbers by name, and a warning or None.
+    """
+    scales = prefix_scales
+    if scales is None:
+        scales = np.ones(presumed_styles.shape[1], np.float32)
+    dims = prefix.curve_dims(len(scales))
+    same, different = prefix.style_distances(
+        test.codes, test.artist_ids, presumed_styles, scales, dims
+    )
+    numbers: dict[str, float] = {}
+    for k, d in enumerate(dims):
+        numbers[f"same_distance_{d}"] = float(same[k])
+        numbers[f"different_distance_{d}"] = float(different[k])
+        numbers[f"prefix_scale_{d}"] = float(scales[d - 1])
+    saturates = prefix_scales is not None
+    return numbers, describe_distances(same[-1], different[-1], saturates)

@@ -1,105 +1,119 @@
 """The classifier stage: the reference of the style space (section 6.1)."""
 
+import dataclasses
+from collections.abc import Callable, Sequence
+
 import gin
+import numpy as np
 import tensorflow as tf
 
+from tfstyle.core.cli import UserError
+from tfstyle.metrics import prefix
 from tfstyle.modeling.networks import networks
-from tfstyle.modeling.objectives import style as objectives
+from tfstyle.modeling.networks.codes import (
+    PictureTable,
+    collect_codes,
+    nearest_works_table,
+)
+from tfstyle.modeling.objectives import passes
 from tfstyle.modeling.objectives.artist_layers import ArtistLogits
-from tfstyle.modeling.objectives.nested_dropout import prefix_probabilities
-from tfstyle.modeling.stages import factories
+from tfstyle.modeling.objectives.draws import BatchDraws
+from tfstyle.modeling.stages import factories, stage
 from tfstyle.modeling.stages.optimizers import adam
-from tfstyle.modeling.stages.stage import Stage
 
 
-class ClassifierModel(Stage):
-    """The same network trained to tell artists apart (section 6.1's reference).
+@gin.configurable(name_or_fn="classifier")
+@dataclasses.dataclass(frozen=True)
+class ClassifierSettings:
+    """Settings of the classifier stage; bound in gin as `classifier.NAME`.
 
-    Args:
-        style_encoder: S, built; its codes are the classifier's features.
-        artists: N.
-        t: nested dropout's parameter; None for none, so that all D features are kept.
+    Raises:
+        UserError: if t is out of its range.
     """
 
+    # Nested dropout's parameter, as the metric's; None keeps all features.
+    t: float | None = 0.995
+    optimizer: Callable = adam
+
+    def __post_init__(self) -> None:
+        if self.t is not None and not 0 < self.t <= 1:
+            raise UserError(
+                f"classifier.t must be above 0 and at most 1, or None, got {self.t}"
+            )
+
+
+class ClassifierModel(stage.Stage):
+    """The metric stage's network, trained to classify artists."""
+
+    network_names = ("style_encoder", "artist_logits")
+
     def __init__(
-        self,
-        style_encoder: networks.StyleEncoder,
-        artists: int,
-        t: float | None = 0.995,
-        **kwargs,
-    ):
-        super().__init__(**kwargs)
-        self.style_encoder = style_encoder
-        self.dims = style_encoder.get_config()["dims"]
-        self.artist_logits = ArtistLogits(artists, self.dims)
-        if t is not None:
-            prefix_probabilities(self.dims, t)  # refuses a t out of range
-        self._t = t
+        self, settings: ClassifierSettings, context: stage.BuildContext
+    ) -> None:
+        super().__init__(settings, context, name=SPEC.name)
+        self.style_encoder = factories.style_encoder()
+        self.style_encoder.build_variables(context.image_size)
+        self.dims = self.style_encoder.dims
+        self.artist_logits = ArtistLogits(len(context.artist_counts), self.dims)
+        self._t = settings.t
         self.declare_means("loss", "test_loss")
 
-    @property
-    def networks(self):
-        return {
-            "style_encoder": self.style_encoder,
-            "artist_logits": self.artist_logits,
-        }
-
-    @property
-    def parameter_groups(self):
-        return [
-            self.style_encoder.trainable_variables
-            + self.artist_logits.trainable_variables
-        ]
-
-    def compute_gradients(self, images, artist_ids, draws):
-        if self._t is None:
-            lengths = self._all_dims(artist_ids)
-        else:
+    def compute_gradients(
+        self, images: tf.Tensor, artist_ids: tf.Tensor, draws: BatchDraws
+    ) -> stage.Gradients:
+        lengths = self._all_dims(artist_ids)
+        if self._t is not None:
             lengths = draws.prefix_lengths("prefix", self.dims, self._t)
         with tf.GradientTape() as tape:
             features = self.style_encoder(images, training=True)
-            losses = self._example_losses(features, artist_ids, lengths)
+            losses = self.artist_logits.losses(features, artist_ids, lengths)
             loss = tf.reduce_sum(losses) / draws.total
         self.record("loss", losses)
         return [self.group_gradients(tape, loss, 0)]
 
-    def evaluation_terms(self, images, artist_ids):
+    def evaluation_terms(
+        self, images: tf.Tensor, artist_ids: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
         features = self.style_encoder(images, training=False)
         all_dims = self._all_dims(artist_ids)
-        return {"loss": self._example_losses(features, artist_ids, all_dims)}
+        return {"loss": self.artist_logits.losses(features, artist_ids, all_dims)}
 
-    def _all_dims(self, artist_ids):
+    def measure(self, view: stage.TestView) -> stage.TestNumbers:
+        numbers = super().measure(view).numbers
+        test = collect_codes(self.style_encoder, view.batches)
+        kernel, bias = (v.numpy() for v in self.artist_logits.weights)
+        accuracy = prefix.prefix_logit_accuracy(
+            test.codes, kernel, bias, test.artist_ids
+        )
+        figure_1, score = passes.measure_figure_1(test, accuracy, view.pruning)
+        return stage.TestNumbers({**numbers, **figure_1}, score)
+
+    def preview(
+        self, pictures: np.ndarray, names: Sequence[str], view: stage.TestView
+    ) -> PictureTable:
+        return nearest_works_table(self.style_encoder, pictures, names, view.batches)
+
+    def _all_dims(self, artist_ids: tf.Tensor) -> tf.Tensor:
         return tf.fill(tf.shape(artist_ids), self.dims)
 
-    def _example_losses(self, features, artist_ids, lengths):
-        return objectives.prefix_classification_loss(
-            features,
-            artist_ids,
-            self.artist_logits.kernel,
-            self.artist_logits.bias,
-            lengths,
-        )
+
+def build(settings: ClassifierSettings, context: stage.BuildContext) -> stage.Built:
+    """Build the classifier stage and its optimizer: as the metric's."""
+    return ClassifierModel(settings, context), [settings.optimizer()]
 
 
-@gin.configurable
-def classifier(
-    image_size: int,
-    artists: int,
-    seed: int,
-    accumulation_steps: int = 1,
-    t: float | None = 0.995,
-    optimizer=adam,
-) -> tuple[ClassifierModel, list]:
-    """Build the classifier stage and its optimizers: as the metric's."""
-    encoder = factories.style_encoder()
-    encoder(tf.zeros([1, image_size, image_size, 3]))
-    model = ClassifierModel(
-        encoder,
-        artists,
-        t=t,
-        seed=seed,
-        accumulation_steps=accumulation_steps,
-        settings={"t": t},
-        name="classifier",
-    )
-    return model, [optimizer()]
+def classify(
+    read_array: stage.ReadArray, codes: np.ndarray, artist_ids: np.ndarray
+) -> np.ndarray:
+    """Compute the accuracy of the logits by every prefix of the features."""
+    kernel, bias = (read_array(f"artist_logits/{name}") for name in ("kernel", "bias"))
+    return prefix.prefix_logit_accuracy(codes, kernel, bias, artist_ids)
+
+
+SPEC = stage.StageSpec(
+    name="classifier",
+    settings=ClassifierSettings,
+    build=build,
+    network_classes=(networks.StyleEncoder,),
+    classify=classify,
+)

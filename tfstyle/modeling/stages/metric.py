@@ -1,313 +1,323 @@
 """The metric stage: the style space (section 3)."""
 
-from collections.abc import Sequence
-from typing import Any
+import dataclasses
+from collections.abc import Callable, Sequence
 
 import gin
 import numpy as np
 import tensorflow as tf
 
+from tfstyle.core.cli import UserError
+from tfstyle.data import input_pipeline
+from tfstyle.metrics import prefix
 from tfstyle.modeling.networks import networks
-from tfstyle.modeling.objectives import style as objectives
+from tfstyle.modeling.networks.codes import (
+    PictureTable,
+    collect_codes,
+    nearest_works_table,
+)
+from tfstyle.modeling.networks.frozen_codes import CodeStatistics
+from tfstyle.modeling.objectives import passes, style
 from tfstyle.modeling.objectives.artist_layers import (
     ArtistLogits,
     PresumedStyles,
     mean_prefix_distances,
 )
+from tfstyle.modeling.objectives.draws import BatchDraws
 from tfstyle.modeling.objectives.nested_dropout import prefix_probabilities
-from tfstyle.modeling.stages import factories
+from tfstyle.modeling.stages import factories, stage
 from tfstyle.modeling.stages.optimizers import adam
-from tfstyle.modeling.stages.stage import Stage
 
-# Equation 2, or on pairs within a batch equation 1 and the triplet loss.
 OBJECTIVES = ("presumed", "pairwise", "triplet")
+STARTS = ("random", "mean_codes")
 # Prefixes that the triplet loss of a step averages; it has no closed form over all.
 _TRIPLET_PREFIXES = 8
-# Where presumed styles start.
-STARTS = ("random", "mean_codes")
-# Mean scaled distance between artists at the start: there the attraction t^2 and the
-# repulsion exp(-t^2) both have a slope.
-START_DISTANCE = 1.2
+# Where the variables lie in a checkpoint.
+_STYLES = "presumed_styles/styles"
 
 
-class MetricModel(Stage):
-    """The style encoder with presumed styles: equations 2 and 3.
+@gin.configurable(name_or_fn="metric")
+@dataclasses.dataclass(frozen=True)
+class MetricSettings:
+    """Settings of the metric stage; bound in gin as `metric.NAME`.
 
-    The other objectives compare the pictures of a batch with each other, so that it
-    must hold several by each artist, which weights pairs otherwise than equation 1
-    over all pictures does. A batch that is of one artist by chance has no pairs that
-    differ, and only attracts. They have no presumed styles; the artists' mean codes,
-    put there before each evaluation, serve as such.
-
-    Args:
-        style_encoder: S, built.
-        artist_counts: [N], training pictures of each artist.
-        t: nested dropout's parameter.
-        prefix: "exact" (all D prefixes) or "sampled" (one per picture, equal in mean).
-        start: of presumed styles: "random", or "mean_codes" of the artists.
-        start_distance: mean scaled distance between artists that the scales h_d give
-            at the start by every prefix; None for scales of 1. The paper says nothing
-            of its start; with scales of 1 the repulsion has no slope there. Objectives
-            without presumed styles take the artists' mean codes for it.
-        initial_deviation: of random presumed styles.
-        warm_start_steps: how many steps at first train S to classify, under the same
-            nested dropout; presumed styles start at its mean codes then.
-        objective: "presumed", "pairwise" (equation 1) or "triplet" (semi-hard, of
-            tensorflow-addons).
-        images_per_artist: K pictures by each artist of a batch, for the latter two.
+    Raises:
+        UserError: if a value is out of its range.
     """
 
-    def __init__(
-        self,
-        style_encoder: networks.StyleEncoder,
-        artist_counts: Sequence[int] | np.ndarray,
-        t: float = 0.995,
-        prefix: str = "exact",
-        start: str = "random",
-        start_distance: float | None = START_DISTANCE,
-        initial_deviation: float = 1.0,
-        warm_start_steps: int = 0,
-        objective: str = "presumed",
-        images_per_artist: int = 4,
-        **kwargs,
-    ):
-        super().__init__(**kwargs)
-        if prefix not in ("exact", "sampled"):
-            raise ValueError(f'prefix must be "exact" or "sampled", got {prefix!r}')
-        if objective not in OBJECTIVES:
-            raise ValueError(f"objective: one of {OBJECTIVES}, got {objective!r}")
-        if start not in STARTS:
-            raise ValueError(f"start must be one of {STARTS}, got {start!r}")
-        if start_distance is not None and not start_distance > 0:
-            raise ValueError(f"start_distance must be above 0, got {start_distance}")
-        if not initial_deviation > 0:
-            raise ValueError(
-                f"initial_deviation must be above 0, got {initial_deviation}"
+    t: float = 0.995  # nested dropout's parameter (Table 2)
+    # Equation 2; or, on pairs within a batch, "pairwise" (equation 1) or "triplet"
+    # (semi-hard, by tensorflow-addons).
+    objective: str = "presumed"
+    # K pictures by each artist of a batch, for the latter two.
+    images_per_artist: int = 4
+    start: str = "random"  # of the presumed styles; or "mean_codes" of the artists
+    # Mean scaled distance between artists at the start, to which the scales h_d are set
+    # for every prefix; None for scales of 1, with which the repulsion has no gradient
+    # between random styles. At the default the attraction t^2 and the repulsion
+    # exp(-t^2) both have one. The paper does not mention the start.
+    start_distance: float | None = 1.2
+    # Number of first steps that train S to classify, under the same nested dropout; the
+    # presumed styles then start at its mean codes.
+    warm_start_steps: int = 0
+    optimizer: Callable = adam
+
+    def __post_init__(self) -> None:
+        for name, choices in (("objective", OBJECTIVES), ("start", STARTS)):
+            if getattr(self, name) not in choices:
+                raise UserError(
+                    f"metric.{name} must be one of {choices}, got "
+                    f"{getattr(self, name)!r}"
+                )
+        if not 0 < self.t <= 1:
+            raise UserError(f"metric.t must be above 0 and at most 1, got {self.t}")
+        if self.start_distance is not None and not self.start_distance > 0:
+            raise UserError(
+                f"metric.start_distance must be above 0, got {self.start_distance}"
             )
-        if not isinstance(warm_start_steps, int) or warm_start_steps < 0:
-            raise ValueError(
-                f"warm_start_steps must be a number from 0 on, got {warm_start_steps}"
+        if type(self.warm_start_steps) is not int or self.warm_start_steps < 0:
+            raise UserError(
+                "metric.warm_start_steps must be a whole number of at least 0, got "
+                f"{self.warm_start_steps!r}"
             )
-        self.style_encoder = style_encoder
-        self.dims = style_encoder.get_config()["dims"]
+        if self.compares_pairs and self.images_per_artist < 2:
+            raise UserError(
+                f"metric.images_per_artist must be at least 2, got "
+                f"{self.images_per_artist}: metric.objective = {self.objective!r} "
+                "needs pairs by one artist"
+            )
+
+    @property
+    def compares_pairs(self) -> bool:
+        """Whether the objective compares the pictures of a batch with each other."""
+        return self.objective != "presumed"
+
+
+class MetricModel(stage.Stage):
+    """The style encoder with presumed styles: equations 2 and 3.
+
+    The other objectives compare the pictures of a batch with each other, so a batch
+    must hold several by each artist, which weights pairs differently from equation 1
+    over all pictures. A batch that happens to be by a single artist has no pairs that
+    differ, and only attracts. These objectives have no presumed styles; the artists'
+    mean codes, assigned before each evaluation, serve as such.
+    """
+
+    network_names = ("style_encoder", "presumed_styles")
+
+    def __init__(self, settings: MetricSettings, context: stage.BuildContext) -> None:
+        super().__init__(settings, context, name=SPEC.name)
+        if settings.compares_pairs:
+            self.images_per_artist = settings.images_per_artist
+            if context.accumulation_steps > 1:
+                raise UserError(
+                    f"metric.objective = {settings.objective!r} compares all pictures "
+                    "of a batch: lower train.batch_size instead of raising "
+                    "train.accumulation_steps"
+                )
+        self.style_encoder = factories.style_encoder()
+        self.style_encoder.build_variables(context.image_size)
+        self.dims = self.style_encoder.dims
+        prefix_probabilities(self.dims, settings.t)  # checks the dimensions
+        artists = len(context.artist_counts)
         self.presumed_styles = PresumedStyles(
-            len(artist_counts),
-            self.dims,
-            initial_deviation,
-            start_distance,
-            learned=objective == "presumed",
+            artists, self.dims, settings.start_distance, not settings.compares_pairs
         )
-        self._objective = objective
-        if objective != "presumed":
-            self._check_pairs(prefix, images_per_artist)
-            self.images_per_artist = images_per_artist
-        self._artist_counts = tf.constant(artist_counts, tf.float32)
-        prefix_probabilities(self.dims, t)  # refuses a t out of range
-        self._t = t
-        self._prefix = prefix
-        self._start = start
-        self._start_distance = start_distance
-        self._warm_start_steps = warm_start_steps
+        self._settings = settings
+        self._artist_counts = tf.constant(context.artist_counts, tf.float32)
         self._in_warm_start = False
         self.artist_logits = None
-        if warm_start_steps:
-            self.artist_logits = ArtistLogits(len(artist_counts), self.dims)
+        if settings.warm_start_steps:
+            self.artist_logits = ArtistLogits(artists, self.dims)
         self.declare_means("loss", "classification_loss")
-        if objective == "presumed":
+        if not settings.compares_pairs:
             self.declare_means("own_distance", "test_loss")
-
-    def _check_pairs(self, prefix, images_per_artist):
-        if prefix != "exact":
-            raise ValueError(
-                f'objective {self._objective!r} compares pictures: prefix="sampled" '
-                'draws one for each, and is for objective "presumed" alone'
-            )
-        if images_per_artist < 2:
-            raise ValueError(
-                f"images_per_artist must be at least 2, got {images_per_artist}: "
-                f"objective {self._objective!r} needs pairs by one artist"
-            )
-        if self._accumulation_steps > 1:
-            raise ValueError(
-                f"objective {self._objective!r} compares all pictures of a batch: "
-                "lower train.batch_size instead of raising train.accumulation_steps"
-            )
-
-    @property
-    def objective(self) -> str:
-        """One of OBJECTIVES."""
-        return self._objective
-
-    @property
-    def in_warm_start(self) -> bool:
-        """Whether steps train S to classify for now."""
-        return self._in_warm_start
 
     @property
     def learns_presumed_styles(self) -> bool:
         """Whether steps train presumed styles; if not, mean codes serve as such."""
-        return self._objective == "presumed" and not self._in_warm_start
+        return not (self._settings.compares_pairs or self._in_warm_start)
 
     @property
-    def networks(self):
-        return {
-            "style_encoder": self.style_encoder,
-            "presumed_styles": self.presumed_styles,
-        }
-
-    @property
-    def parameter_groups(self):
-        group = (
-            self.style_encoder.trainable_variables
-            + self.presumed_styles.trainable_variables
-        )
+    def parameter_groups(self) -> list[list[tf.Variable]]:
+        (group,) = super().parameter_groups
         if self.artist_logits is not None:
-            group = group + self.artist_logits.trainable_variables
+            group += self.artist_logits.trainable_variables
         return [group]
 
-    def checkpoint_items(self):
+    def checkpoint_items(self) -> dict:
         items = super().checkpoint_items()
         if self.artist_logits is not None:
             items["artist_logits"] = self.artist_logits
         return items
 
-    def phase_ends(self):
-        return [self._warm_start_steps] if self._warm_start_steps else []
+    def phase_ends(self) -> list[int]:
+        steps = self._settings.warm_start_steps
+        return [steps] if steps else []
 
-    def set_phase(self, step, artist_means):
-        self._in_warm_start = step < self._warm_start_steps
-        starts_random = self._start == "random" and self._objective == "presumed"
-        if step == self._warm_start_steps and (step or not starts_random):
-            self.start_from(artist_means())
+    def check_steps(self, steps: int) -> None:
+        if self._settings.warm_start_steps >= steps:
+            raise UserError(
+                f"metric.warm_start_steps={self._settings.warm_start_steps} leaves "
+                f"none of the {steps} steps to the style space: raise train.steps"
+            )
+
+    def set_phase(self, step: int, artist_means: Callable[[], np.ndarray]) -> None:
+        settings = self._settings
+        self._in_warm_start = step < settings.warm_start_steps
+        starts_random = settings.start == "random" and not settings.compares_pairs
+        if step == settings.warm_start_steps and (step or not starts_random):
+            self.meet_artists(artist_means)
         self.make_train_function(force=True)
 
-    def start_from(self, artist_means: np.ndarray) -> None:
-        """Start presumed styles at mean codes, and scales at `start_distance`.
-
-        Args:
-            artist_means: float [N, D], each artist's mean code.
-        """
-        self.presumed_styles.styles.assign(artist_means)
-        if self._start_distance is not None:
-            distances = mean_prefix_distances(artist_means)
-            scales = self._start_distance / np.maximum(distances, 1e-6)
+    def meet_artists(self, artist_means: Callable[[], np.ndarray]) -> None:
+        """Start presumed styles at mean codes, and scales at `start_distance`."""
+        means = artist_means()
+        self.presumed_styles.styles.assign(means)
+        if self._settings.start_distance is not None:
+            distances = mean_prefix_distances(means)
+            scales = self._settings.start_distance / np.maximum(distances, 1e-6)
             self.presumed_styles.log_prefix_scales.assign(np.log(scales))
 
-    def compute_gradients(self, images, artist_ids, draws):
+    def compute_gradients(
+        self, images: tf.Tensor, artist_ids: tf.Tensor, draws: BatchDraws
+    ) -> stage.Gradients:
         with tf.GradientTape() as tape:
             codes = self.style_encoder(images, training=True)
             if self._in_warm_start:
                 loss = self._classification_loss(codes, artist_ids, draws)
-            elif self._objective == "presumed":
-                loss = self._presumed_loss(codes, artist_ids, draws)
-            else:
+            elif self._settings.compares_pairs:
                 loss = self._batch_loss(codes, artist_ids, draws)
+            else:
+                loss = self._presumed_loss(codes, artist_ids, draws)
         return [self.group_gradients(tape, loss, 0)]
 
-    def evaluation_terms(self, images, artist_ids):
-        if self._objective != "presumed":
+    def evaluation_terms(
+        self, images: tf.Tensor, artist_ids: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
+        if self._settings.compares_pairs:
             return {}
         codes = self.style_encoder(images, training=False)
-        return {"loss": self._example_losses(codes, artist_ids, None)}
+        return {"loss": self._example_losses(codes, artist_ids)}
 
-    def _classification_loss(self, codes, artist_ids, draws):
-        losses = objectives.prefix_classification_loss(
-            codes,
-            artist_ids,
-            self.artist_logits.kernel,
-            self.artist_logits.bias,
-            draws.prefix_lengths("prefix", self.dims, self._t),
+    def measure(self, view: stage.TestView) -> stage.TestNumbers:
+        if not self.learns_presumed_styles:
+            means = passes.compute_artist_means(self.style_encoder, view.dataset)
+            self.presumed_styles.styles.assign(means)
+        numbers = super().measure(view).numbers
+        test = collect_codes(self.style_encoder, view.batches)
+        styles = self.presumed_styles.styles.numpy()
+        accuracy = prefix.prefix_accuracy(test.codes, test.artist_ids, styles)
+        figure_1, score = passes.measure_figure_1(test, accuracy, view.pruning)
+        scales = self.presumed_styles.prefix_scales.numpy()
+        # The triplet loss compares distances as they are, alike at any distance.
+        triplets = self._settings.objective == "triplet"
+        distances, warning = passes.measure_style_distances(
+            test, styles, None if triplets else scales
         )
+        numbers = {**numbers, **figure_1, **distances}
+        if self._in_warm_start:
+            # A classifier's codes are no style space: neither the best nor unhealthy.
+            return stage.TestNumbers(numbers)
+        return stage.TestNumbers(numbers, score, warning)
+
+    def preview(
+        self, pictures: np.ndarray, names: Sequence[str], view: stage.TestView
+    ) -> PictureTable:
+        return nearest_works_table(self.style_encoder, pictures, names, view.batches)
+
+    def _classification_loss(
+        self, codes: tf.Tensor, artist_ids: tf.Tensor, draws: BatchDraws
+    ) -> tf.Tensor:
+        assert self.artist_logits is not None
+        lengths = draws.prefix_lengths("prefix", self.dims, self._settings.t)
+        losses = self.artist_logits.losses(codes, artist_ids, lengths)
         self.record("classification_loss", losses)
         return tf.reduce_sum(losses) / draws.total
 
-    def _presumed_loss(self, codes, artist_ids, draws):
-        lengths = None
-        if self._prefix == "sampled":
-            lengths = draws.prefix_lengths("prefix", self.dims, self._t)
-        losses = self._example_losses(codes, artist_ids, lengths)
+    def _presumed_loss(
+        self, codes: tf.Tensor, artist_ids: tf.Tensor, draws: BatchDraws
+    ) -> tf.Tensor:
+        losses = self._example_losses(codes, artist_ids)
         own_styles = tf.gather(self.presumed_styles.styles, artist_ids)
         self.record("loss", losses)
         self.record("own_distance", tf.norm(codes - own_styles, axis=-1))
         return tf.reduce_sum(losses) / draws.total
 
-    def _batch_loss(self, codes, artist_ids, draws):
+    def _batch_loss(
+        self, codes: tf.Tensor, artist_ids: tf.Tensor, draws: BatchDraws
+    ) -> tf.Tensor:
         """Compute equation 1 or the triplet loss of the global batch."""
         context = tf.distribute.get_replica_context()
         codes = tf.ensure_shape(context.all_gather(codes, axis=0), [None, self.dims])
         artist_ids = context.all_gather(artist_ids, axis=0)
-        if self._objective == "pairwise":
+        if self._settings.objective == "pairwise":
             scales = self.presumed_styles.prefix_scales
-            loss = objectives.pairwise_metric_loss(codes, artist_ids, scales, self._t)
+            loss = style.pairwise_metric_loss(
+                codes, artist_ids, scales, self._settings.t
+            )
         else:
-            loss = self._triplet_loss(codes, artist_ids, draws)
+            lengths = draws.shared_prefix_lengths(
+                "prefix", _TRIPLET_PREFIXES, self.dims, self._settings.t
+            )
+            loss = style.triplet_prefix_loss(codes, artist_ids, lengths)
         self.record("loss", loss)
         # Each replica differentiates the whole, and gradients are summed.
         return loss / context.num_replicas_in_sync
 
-    def _triplet_loss(self, codes, artist_ids, draws):
-        # Imported here, because tensorflow-addons is slow to import.
-        from tfstyle.modeling.networks.addons import triplet_loss
-
-        lengths = draws.shared_prefix_lengths(
-            "prefix", _TRIPLET_PREFIXES, self.dims, self._t
-        )
-        masks = tf.sequence_mask(lengths, self.dims, codes.dtype)
-        losses = [
-            triplet_loss(codes * masks[k], artist_ids) for k in range(_TRIPLET_PREFIXES)
-        ]
-        # Without a second artist there is no negative: tfa would take a positive.
-        has_negatives = tf.reduce_any(artist_ids != artist_ids[0])
-        return tf.where(has_negatives, tf.add_n(losses) / _TRIPLET_PREFIXES, 0.0)
-
-    def _example_losses(self, codes, artist_ids, lengths):
-        return objectives.presumed_style_loss(
+    def _example_losses(self, codes: tf.Tensor, artist_ids: tf.Tensor) -> tf.Tensor:
+        return style.presumed_style_loss(
             codes,
             artist_ids,
             self.presumed_styles.styles,
             self.presumed_styles.prefix_scales,
             self._artist_counts,
-            self._t,
-            lengths,
+            self._settings.t,
         )
 
 
-@gin.configurable
-def metric(
-    image_size: int,
-    artist_counts,
-    seed: int,
-    accumulation_steps: int = 1,
-    t: float = 0.995,
-    prefix: str = "exact",
-    start: str = "random",
-    start_distance: float | None = START_DISTANCE,
-    initial_deviation: float = 1.0,
-    warm_start_steps: int = 0,
-    objective: str = "presumed",
-    images_per_artist: int = 4,
-    optimizer=adam,
-) -> tuple[MetricModel, list]:
-    """Build the metric stage and its optimizers (Table 2, first row)."""
-    settings: dict[str, Any] = {
-        "t": t,
-        "prefix": prefix,
-        "start": start,
-        "start_distance": start_distance,
-        "initial_deviation": initial_deviation,
-        "warm_start_steps": warm_start_steps,
-        "objective": objective,
-        "images_per_artist": images_per_artist,
-    }
-    encoder = factories.style_encoder()
-    encoder(tf.zeros([1, image_size, image_size, 3]))
-    model = MetricModel(
-        encoder,
-        artist_counts,
-        **settings,
-        seed=seed,
-        accumulation_steps=accumulation_steps,
-        settings=settings,
-        name="metric",
+def build(settings: MetricSettings, context: stage.BuildContext) -> stage.Built:
+    """Build the metric stage and its optimizer (Table 2, first row)."""
+    return MetricModel(settings, context), [settings.optimizer()]
+
+
+def classify(
+    read_array: stage.ReadArray, codes: np.ndarray, artist_ids: np.ndarray
+) -> np.ndarray:
+    """Compute the accuracy of the nearest presumed style by every prefix."""
+    return prefix.prefix_accuracy(codes, artist_ids, read_array(_STYLES))
+
+
+def recommend_dims(trained: stage.TrainedStage) -> int:
+    """Recommend the number of style dimensions by test accuracy (section 3)."""
+    encoder = trained.load_network("style_encoder")
+    presumed_styles = trained.read_array(_STYLES)
+    if trained.objective["objective"] != "presumed":
+        # Those in the checkpoint are of the last evaluation, not of its weights.
+        presumed_styles = passes.compute_artist_means(encoder, trained.dataset)
+    dataset = trained.dataset
+    batches = input_pipeline.eval_batches(dataset, dataset.test_split)
+    test = collect_codes(encoder, batches)
+    accuracy = prefix.prefix_accuracy(test.codes, test.artist_ids, presumed_styles)
+    return prefix.recommended_dims(accuracy, trained.pruning.tolerance)
+
+
+def compute_statistics(trained: stage.TrainedStage, dims: int) -> CodeStatistics:
+    """Compute the statistics of the first `dims` style dimensions (section 4)."""
+    batches = input_pipeline.eval_batches(trained.dataset, "train")
+    train = collect_codes(trained.load_network("style_encoder"), batches)
+    return CodeStatistics.of_codes(
+        train.codes[:, :dims], train.artist_ids, len(trained.dataset.artists)
     )
-    return model, [optimizer()]
+
+
+SPEC = stage.StageSpec(
+    name="metric",
+    settings=MetricSettings,
+    build=build,
+    network_classes=(networks.StyleEncoder,),
+    code=stage.Code(
+        "style", "style_statistics.npz", recommend_dims, compute_statistics
+    ),
+    classify=classify,
+)

@@ -1,27 +1,30 @@
-"""Table 2's optimizers, with the learning-rate ramp that strict normalization needs."""
+"""Table 2's optimizers with their learning-rate ramp, and averages of weights."""
 
 import gin
 import tensorflow as tf
 
 
 class LinearRamp(tf.keras.optimizers.schedules.LearningRateSchedule):
-    """A constant rate that is reached linearly over the first `ramp_steps` steps.
+    """A constant rate, reached linearly over the first `ramp_steps` steps.
 
     The first updates are divided by statistics of a single gradient; at the full rate
     they can throw strictly normalized networks far off.
+
+    Raises:
+        ValueError: if the rate is not above 0.
     """
 
-    def __init__(self, learning_rate: float, ramp_steps: int = 100):
+    def __init__(self, learning_rate: float, ramp_steps: int = 100) -> None:
         if not learning_rate > 0:
             raise ValueError(f"learning_rate must be above 0, got {learning_rate}")
         self.learning_rate = learning_rate
         self.ramp_steps = ramp_steps
 
-    def __call__(self, step):
+    def __call__(self, step: tf.Tensor) -> tf.Tensor:
         done = tf.cast(step, tf.float32) + 1
         return self.learning_rate * tf.minimum(1.0, done / max(1, self.ramp_steps))
 
-    def get_config(self):
+    def get_config(self) -> dict[str, float]:
         return {"learning_rate": self.learning_rate, "ramp_steps": self.ramp_steps}
 
 
@@ -33,7 +36,7 @@ def adam(
     epsilon: float = 1e-8,
     ramp_steps: int = 100,
 ) -> tf.keras.optimizers.Optimizer:
-    """Adam, the style encoder's optimizer (Table 2)."""
+    """Make Adam, the style encoder's optimizer (Table 2)."""
     return tf.keras.optimizers.Adam(
         LinearRamp(learning_rate, ramp_steps),
         beta_1=beta_1,
@@ -49,10 +52,37 @@ def rmsprop(
     epsilon: float = 1e-16,
     ramp_steps: int = 100,
 ) -> tf.keras.optimizers.Optimizer:
-    """RMSprop as in reference [13].
+    """Make RMSprop as in reference [13] (Table 2).
 
     [13] adds 1e-8 outside the root; Keras adds epsilon inside, hence its square.
     """
     return tf.keras.optimizers.RMSprop(
         LinearRamp(learning_rate, ramp_steps), rho=rho, epsilon=epsilon
     )
+
+
+def move_average(
+    average: tf.keras.Model, network: tf.keras.Model, decay: float | tf.Tensor
+) -> None:
+    """Move an average's weights towards a network's, on every replica alike.
+
+    The average takes `decay`, from 0 (copy) to 1, of its weights and the rest of the
+    network's.
+    """
+
+    def update(strategy: tf.distribute.Strategy) -> None:
+        for mean, value in zip(average.variables, network.variables, strict=True):
+            if not value.dtype.is_floating:
+                continue
+            strategy.extended.update(
+                mean,
+                lambda mean, value: mean.assign(
+                    decay * mean + (1 - decay) * tf.cast(value, mean.dtype)
+                ),
+                args=(value,),
+            )
+
+    if tf.distribute.in_cross_replica_context():
+        update(tf.distribute.get_strategy())
+    else:
+        tf.distribute.get_replica_context().merge_call(update)

@@ -1,40 +1,136 @@
-"""What the four training stages share: one train_step for all of them."""
+"""What all training stages share: their description, and one train_step."""
 
 import abc
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from tfstyle.data.records import Dataset
 from tfstyle.modeling.networks import color
+from tfstyle.modeling.networks.codes import PictureTable
+from tfstyle.modeling.networks.frozen_codes import CodeStatistics, FrozenCodes, Pruning
 from tfstyle.modeling.objectives.draws import BatchDraws
 
 Batch = Mapping[str, tf.Tensor]
 Gradients = list[list[tf.Tensor]]
+# Reads a variable by its path in the checkpoint, such as presumed_styles/styles.
+ReadArray = Callable[[str], np.ndarray]
+
+
+# A stage, and an optimizer for each of its parameter groups.
+Built = tuple["Stage", list[tf.keras.optimizers.Optimizer]]
+
+
+@dataclasses.dataclass(frozen=True)
+class BuildContext:
+    """What a stage is built from, beside its own settings."""
+
+    image_size: int  # side of the pictures in pixels
+    seed: int  # of every random draw
+    artist_counts: Sequence[int] | np.ndarray  # training pictures of each artist
+    codes: FrozenCodes
+    # Parts into which each replica's share of a batch is split, one after the other, to
+    # save memory; the gradients are the same.
+    accumulation_steps: int = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainedStage:
+    """A stage with its final weights, from which its code statistics are computed."""
+
+    load_network: Callable[[str], tf.keras.Model]  # by name
+    read_array: ReadArray
+    objective: Mapping[str, Any]  # the stage's settings, as in its identity
+    splits: Sequence[str]  # that it was trained on
+    dataset: Dataset
+    codes: FrozenCodes
+    pruning: Pruning
+
+
+@dataclasses.dataclass(frozen=True)
+class Code:
+    """The code that a stage's encoder gives to later stages."""
+
+    kind: str  # "style" or "content", as in the names of the pruning settings
+    statistics_file: str  # in the stage folder
+    recommend_dims: Callable[[TrainedStage], int]
+    # Computes the statistics of the first so many dimensions.
+    compute_statistics: Callable[[TrainedStage, int], CodeStatistics]
+
+
+@dataclasses.dataclass(frozen=True)
+class StageSpec:
+    """A training stage as the rest of the program knows it."""
+
+    name: str  # of the stage's folder in a run, and of its settings in gin
+    # Frozen dataclass, the gin-configurable; its fields are part of the run's identity.
+    settings: type
+    # Makes the stage and its optimizers. The `Stage` evaluates and previews itself.
+    build: Callable[[Any, BuildContext], Built]
+    network_classes: tuple[type, ...]  # which a run rebuilds by their names
+    needs: tuple[str, ...] = ()  # names of the stages on whose codes it is trained
+    code: Code | None = None  # that it gives to later stages
+    # Computes the accuracy by every prefix, float64 [dims], from (read_array, raw
+    # codes, artist_ids); for stages that figure 1 shows.
+    classify: Callable[[ReadArray, np.ndarray, np.ndarray], np.ndarray] | None = None
+    keeps_best: bool = True  # the final weights may be the best by test numbers
+
+
+@dataclasses.dataclass(frozen=True)
+class TestView:
+    """What a stage sees of the run while it evaluates itself."""
+
+    __test__ = False  # not a pytest class
+
+    dataset: Dataset
+    batches: tf.data.Dataset  # evaluation batches of the test pictures
+    pruning: Pruning
+    # Loads the classifier's encoder, if trained; no stage is trained against it.
+    load_judge: Callable[[], tf.keras.Model | None]
+
+
+@dataclasses.dataclass(frozen=True)
+class TestNumbers:
+    """Test numbers by name, the score of the best weights, and what looks wrong."""
+
+    __test__ = False
+
+    numbers: dict[str, float]
+    score: float | None = None
+    warning: str | None = None
 
 
 class Stage(tf.keras.Model, abc.ABC):
-    """Networks, objectives and a train_step, to be run by Keras' compile and fit.
+    """Networks, objectives and a train_step, run by Keras' compile and fit.
 
-    A subclass fills `networks` and `parameter_groups` (variables, a list for each
-    optimizer given to compile) and computes gradients of losses divided by the global
-    batch size, since gradients are summed over replicas.
+    A subclass has networks as attributes, named in `network_names`, and computes
+    gradients of losses divided by the global batch size, since gradients are summed
+    over replicas.
 
     Args:
-        seed: of every random draw.
-        accumulation_steps: parts into which each replica's share of a batch is split,
-            one after the other, to save memory; the gradients are the same.
-        settings: JSON-able values that a resumed run must have kept.
+        settings: the stage's settings, a frozen dataclass.
+        context: see `BuildContext`.
     """
+
+    # Attributes that are trained networks, as later stages and exports load them.
+    network_names: tuple[str, ...] = ()
 
     # K pictures by each artist of a batch, where a loss compares them; None: any mix.
     images_per_artist: int | None = None
+    # Dimensions of the code that the stage's encoder gives; 0 without one.
+    dims: int = 0
+    # Sizes of the codes that the stage's decoder takes; empty without one.
+    code_sizes: Sequence[int] = ()
 
-    def __init__(self, seed: int, accumulation_steps: int, settings: Mapping, **kwargs):
+    def __init__(self, settings: Any, context: BuildContext, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self._seed = seed
-        self._accumulation_steps = accumulation_steps
-        self._settings = dict(settings)
+        # Not `settings`: Keras would track the attribute.
+        self._stage_settings = settings
+        self._seed = context.seed
+        self._accumulation_steps = context.accumulation_steps
         self.step = tf.Variable(
             0,
             dtype=tf.int64,
@@ -45,63 +141,93 @@ class Stage(tf.keras.Model, abc.ABC):
         self._means: dict[str, tf.keras.metrics.Mean] = {}
 
     @property
-    def settings(self) -> dict:
-        """What a resumed run must have kept."""
-        return dict(self._settings)
+    def objective(self) -> dict[str, Any]:
+        """The settings that a resumed run must have kept, as JSON values."""
+        return {
+            field.name: getattr(self._stage_settings, field.name)
+            for field in dataclasses.fields(self._stage_settings)
+            # Optimizers describe themselves in the identity.
+            if not callable(getattr(self._stage_settings, field.name))
+        }
 
     @property
-    @abc.abstractmethod
     def networks(self) -> dict[str, tf.keras.Model]:
-        """The trained networks by name, as later stages and exports load them."""
+        """The trained networks by name."""
+        return {name: getattr(self, name) for name in self.network_names}
 
     @property
-    @abc.abstractmethod
-    def parameter_groups(self) -> list[Sequence[tf.Variable]]:
-        """The trained variables, a list for each optimizer."""
+    def parameter_groups(self) -> list[list[tf.Variable]]:
+        """The trained variables, a list for each optimizer given to compile."""
+        networks = self.networks.values()
+        return [[v for network in networks for v in network.trainable_variables]]
 
     @abc.abstractmethod
-    def compute_gradients(self, images: tf.Tensor, artist_ids, draws) -> Gradients:
+    def compute_gradients(
+        self, images: tf.Tensor, artist_ids: tf.Tensor, draws: BatchDraws
+    ) -> Gradients:
         """Compute gradients and record losses with `record`.
 
         Args:
             images: float32 [rows, size, size, 3], scaled Lab.
             artist_ids: int64 [rows].
-            draws: `BatchDraws` of these rows.
+            draws: of these rows.
 
         Returns:
             Gradients of losses divided by draws.total, grouped as `parameter_groups`.
         """
 
     @abc.abstractmethod
-    def evaluation_terms(self, images, artist_ids) -> dict[str, tf.Tensor]:
+    def evaluation_terms(
+        self, images: tf.Tensor, artist_ids: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
         """Compute what `evaluate` averages, float32 [batch] by name."""
+
+    def measure(self, view: TestView) -> TestNumbers:
+        """Compute test numbers, and the score by which the best weights are kept."""
+        results = self.evaluate(view.batches, verbose=0, return_dict=True)
+        return TestNumbers(
+            {name: value for name, value in results.items() if name.startswith("test_")}
+        )
+
+    def preview(
+        self, pictures: np.ndarray, names: Sequence[str], view: TestView
+    ) -> PictureTable | None:
+        """Lay out pictures that show what the stage has learned; None for nothing.
+
+        Args:
+            pictures: uint8 [n, size, size, 3], test pictures, the same in each preview.
+            names: [n], of their artists.
+            view: see `TestView`.
+        """
+        return None
 
     @property
     def steps_done(self) -> int:
         """The step, as a Python number."""
         return int(self.step.numpy())
 
-    @property
-    def code_dims(self) -> list[int]:
-        """Dimensions of the codes that the stage's decoder takes; empty without one."""
-        return []
-
     def phase_ends(self) -> list[int]:
-        """Give the steps after which `set_phase` must be called again."""
+        """Return the steps after which `set_phase` must be called again."""
         return []
 
     def set_phase(self, step: int, artist_means: Callable[[], np.ndarray]) -> None:
         """Prepare for training from `step` to the end of its phase.
 
-        Args:
-            step: steps done.
-            artist_means: computes the mean codes, float [N, D], of each artist's
-                training pictures with a stage's style encoder as it is.
+        `artist_means` computes each artist's mean raw code, float [N, D], over the
+        training pictures by the stage's style encoder as it is.
         """
 
-    def checkpoint_items(self) -> dict:
-        """Give everything that a resumed run needs, by name."""
-        items = {f"optimizer_{k}": one for k, one in enumerate(self.optimizer)}
+    def meet_artists(self, artist_means: Callable[[], np.ndarray]) -> None:
+        """Prepare for the artists of the records, after weights of another run."""
+
+    def check_steps(self, steps: int) -> None:
+        """Refuse with a UserError steps that leave out a part of the training."""
+
+    def checkpoint_items(self) -> dict[str, Any]:
+        """Return everything that a resumed run needs, by name."""
+        items = {
+            f"optimizer_{k}": optimizer for k, optimizer in enumerate(self.optimizer)
+        }
         return {**self.networks, **items, "step": self.step}
 
     def train_step(self, batch: Batch) -> dict[str, tf.Tensor]:
@@ -130,7 +256,9 @@ class Stage(tf.keras.Model, abc.ABC):
     def metrics(self) -> list[tf.keras.metrics.Metric]:
         return list(self._means.values())
 
-    def record(self, name: str, values: tf.Tensor, sample_weight=None) -> None:
+    def record(
+        self, name: str, values: tf.Tensor, sample_weight: tf.Tensor | None = None
+    ) -> None:
         """Add values, one per example, to the running mean `name`."""
         if name not in self._means:
             # Keras traces within the strategy's scope; variables need to leave the
@@ -139,22 +267,17 @@ class Stage(tf.keras.Model, abc.ABC):
         self._means[name].update_state(values, sample_weight)
 
     def declare_means(self, *names: str) -> None:
-        """Create running means; to be called while building."""
+        """Create running means; call this while building."""
         for name in names:
             self._means[name] = tf.keras.metrics.Mean(name)
 
     def group_gradients(
         self, tape: tf.GradientTape, loss: tf.Tensor, group: int
     ) -> list[tf.Tensor]:
-        """Differentiate a scalar loss, scaled if the group's optimizer scales losses.
+        """Differentiate a scalar loss by the variables of a parameter group.
 
-        Args:
-            tape: that recorded the loss.
-            loss: float32 scalar.
-            group: index into `parameter_groups`.
-
-        Returns:
-            One gradient per variable; zeros where the loss does not depend on one.
+        The gradients are scaled if the group's optimizer scales losses, and zeros where
+        the loss does not depend on a variable.
         """
         optimizer = self.optimizer[group]
         scale = None
@@ -171,7 +294,7 @@ class Stage(tf.keras.Model, abc.ABC):
         context = tf.distribute.get_replica_context()
         local = batch["artist"].shape[0]
         rows = local // self._accumulation_steps
-        total: Gradients | None = None
+        total: Gradients = []
         for part in range(self._accumulation_steps):
             here = slice(part * rows, (part + 1) * rows)
             gradients = self.compute_gradients(
@@ -185,11 +308,9 @@ class Stage(tf.keras.Model, abc.ABC):
                     total=local * context.num_replicas_in_sync,
                 ),
             )
-            if total is None:
-                total = gradients
-            else:
-                total = tf.nest.map_structure(tf.add, total, gradients)
-        assert total is not None
+            if part:
+                gradients = tf.nest.map_structure(tf.add, total, gradients)
+            total = gradients
         return total
 
     def _results(self) -> dict[str, tf.Tensor]:

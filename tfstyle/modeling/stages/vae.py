@@ -1,169 +1,188 @@
-"""The content stage: a VAE that is given the style for free (section 4, equation 4)."""
+"""The vae stage: a content code that is given the style for free (section 4)."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
 
 import gin
+import numpy as np
 import tensorflow as tf
 
-from tfstyle.modeling.networks import frozen_codes, networks
-from tfstyle.modeling.objectives import style as objectives
+from tfstyle.core.cli import UserError
+from tfstyle.data import input_pipeline
+from tfstyle.metrics import prefix
+from tfstyle.modeling.networks import networks
+from tfstyle.modeling.networks.codes import (
+    PictureTable,
+    collect_codes,
+    decode_codes,
+    encode_pictures,
+)
+from tfstyle.modeling.networks.frozen_codes import CodeStatistics, ContentNormalization
+from tfstyle.modeling.objectives import generation, passes
+from tfstyle.modeling.objectives.draws import BatchDraws
 from tfstyle.modeling.objectives.nested_dropout import prefix_probabilities
-from tfstyle.modeling.stages import factories
+from tfstyle.modeling.stages import factories, stage
 from tfstyle.modeling.stages.optimizers import rmsprop
-from tfstyle.modeling.stages.stage import Stage
+
+# Content dimensions from which a preview rebuilds pictures, beside all.
+_PREVIEW_DIMS = (0, 8, 32)
 
 
-class ContentVAE(Stage):
-    """Enc and Dec; Dec also sees the frozen style encoder's code.
+@gin.configurable(name_or_fn="vae")
+@dataclasses.dataclass(frozen=True)
+class VAESettings:
+    """Settings of the vae stage; bound in gin as `vae.NAME`.
 
-    Nested dropout hides dimension d from Dec in all steps but those whose prefix is at
-    least d long, while "the KL-divergence part of the VAE loss remains unchanged": it
-    is paid for all dimensions in every step. So against what it can save of the
-    reconstruction error, dimension d pays its KL with the weight kl_weight / P(prefix
-    >= d): as in a beta-VAE whose beta grows with d, for t = .995 and D = 512 from 1 at
-    the first dimension to 2.0 at the 128th and 2,400 at the last, which is hardly
-    worth what that one could hold.
-
-    Args:
-        style_encoder: frozen, gives normalized pruned style codes.
-        content_encoder: Enc, built.
-        content_decoder: Dec, built.
-        t: nested dropout's parameter.
-        kl_weight: of the KL divergence against the sum of squares; the paper's is 1.
-        kl_warmup_steps: steps in which that weight rises from 0 in a straight line; 0
-            in the paper.
-        free_bits: nats of each dimension and picture that cost nothing, see
-            `objectives.kl_beyond_free_bits`; 0 in the paper.
+    Raises:
+        UserError: if a value is out of its range.
     """
 
-    def __init__(
-        self,
-        style_encoder: frozen_codes.NormalizedEncoder,
-        content_encoder: networks.ContentEncoder,
-        content_decoder: networks.ContentDecoder,
-        t: float = 0.995,
-        kl_weight: float = 1.0,
-        kl_warmup_steps: int = 0,
-        free_bits: float = 0.0,
-        **kwargs,
-    ):
-        super().__init__(**kwargs)
-        for name, value in (
-            ("kl_weight", kl_weight),
-            ("kl_warmup_steps", kl_warmup_steps),
-            ("free_bits", free_bits),
-        ):
-            if value < 0:
-                raise ValueError(f"vae.{name} must be at least 0, got {value}")
-        self.style_encoder = style_encoder
+    t: float = 0.995  # nested dropout's parameter (Table 2)
+    kl_weight: float = 1.0  # against the sum of squares; the paper's is 1
+    optimizer: Callable = rmsprop
+
+    def __post_init__(self) -> None:
+        if not 0 < self.t <= 1:
+            raise UserError(f"vae.t must be above 0 and at most 1, got {self.t}")
+        if self.kl_weight < 0:
+            raise UserError(f"vae.kl_weight must be at least 0, got {self.kl_weight}")
+
+
+class ContentVAE(stage.Stage):
+    """Enc and Dec; Dec also sees the frozen style encoder's code.
+
+    Nested dropout hides dimension d from Dec in all steps except those whose prefix is
+    at least d long, while "the KL-divergence part of the VAE loss remains unchanged":
+    it is paid for all dimensions in every step. So dimension d pays its KL, relative to
+    the reconstruction error that it can save, with the weight kl_weight / P(prefix >=
+    d). This is a beta-VAE whose beta grows with d: for t = .995 and D = 512 from 1 at
+    the first dimension to 2.0 at the 128th and 2,400 at the last, which is hardly worth
+    what it could hold.
+    """
+
+    network_names = ("content_encoder", "content_decoder")
+
+    def __init__(self, settings: VAESettings, context: stage.BuildContext) -> None:
+        super().__init__(settings, context, name=SPEC.name)
+        size = context.image_size
+        self.style_encoder = context.codes.style_encoder
         self.style_encoder.trainable = False
-        self.content_encoder = content_encoder
-        self.content_decoder = content_decoder
-        self.dims = content_encoder.get_config()["dims"]
-        prefix_probabilities(self.dims, t)  # refuses a t out of range
-        self._t = t
-        self._kl_weight = kl_weight
-        self._kl_warmup_steps = kl_warmup_steps
-        self._free_bits = free_bits
+        self.content_encoder = factories.content_encoder()
+        self.content_decoder = factories.content_decoder(size)
+        self.content_encoder.build_variables(size)
+        self.dims = self.content_encoder.dims
+        prefix_probabilities(self.dims, settings.t)  # checks the dimensions
+        self.code_sizes = [self.style_encoder.dims, self.dims]
+        self.content_decoder.build_variables(size, self.code_sizes)
+        self._settings = settings
         self.declare_means(
             "loss", "reconstruction", "kl", "test_reconstruction", "test_kl"
         )
 
-    @property
-    def networks(self):
-        return {
-            "content_encoder": self.content_encoder,
-            "content_decoder": self.content_decoder,
-        }
-
-    @property
-    def code_dims(self):
-        return [self.style_encoder.dims, self.dims]
-
-    @property
-    def parameter_groups(self):
-        return [
-            self.content_encoder.trainable_variables
-            + self.content_decoder.trainable_variables
-        ]
-
-    @property
-    def in_kl_warmup(self) -> bool:
-        """Whether the KL does not weigh in full yet, so that errors are too low."""
-        return self.steps_done < self._kl_warmup_steps
-
-    def compute_gradients(self, images, artist_ids, draws):
+    def compute_gradients(
+        self, images: tf.Tensor, artist_ids: tf.Tensor, draws: BatchDraws
+    ) -> stage.Gradients:
         styles = self.style_encoder(images, training=False)
-        lengths = draws.prefix_lengths("prefix", self.dims, self._t)
-        mask = tf.sequence_mask(lengths, self.dims, tf.float32)
+        mask = draws.prefix_mask("prefix", self.dims, self._settings.t)
         noise = draws.normal("reparametrization", self.dims)
         with tf.GradientTape() as tape:
             mean, log_variance = self.content_encoder(images, training=True)
             codes = mean + tf.exp(0.5 * log_variance) * noise
             decoded = self.content_decoder([styles, codes * mask], training=True)
-            reconstruction = objectives.reconstruction_loss(decoded, images)
-            kl = objectives.kl_divergence(mean, log_variance)
-            paid = kl
-            if self._free_bits:
-                paid = objectives.kl_beyond_free_bits(
-                    objectives.kl_by_dimension(mean, log_variance), self._free_bits
-                )
-            losses = reconstruction + self._kl_weight_at(draws.step) * paid
+            reconstruction = generation.reconstruction_loss(decoded, images)
+            kl = generation.kl_divergence(mean, log_variance)
+            losses = reconstruction + self._settings.kl_weight * kl
             loss = tf.reduce_sum(losses) / draws.total
         self.record("loss", losses)
         self.record("reconstruction", reconstruction)
         self.record("kl", kl)
         return [self.group_gradients(tape, loss, 0)]
 
-    def evaluation_terms(self, images, artist_ids):
+    def evaluation_terms(
+        self, images: tf.Tensor, artist_ids: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
         mean, log_variance = self.content_encoder(images, training=False)
         return {
-            "reconstruction": objectives.reconstruction_loss(
+            "reconstruction": generation.reconstruction_loss(
                 self.content_decoder([self.style_encoder(images), mean]), images
             ),
-            "kl": objectives.kl_divergence(mean, log_variance),
+            "kl": generation.kl_divergence(mean, log_variance),
         }
 
-    def _kl_weight_at(self, step: tf.Tensor) -> tf.Tensor | float:
-        if not self._kl_warmup_steps:
-            return self._kl_weight
-        risen = tf.cast(step, tf.float32) / self._kl_warmup_steps
-        return self._kl_weight * tf.minimum(risen, 1.0)
+    def measure(self, view: stage.TestView) -> stage.TestNumbers:
+        numbers = super().measure(view).numbers
+        score = -numbers["test_reconstruction"]
+        use = passes.measure_content_use(self.content_encoder, view.batches)
+        numbers["active_units"] = int(use.active.sum())
+        for d in prefix.curve_dims(self.dims):
+            numbers[f"kl_of_dimension_{d}"] = float(use.kl[d - 1])
+        return stage.TestNumbers(numbers, score)
+
+    def preview(
+        self, pictures: np.ndarray, names: Sequence[str], view: stage.TestView
+    ) -> PictureTable:
+        """Rebuild pictures from their style and the first content dimensions."""
+        styles = encode_pictures(self.style_encoder, pictures)
+        contents = encode_pictures(self.content_encoder, pictures)
+        rows: list[list[np.ndarray | None]] = [list(pictures)]
+        captions = ["picture"]
+        for d in (*_PREVIEW_DIMS, self.dims):
+            if d <= self.dims:
+                prefixes = contents * (np.arange(self.dims) < d)
+                rows.append([*decode_codes(self.content_decoder, styles, prefixes)])
+                captions.append(f"{d} content dims")
+        return PictureTable(
+            rows,
+            row_captions=captions,
+            column_captions=names,
+            title="test pictures from style and the first content dimensions",
+            row_breaks=[1],
+        )
 
 
-@gin.configurable
-def vae(
-    style_encoder: frozen_codes.NormalizedEncoder,
-    image_size: int,
-    seed: int,
-    accumulation_steps: int = 1,
-    t: float = 0.995,
-    kl_weight: float = 1.0,
-    kl_warmup_steps: int = 0,
-    free_bits: float = 0.0,
-    optimizer=rmsprop,
-) -> tuple[ContentVAE, list]:
-    """Build the content stage and its optimizers (Table 2, second row)."""
-    encoder = factories.content_encoder()
-    decoder = factories.content_decoder(image_size)
-    encoder(tf.zeros([1, image_size, image_size, 3]))
-    dims = encoder.get_config()["dims"]
-    decoder([tf.zeros([1, style_encoder.dims]), tf.zeros([1, dims])])
-    model = ContentVAE(
-        style_encoder,
+def build(settings: VAESettings, context: stage.BuildContext) -> stage.Built:
+    """Build the vae stage and its optimizer (Table 2, second row)."""
+    return ContentVAE(settings, context), [settings.optimizer()]
+
+
+def recommend_dims(trained: stage.TrainedStage) -> int:
+    """Recommend the number of content dimensions by their error (section 4)."""
+    encoder = trained.load_network("content_encoder")
+    dims = prefix.curve_dims(encoder.dims)
+    errors = passes.measure_reconstruction_errors(
+        trained.codes.style_encoder,
         encoder,
-        decoder,
-        t=t,
-        kl_weight=kl_weight,
-        kl_warmup_steps=kl_warmup_steps,
-        free_bits=free_bits,
-        seed=seed,
-        accumulation_steps=accumulation_steps,
-        settings={
-            "t": t,
-            "kl_weight": kl_weight,
-            # None where off, as in runs from before there were these settings.
-            "kl_warmup_steps": kl_warmup_steps or None,
-            "free_bits": free_bits or None,
-        },
-        name="vae",
+        trained.load_network("content_decoder"),
+        input_pipeline.eval_batches(trained.dataset, trained.dataset.test_split),
+        dims,
     )
-    return model, [optimizer()]
+    return prefix.recommended_dims_by_error(
+        errors.tolist(), dims, trained.pruning.tolerance
+    )
+
+
+def compute_statistics(trained: stage.TrainedStage, dims: int) -> CodeStatistics:
+    """Compute the statistics of the first `dims` content dimensions."""
+    normalization = ContentNormalization(trained.pruning.content_normalization)
+    batches = input_pipeline.eval_batches(trained.dataset, *trained.splits)
+    train = collect_codes(trained.load_network("content_encoder"), batches)
+    codes = train.codes[:, :dims]
+    statistics = CodeStatistics.of_codes(
+        codes, train.artist_ids, len(trained.dataset.artists), normalization
+    )
+    if normalization is ContentNormalization.GIVEN_STYLE:
+        styles = collect_codes(trained.codes.style_encoder, batches).codes
+        statistics = statistics.subtract_style(codes, styles, train.artist_ids)
+    return statistics
+
+
+SPEC = stage.StageSpec(
+    name="vae",
+    settings=VAESettings,
+    build=build,
+    network_classes=(networks.ContentEncoder, networks.ContentDecoder),
+    needs=("metric",),
+    code=stage.Code(
+        "content", "content_statistics.npz", recommend_dims, compute_statistics
+    ),
+)

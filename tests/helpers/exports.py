@@ -1,6 +1,6 @@
 """An export folder of tiny models with the signatures of tfstyle.export.
 
-Here a picture's style is its mean colour, its content its size.
+The style of a picture is its mean color, its content is its size.
 """
 
 from pathlib import Path
@@ -11,7 +11,7 @@ _SEEDS = tf.TensorSpec([None], tf.int64, name="seed")
 
 
 def write_tiny_export(folder: Path) -> Path:
-    """Write every tiny model below `folder`, and what a server must pass by."""
+    """Write all tiny models to `folder`, and files that a server must ignore."""
     _save(folder / "line" / "1", serving_default=_line(1.0))
     _save(folder / "line" / "2", serving_default=_line(2.0))
     _save(folder / "pair" / "1", serving_default=_pair, twice=_twice)

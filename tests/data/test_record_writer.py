@@ -1,0 +1,225 @@
+import collections
+import os
+import pathlib
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from helpers.pictures import make_pictures
+from PIL import Image
+
+from tfstyle.core.cli import UserError
+from tfstyle.data import record_writer, records
+from tfstyle.data.pictures import Conversion
+from tfstyle.data.sources import scan_artist_folders
+from tfstyle.data.splits import SplitRule
+
+RULE = SplitRule(min_images_per_artist=4, min_test_images=1)
+
+
+def write(input_dir, records_dir, rule=RULE, **settings) -> records.Dataset:
+    sources, skipped = scan_artist_folders(str(input_dir))
+    return record_writer.write_dataset(
+        str(records_dir), sources, Conversion(8), rule, skipped=skipped, **settings
+    )
+
+
+@pytest.fixture
+def pictures(tmp_path) -> pathlib.Path:
+    """Two artists with 6 pictures of 8x8 pixels."""
+    return make_pictures(tmp_path / "in", ["a", "b"])
+
+
+def names_in(dataset, *chosen) -> list[str]:
+    return [
+        records.parse_example(example)["filename"].numpy().decode()
+        for example in tf.data.TFRecordDataset(dataset.shard_paths(*chosen))
+    ]
+
+
+def skipped_in(dataset) -> dict[str, str]:
+    """Return the reasons by path, for ambiguous pictures with the other copy."""
+    path = pathlib.Path(dataset.records_dir, "skipped.tsv")
+    head, *rows = (line.split("\t") for line in path.read_text().splitlines())
+    assert head == ["path", "reason", "copy"]
+    return {name: f"{reason} {copy}".rstrip() for name, reason, copy in rows}
+
+
+def contents_of(folder) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in pathlib.Path(folder).iterdir()}
+
+
+def test_what_is_read_is_what_was_written(portraits_records):
+    dataset = records.read_dataset(portraits_records.records_dir)
+    assert dataset == portraits_records
+    assert dataset.artist_names == sorted(dataset.artist_names)
+    assert len(dataset.artist_names) == 12
+    np.testing.assert_array_equal(dataset.artist_counts("train"), [50] * 12)
+    np.testing.assert_array_equal(dataset.artist_counts("test"), [10] * 12)
+    assert dataset.num_examples("train", "test") == 720
+    assert dataset.num_examples("holdout") == 0
+    assert len(names_in(dataset, "train")) == 600
+    assert dataset.skipped == {}  # files beside the artist folders do not count
+
+
+def test_examples_are_shuffled_over_the_artists(portraits_records):
+    artists = [name.split("/")[0] for name in names_in(portraits_records, "train")]
+    repeats = np.mean([a == b for a, b in zip(artists, artists[1:], strict=False)])
+    assert repeats < 0.15  # by chance 1 in 12
+
+
+def test_the_number_of_workers_does_not_change_a_byte(tmp_path):
+    pictures = make_pictures(tmp_path / "in", ["a", "b"], count=70)
+    serial = write(pictures, tmp_path / "serial", num_workers=1)
+    parallel = write(pictures, tmp_path / "parallel", num_workers=2)
+    assert contents_of(serial.records_dir) == contents_of(parallel.records_dir)
+    assert serial.digest == parallel.digest
+
+
+def test_shards_share_the_examples_evenly(tmp_path):
+    pictures = make_pictures(tmp_path / "in", ["a", "b"], count=8)
+    dataset = write(pictures, tmp_path / "out", num_shards=3)
+    assert [shard.examples for shard in dataset.shards["train"]] == [4, 5, 5]
+    # There are only two test pictures, so two files.
+    assert [shard.examples for shard in dataset.shards["test"]] == [1, 1]
+    assert len(set(names_in(dataset, "train", "test"))) == 16
+
+
+def test_unusable_pictures_are_listed_with_the_reason(pictures, tmp_path):
+    make_pictures(tmp_path / "in", ["few"], count=2)
+    (pictures / "a" / "broken.png").write_bytes(b"")
+    (pictures / "a" / "notes.txt").write_text("notes")
+    (pictures / "a" / ".hidden.png").write_bytes(b"")
+    (pictures / ".cache").mkdir()
+    cut = (pictures / "b" / "0.png").read_bytes()[:-60]
+    (pictures / "b" / "tab\tname.png").write_bytes(cut)
+    (pictures / "b" / "gone.png").symlink_to("nowhere")
+    dataset = write(pictures, tmp_path / "out", max_skipped_fraction=0.3)
+    assert skipped_in(dataset) == {
+        "a/broken.png": "not_a_picture",
+        "a/notes.txt": "not_a_picture",
+        "b/gone.png": "unreadable",
+        "b/tab name.png": "truncated",
+        "few/0.png": "artist_under_minimum",
+        "few/1.png": "artist_under_minimum",
+    }
+    assert dataset.skipped == dict(
+        collections.Counter(sorted(skipped_in(dataset).values()))
+    )
+    assert dataset.artist_names == ["a", "b"]
+
+
+def test_names_in_any_script_and_encoding_survive(tmp_path):
+    undecodable = os.fsdecode(b"not-utf8-\xff")
+    pictures = make_pictures(tmp_path / "in", ["絵師", "b c"])
+    (pictures / "b c").rename(pictures / undecodable)
+    dataset = write(pictures, tmp_path / "out")
+    assert records.read_dataset(dataset.records_dir) == dataset
+    assert set(dataset.artist_names) == {"絵師", undecodable}
+
+
+def test_nested_folders_belong_to_their_artist(pictures, tmp_path):
+    make_pictures(pictures / "a", ["2019"], count=3)
+    dataset = write(pictures, tmp_path / "out")
+    assert dataset.artist_names == ["a", "b"]
+    assert "a/2019/0.png" in names_in(dataset, "train", "test")
+
+
+def test_identical_pixels_under_two_artists_are_ambiguous(pictures, tmp_path):
+    Image.open(pictures / "a" / "0.png").save(pictures / "b" / "copy.bmp")
+    dataset = write(pictures, tmp_path / "out")
+    assert skipped_in(dataset) == {
+        "a/0.png": "ambiguous b/copy.bmp",
+        "b/copy.bmp": "ambiguous a/0.png",
+    }
+    assert dataset.skipped == {"ambiguous": 2}
+
+
+def test_more_shards_than_pictures_are_refused(pictures, tmp_path):
+    with pytest.raises(UserError, match="there are 12: lower --num_shards=13"):
+        write(pictures, tmp_path / "out", num_shards=13)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("content", ['{"name": "mnist"}', "[1]", "not JSON"])
+def test_a_foreign_dataset_json_is_never_replaced(pictures, tmp_path, content):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "dataset.json").write_text(content)
+    for overwrite in (False, True):
+        with pytest.raises(
+            UserError, match="is corrupt or not a .* is never overwritten"
+        ):
+            write(pictures, tmp_path / "out", overwrite=overwrite)
+    assert contents_of(tmp_path / "out") == {"dataset.json": content.encode()}
+
+
+def test_foreign_shards_are_replaced_only_with_overwrite(pictures, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "train-00000-of-00009.tfrecord").write_bytes(b"theirs")
+    with pytest.raises(UserError, match=r"other files \(train-00000-of-00009"):
+        write(pictures, tmp_path / "out")
+    assert len(contents_of(tmp_path / "out")) == 1
+    dataset = write(pictures, tmp_path / "out", overwrite=True)
+    assert len(contents_of(dataset.records_dir)) == 4
+
+
+def test_a_failed_write_leaves_nothing_behind(tmp_path):
+    pictures = make_pictures(tmp_path / "in", ["a"])
+    with pytest.raises(UserError):
+        write(pictures, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_interrupted_overwrite_leaves_the_old_records(
+    pictures, tmp_path, monkeypatch
+):
+    dataset = write(pictures, tmp_path / "out")
+    before = contents_of(dataset.records_dir)
+
+    examples = []
+
+    def interrupt(writer, example):
+        examples.append(example)
+        if len(examples) == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(tf.io.TFRecordWriter, "write", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        write(make_pictures(tmp_path / "in", ["c"]), tmp_path / "out", overwrite=True)
+    assert contents_of(dataset.records_dir) == before
+
+
+def test_overwriting_removes_old_shards_but_nothing_else(pictures, tmp_path):
+    dataset = write(pictures, tmp_path / "out", num_shards=3)
+    (tmp_path / "out" / "README").write_text("mine")
+    with pytest.raises(UserError, match="--overwrite"):
+        write(pictures, tmp_path / "out", num_shards=1)
+    dataset = write(pictures, tmp_path / "out", num_shards=1, overwrite=True)
+    assert sorted(contents_of(dataset.records_dir)) == [
+        "README",
+        "dataset.json",
+        "skipped.tsv",
+        "test-00000-of-00001.tfrecord",
+        "train-00000-of-00001.tfrecord",
+    ]
+    assert records.read_dataset(dataset.records_dir) == dataset
+
+
+def test_files_of_a_killed_run_are_replaced(pictures, tmp_path):
+    (tmp_path / "out" / ".partial").mkdir(parents=True)
+    (tmp_path / "out" / ".partial" / "spool").write_bytes(b"half")
+    (tmp_path / "out" / "train-00000-of-00009.tfrecord").write_bytes(b"half")
+    dataset = write(pictures, tmp_path / "out")
+    assert len(contents_of(dataset.records_dir)) == 4
+
+
+def test_held_out_examples_have_labels_after_the_others(tmp_path):
+    pictures = make_pictures(tmp_path / "in", list("abcd"))
+    rule = SplitRule(4, 0.1, 1, holdout_artists=1)
+    dataset = write(pictures, tmp_path / "out", rule)
+    assert records.read_dataset(dataset.records_dir) == dataset
+    np.testing.assert_array_equal(dataset.artist_counts("holdout"), [6])
+    assert len(dataset.artist_names) == 3
+    path = dataset.shard_paths("holdout")[0]
+    for example in tf.data.TFRecordDataset(path):
+        assert records.parse_example(example)["label"] == 3

@@ -1,0 +1,233 @@
+"""Additions to the gan stage of the paper: each against a second derivation."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from helpers.stages import (
+    GAN_ADDITIONS,
+    ROWS,
+    make_batch,
+    make_tiny_stage,
+)
+
+from tfstyle.modeling.networks import color
+from tfstyle.modeling.objectives.draws import BatchDraws
+
+
+@pytest.fixture
+def images() -> tf.Tensor:
+    return color.rgb_to_lab(make_batch()["image"])
+
+
+def make_draws(step: int) -> BatchDraws:
+    return BatchDraws(3, tf.constant(step, tf.int64), tf.constant(0), ROWS, ROWS)
+
+
+def compute_gradients(model, images, step: int) -> list[list[np.ndarray]]:
+    """Of generator and discriminators, in the phase of a step."""
+    model.set_phase(step, None)
+    groups = model.compute_gradients(images, None, make_draws(step))
+    return [[gradient.numpy() for gradient in group] for group in groups]
+
+
+def assert_close(values, others, tolerance=1e-5):
+    for left, right in zip(values, others, strict=True):
+        scale = max(np.abs(right).max(), 1e-3)
+        np.testing.assert_allclose(left, right, rtol=0, atol=tolerance * scale)
+
+
+# Codes.
+
+
+def test_the_reconstruction_share_is_spread_over_the_batch(images):
+    """Half of four rows, every other one: their codes are those of the pictures."""
+    model = make_tiny_stage("gan", "gan.reconstruction_share = 0.5")
+    draws = make_draws(0)
+
+    styles, contents, from_pictures = model._draw_codes(images, draws)
+
+    np.testing.assert_array_equal(from_pictures, [0, 1, 0, 1])
+    real_styles, real_contents = (
+        model.style_encoder(images),
+        model.content_encoder(images),
+    )
+    np.testing.assert_array_equal(styles[1::2], real_styles[1::2])
+    np.testing.assert_array_equal(contents[1::2], real_contents[1::2])
+    random_styles = draws.normal("style", model.style_encoder.dims)
+    np.testing.assert_array_equal(styles[::2], random_styles[::2])
+
+
+def test_a_share_of_random_codes_has_real_styles(images):
+    """Beside random contents; rows that are rebuilt have both codes of a picture."""
+    model = make_tiny_stage(
+        "gan", "gan.reconstruction_share = 0.5", "gan.real_style_share = 0.5"
+    )
+    real_styles = model.style_encoder(images).numpy()
+    real_contents = model.content_encoder(images).numpy()
+    real_of_random = []
+
+    for step in range(40):
+        styles, contents, from_pictures = model._draw_codes(images, make_draws(step))
+
+        has_real_style = (np.abs(styles - real_styles) < 1e-5).all(axis=1)
+        has_real_content = (np.abs(contents - real_contents) < 1e-5).all(axis=1)
+        np.testing.assert_array_equal(from_pictures, [0, 1, 0, 1])
+        np.testing.assert_array_equal(has_real_content, [False, True, False, True])
+        assert has_real_style[1::2].all()
+        real_of_random.extend(has_real_style[::2])
+
+    # Of 80 fair throws: three deviations of sqrt(80) / 2.
+    assert abs(sum(real_of_random) - 40) < 3 * 80**0.5 / 2
+
+
+# The decoder's pictures.
+
+
+def test_pictures_of_random_codes_are_drawn_towards_the_decoders(images):
+    """By the mean square of averages over squares of 4 x 4 pixels; in every phase.
+
+    Rows 1 and 3 of 4 are compared with their pictures instead.
+    """
+    model = make_tiny_stage(
+        "gan",
+        "gan.reconstruction_share = 0.5",
+        "gan.reconstruction_weight = 0.0",
+        "gan.reconstruction_steps = 1",
+        "gan.decoder_weight = 3.0",
+        plain_steps=True,
+    )
+    draws = make_draws(0)
+    styles, contents, _ = model._draw_codes(images, draws)
+    noise = draws.normal("noise", model.code_sizes[2])
+    decoded = model.content_decoder([styles, contents])
+    squares = images.shape[1] // 4
+    with tf.GradientTape() as tape:
+        fakes = model.generator([styles, contents, noise], training=True)
+        loss = 0.0
+        for row in (0, 2):
+            for i, j in np.ndindex(squares, squares):
+                square = (row, slice(4 * i, 4 * i + 4), slice(4 * j, 4 * j + 4))
+                error = tf.reduce_mean(fakes[square] - decoded[square], axis=[0, 1])
+                loss += tf.reduce_sum(tf.square(error)) / (3 * squares**2)
+        loss *= 3.0 / ROWS
+    expected = tape.gradient(loss, model.generator.trainable_variables)
+
+    gradients, _ = compute_gradients(model, images, 0)
+
+    assert_close(gradients, [gradient.numpy() for gradient in expected])
+    assert any(np.abs(gradient).max() > 1e-4 for gradient in gradients)
+
+
+def test_the_decoder_itself_is_not_trained():
+    assert not make_tiny_stage(
+        "gan", *GAN_ADDITIONS
+    ).content_decoder.trainable_variables
+
+
+# The start.
+
+LIKE_DECODER = (
+    "generator.hidden = True",
+    "gan.start = 'decoder'",
+)
+
+
+def test_a_generator_that_starts_as_the_decoder_draws_the_same_pictures(images):
+    model = make_tiny_stage("gan", *LIKE_DECODER)
+    styles, contents = model.style_encoder(images), model.content_encoder(images)
+    expected = model.content_decoder([styles, contents])
+    for seed in (0, 1):
+        shape = [len(images), model.code_sizes[2]]
+        noise = tf.random.stateless_normal(shape, [seed, 0])
+        for network in (model.generator, model.average):
+            pictures = network([styles, contents, noise])
+            np.testing.assert_allclose(pictures, expected, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "binding", ["generator.hidden = False", "generator.features = (6, 6)"]
+)
+def test_a_generator_unlike_the_decoder_cannot_start_as_it(binding):
+    with pytest.raises(ValueError, match="a generator like the content decoder"):
+        make_tiny_stage("gan", *LIKE_DECODER, binding)
+
+
+# R1.
+
+
+def compute_penalty_by_jacobians(model, images, step=0) -> float:
+    """Mean over pictures of the mean over networks, patches: half squared slopes.
+
+    Each patch is judged alone, its slope a Jacobian instead of a summed gradient.
+    """
+    discriminators = model.discriminators
+    count = sum(discriminators.patch_counts)
+    offsets = make_draws(step).uniform("real patches", count, 2)
+    patches_by_scale = discriminators.extract_patches_by_scale(images, offsets)
+    penalties = []
+    for k, patches in enumerate(patches_by_scale):
+        norms = []
+        for patch in patches:
+            variable = tf.Variable(patch[None])
+            with tf.GradientTape() as tape:
+                logit = discriminators.layers[k](variable)
+            norms.append(float(tf.norm(tape.jacobian(logit, variable))))
+        penalties.append(np.mean(np.square(norms)) / 2)
+    return float(np.mean(penalties))
+
+
+def make_wakeful_stage(*bindings, **options):
+    """Build a stage whose residuals count: every weight affects D's slopes."""
+    return make_tiny_stage("gan", *bindings, plain_steps=True, **options)
+
+
+def test_the_penalty_is_the_slope_at_each_networks_patches(images):
+    model = make_wakeful_stage("gan.r1_weight = 3.0")
+
+    compute_gradients(model, images, 0)
+
+    means = {mean.name: float(mean.result()) for mean in model.metrics}
+    expected = 3 * compute_penalty_by_jacobians(model, images)
+    assert expected > 0
+    assert means["gradient_penalty"] == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.slow
+def test_the_penaltys_gradient_is_its_slope_by_finite_differences(images):
+    """Along its own direction, a central difference must give the gradient's norm."""
+    model = make_wakeful_stage("gan.r1_weight = 1.0")
+    generator, with_penalty = compute_gradients(model, images, 0)
+    other, without = compute_gradients(make_wakeful_stage(), images, 0)
+    assert_close(generator, other)
+    slope = [left - right for left, right in zip(with_penalty, without, strict=True)]
+    norm = np.sqrt(sum(np.square(part).sum() for part in slope))
+    assert norm > 0
+
+    variables = model.discriminators.trainable_variables
+    start = [variable.numpy() for variable in variables]
+    penalties = []
+    length = 2e-3
+    for sign in (1, -1):
+        for variable, value, part in zip(variables, start, slope, strict=True):
+            variable.assign(value + sign * length * part / norm)
+        penalties.append(compute_penalty_by_jacobians(model, images))
+
+    measured = (penalties[0] - penalties[1]) / (2 * length)
+    assert measured == pytest.approx(norm, rel=0.02)
+
+
+def test_a_lazy_penalty_is_applied_seldom_and_strongly(images):
+    """Every third step three times the gradient, in between none."""
+    lazy = make_wakeful_stage("gan.r1_weight = 1.0", "gan.r1_interval = 3")
+    eager, without = make_wakeful_stage("gan.r1_weight = 1.0"), make_wakeful_stage()
+    for step in range(4):
+        gradients, every_step, unpenalized = (
+            compute_gradients(model, images, step)[1]
+            for model in (lazy, eager, without)
+        )
+        factor = 3 if step % 3 == 0 else 0
+        expected = [
+            base + factor * (full - base)
+            for full, base in zip(every_step, unpenalized, strict=True)
+        ]
+        assert_close(gradients, expected)

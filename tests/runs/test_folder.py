@@ -1,0 +1,215 @@
+"""A stage's folder: its files, its state, and errors that name the remedy."""
+
+import dataclasses
+import pathlib
+import shutil
+
+import numpy as np
+import pytest
+from helpers import runs
+
+from tfstyle.core.cli import UserError
+from tfstyle.modeling import stages
+from tfstyle.runs import folder as run_folder
+from tfstyle.runs.folder import StageFolder, stage_lock
+
+
+@pytest.fixture
+def metric_folder(tiny_run, tmp_path) -> StageFolder:
+    """A copy of the metric stage, to be changed."""
+    run_dir = runs.keep_stages(tiny_run, tmp_path / "run", "metric")
+    return StageFolder(run_dir, "metric")
+
+
+def train_command(folder) -> str:
+    return f"python -m tfstyle.train --gin_file=gin/{folder.stage}.gin --run_dir="
+
+
+# The lock.
+
+
+def test_a_second_process_cannot_train_the_same_stage(tmp_path):
+    folder = StageFolder(tmp_path, "metric")
+    with (
+        stage_lock(folder),
+        pytest.raises(UserError, match="another process is training .*metric"),
+        stage_lock(folder),
+    ):
+        pass
+
+
+def test_the_next_process_may_train_when_the_first_is_done(tmp_path):
+    folder = StageFolder(tmp_path / "new" / "run", "metric")
+    for _ in range(2):
+        with stage_lock(folder):
+            pass
+    assert list(folder.run_dir.iterdir()) == []
+
+
+def test_other_stages_may_be_trained_at_the_same_time(tmp_path):
+    with (
+        stage_lock(StageFolder(tmp_path, "metric")),
+        stage_lock(StageFolder(tmp_path, "classifier")),
+    ):
+        pass
+
+
+# The state.
+
+
+def test_the_state_of_a_stage_is_that_of_its_files(metric_folder):
+    assert metric_folder.exists and metric_folder.finished
+
+    metric_folder.mark_unfinished()
+    assert metric_folder.exists and not metric_folder.finished
+
+    metric_folder.mark_finished(7)
+    assert (metric_folder.path / "FINISHED").read_text() == "step 7\n"
+
+    metric_folder.remove()
+    assert not (metric_folder.exists or metric_folder.path.exists())
+    assert metric_folder.final_weights is None
+
+
+def test_only_stages_with_a_code_have_statistics():
+    names = {}
+    for stage in stages.names():
+        path = StageFolder(pathlib.Path("run"), stage).statistics_file
+        names[stage] = path and str(path)
+    assert names == {
+        "metric": "run/metric/style_statistics.npz",
+        "classifier": None,
+        "vae": "run/vae/content_statistics.npz",
+        "gan": None,
+    }
+
+
+def test_the_digest_identifies_weights_and_codes(metric_folder, tiny_run):
+    digests = [StageFolder(tiny_run, "metric").digest, metric_folder.digest]
+    runs.change_weights(metric_folder.run_dir, "metric")
+    digests.append(metric_folder.digest)
+    statistics = metric_folder.load_statistics()
+    dataclasses.replace(statistics, mean=statistics.mean + 1).write(
+        metric_folder.statistics_file
+    )
+    digests.append(metric_folder.digest)
+
+    assert digests[0] == digests[1]
+    assert len(set(digests)) == 3
+
+
+# Loading.
+
+
+def test_a_network_is_rebuilt_as_described(tiny_run):
+    for stage in ("vae", "gan"):
+        folder = StageFolder(tiny_run, stage)
+        for name, described in folder.read().networks.items():
+            network = folder.load_network(name)
+            assert type(network).__name__ == described["class"]
+            assert network.get_config() == described["config"]
+            assert network.count_params() == described["parameters"]
+
+
+def test_a_network_has_the_final_weights(metric_folder):
+    before = metric_folder.load_network("style_encoder").get_weights()
+    runs.change_weights(metric_folder.run_dir, "metric")  # a kernel, by 0.1
+
+    after = metric_folder.load_network("style_encoder").get_weights()
+
+    moves = [
+        np.abs(value - old).max() for value, old in zip(after, before, strict=True)
+    ]
+    assert sorted(moves)[-2:] == [0, pytest.approx(0.1)]
+
+
+def test_a_plain_variable_is_read_by_its_path(tiny_run):
+    folder = StageFolder(tiny_run, "metric")
+    assert folder.read_array("presumed_styles/styles").shape == (3, 16)
+    logits = StageFolder(tiny_run, "classifier").read_array("artist_logits/kernel")
+    assert logits.shape == (16, 3)
+
+
+def test_a_missing_stage_is_one_line_with_the_command(tmp_path):
+    folder = StageFolder(tmp_path, "vae")
+    for read in (folder.read, folder.load_statistics):
+        with pytest.raises(UserError, match=f"no vae stage.*: {train_command(folder)}"):
+            read()
+    with pytest.raises(UserError, match="no vae stage"):
+        folder.load_network("content_encoder")
+
+
+def test_a_stage_without_final_weights_is_unfinished(metric_folder):
+    shutil.rmtree(metric_folder.checkpoints / "final")
+    with pytest.raises(UserError, match="is unfinished; resume it with: .*metric.gin"):
+        metric_folder.load_network("style_encoder")
+
+
+def test_a_stage_without_statistics_is_unfinished(metric_folder):
+    metric_folder.statistics_file.unlink()
+    with pytest.raises(UserError, match="resume it with: .* pass --allow_unfinished"):
+        metric_folder.load_statistics()
+
+
+@pytest.mark.parametrize("end", [".index", ".data-00000-of-00001"])
+def test_corrupt_weights_are_named(end, metric_folder):
+    path = pathlib.Path(metric_folder.final_weights + end)
+    path.write_bytes(path.read_bytes()[:50])
+    with pytest.raises(UserError, match="the weights .*final/weights are corrupt"):
+        metric_folder.load_network("style_encoder")
+
+
+@pytest.mark.parametrize("damage", ["no archive", "half an archive", "lacks an array"])
+def test_corrupt_statistics_are_one_line_with_the_way_to_make_them_again(
+    damage, metric_folder
+):
+    path = metric_folder.statistics_file
+    if damage == "lacks an array":
+        np.savez(path, mean=np.zeros(4), normalization=np.array("none"))
+    else:
+        whole = path.read_bytes()
+        path.write_bytes(b"?" if damage == "no archive" else whole[: len(whole) // 2])
+
+    with pytest.raises(UserError, match=r"is corrupt: delete it.*metric\.gin"):
+        metric_folder.load_statistics()
+    with pytest.raises(UserError, match="is corrupt"):
+        run_folder.read_code_digests(metric_folder.run_dir, ["metric", "vae"])
+
+
+# Codes.
+
+
+def test_codes_are_identified_by_their_digests(metric_folder):
+    digests = run_folder.read_code_digests(metric_folder.run_dir, ["metric", "vae"])
+
+    assert digests == {"metric": metric_folder.load_statistics().digest, "vae": None}
+
+
+def test_a_stage_is_outdated_when_its_codes_have_changed(run_dir):
+    folders = {stage: StageFolder(run_dir, stage) for stage in stages.names()}
+    assert not any(run_folder.is_outdated(folder) for folder in folders.values())
+
+    statistics = folders["vae"].load_statistics()
+    dataclasses.replace(statistics, mean=statistics.mean + 1).write(
+        folders["vae"].statistics_file
+    )
+
+    outdated = [
+        name for name, folder in folders.items() if run_folder.is_outdated(folder)
+    ]
+    assert outdated == ["gan"]
+
+
+# The recommendation.
+
+
+def test_entries_of_the_recommendation_are_updated_one_by_one(tmp_path):
+    assert run_folder.read_recommendation(tmp_path) == {}
+    run_folder.update_recommendation(tmp_path, style_dims=8)
+    run_folder.update_recommendation(tmp_path, content_dims=16)
+    run_folder.update_recommendation(tmp_path, style_dims=np.int64(9))
+
+    assert run_folder.read_recommendation(tmp_path) == {
+        "style_dims": 9,
+        "content_dims": 16,
+    }

@@ -1,0 +1,243 @@
+"""Write a records folder: convert pictures, divide them into splits, write shards.
+
+The pictures wait in one file between the two passes, because the content of an example
+depends on all pictures (duplicates, counts), and decoding the originals twice takes
+far longer than reading this file in another order.
+"""
+
+import collections
+import dataclasses
+import hashlib
+import os
+import pathlib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from tfstyle.core.cli import UserError
+from tfstyle.core.files import atomic_folder
+from tfstyle.core.progress import progress_bar, track
+from tfstyle.data import records, splits
+from tfstyle.data.conversion_pool import Converted, convert_all
+from tfstyle.data.pictures import Conversion, PictureError
+from tfstyle.data.records import INDEX_FILE, SKIPPED_FILE, Dataset, Shard
+from tfstyle.data.sources import SkippedFile, Source, sign_sources
+from tfstyle.data.splits import SplitPlan, SplitRule
+
+_OWN_FILES = re.compile(
+    rf"({'|'.join(splits.SPLITS)})-\d+-of-\d+\.tfrecord|{INDEX_FILE}|{SKIPPED_FILE}"
+)
+_EXAMPLES_PER_SHARD = 2048  # about 80 MB at 256x256
+
+
+def make_settings(
+    sources: Sequence[Source], conversion: Conversion, rule: SplitRule, num_shards: int
+) -> dict[str, Any]:
+    """Return what determines the content of the records, for `dataset.json`."""
+    return {
+        **dataclasses.asdict(conversion),
+        **dataclasses.asdict(rule),
+        "num_shards": num_shards,
+        "sources": sign_sources(sources),
+    }
+
+
+def write_dataset(
+    records_dir: str,
+    sources: Sequence[Source],
+    conversion: Conversion,
+    rule: SplitRule | None = None,
+    *,
+    num_shards: int = 0,
+    num_workers: int = 1,
+    max_skipped_fraction: float = 0.1,
+    skipped: Iterable[SkippedFile] = (),
+    overwrite: bool = False,
+) -> Dataset:
+    """Convert pictures, divide them into splits and write them as records.
+
+    The same sources and settings give the same bytes, whatever `num_workers`. On any
+    failure `records_dir` is unchanged.
+
+    Args:
+        records_dir: the folder to write.
+        sources: the pictures.
+        conversion: how to convert them.
+        rule: how to divide them; default `SplitRule()`.
+        num_shards: files per split, at most one per example; 0 for one per 2,048
+            examples.
+        num_workers: processes that convert pictures; 1 converts in this process. With
+            more, the calling script needs a `__name__ == "__main__"` guard.
+        max_skipped_fraction: fail if a larger fraction of the pictures is unusable.
+        skipped: files that were skipped before.
+        overwrite: replace records in `records_dir`. A dataset.json that does not
+            describe records is never replaced.
+
+    Raises:
+        UserError: `records_dir` cannot be written or holds other files, too many
+            pictures are unusable, too few artists are left, or `num_shards` exceeds
+            the number of pictures.
+    """
+    rule = rule or SplitRule()
+    if num_shards > len(sources):
+        raise UserError(
+            f"a shard holds at least one picture, but there are {len(sources)}: lower"
+            f" --num_shards={num_shards}"
+        )
+    _refuse_foreign_index(pathlib.Path(records_dir, INDEX_FILE))
+    splits.require_enough_pictures(sources, rule)
+    settings = make_settings(sources, conversion, rule, num_shards)
+    sources, rare = _split_off_rare_artists(sources, rule)
+
+    with atomic_folder(
+        records_dir, own_files=_OWN_FILES, last=INDEX_FILE, overwrite=overwrite
+    ) as folder:
+        results = convert_all(sources, conversion, num_workers, max_skipped_fraction)
+        spool, unusable = _write_spool(
+            folder / "spool", track(results, len(sources), "reading pictures")
+        )
+        unused = [*skipped, *rare, *unusable]
+        reasons = [reason for _, reason in unused]
+        plan = splits.plan_splits(spool.sources, spool.contents, rule, reasons)
+        names = [source.name for source in spool.sources]
+        unused += [(names[index], reason) for index, reason in plan.skipped]
+        shards = _write_shards(folder, plan, spool, conversion, num_shards)
+        spool.path.unlink()
+        dataset = Dataset(
+            records_dir=records_dir,
+            image_size=conversion.image_size,
+            fit=conversion.fit,
+            background=conversion.background,
+            artists=plan.artists,
+            holdout_artists=plan.holdout_artists,
+            shards=shards,
+            skipped=dict(sorted(collections.Counter(r for _, r in unused).items())),
+            settings=settings,
+            digest=_compute_digest(plan, spool),
+        )
+        copies = {names[index]: names[copy] for index, copy in plan.copies.items()}
+        _write_skipped(folder / SKIPPED_FILE, unused, copies)
+        records.write_index(folder / INDEX_FILE, dataset)
+    return dataset
+
+
+@dataclasses.dataclass
+class _Spool:
+    """A file of encoded pictures, one after the other."""
+
+    path: pathlib.Path
+    sources: list[Source] = dataclasses.field(default_factory=list)
+    contents: list[str] = dataclasses.field(default_factory=list)  # sha256
+    positions: list[int] = dataclasses.field(default_factory=lambda: [0])  # and the end
+
+
+def _refuse_foreign_index(path: pathlib.Path) -> None:
+    if not os.path.lexists(path):
+        return
+    try:
+        records.load_index(path)
+    except (OSError, ValueError):
+        raise UserError(
+            f"{path} is corrupt or not a tfstyle {INDEX_FILE} and is never overwritten:"
+            " choose another folder, or delete it"
+        ) from None
+
+
+def _split_off_rare_artists(
+    sources: Sequence[Source], rule: SplitRule
+) -> tuple[list[Source], list[SkippedFile]]:
+    """Return the pictures of large enough artists, sorted by name, and the others."""
+    counts = collections.Counter(source.artist for source in sources)
+    frequent, rare = [], []
+    for source in sorted(sources, key=lambda source: source.name):
+        if counts[source.artist] >= rule.min_images_per_artist:
+            frequent.append(source)
+        else:
+            rare.append((source.name, "artist_under_minimum"))
+    return frequent, rare
+
+
+def _write_spool(
+    path: pathlib.Path, results: Iterable[tuple[Source, Converted]]
+) -> tuple[_Spool, list[SkippedFile]]:
+    """Write the usable pictures to one file; return it and the unusable files."""
+    spool, unusable = _Spool(path), []
+    with path.open("wb") as file:
+        for source, result in results:
+            if isinstance(result, PictureError):
+                unusable.append((source.name, result.reason))
+                continue
+            file.write(result)
+            spool.sources.append(source)
+            spool.contents.append(hashlib.sha256(result).hexdigest())
+            spool.positions.append(file.tell())
+    return spool, unusable
+
+
+def _write_shards(
+    folder: pathlib.Path,
+    plan: SplitPlan,
+    spool: _Spool,
+    conversion: Conversion,
+    num_shards: int,
+) -> dict[str, tuple[Shard, ...]]:
+    labels, shards = plan.labels, {}
+    total = sum(map(len, plan.examples.values()))
+    with spool.path.open("rb") as file, progress_bar(total, "writing") as bar:
+
+        def serialize(index: int) -> bytes:
+            bar.update()
+            source = spool.sources[index]
+            begin, end = spool.positions[index : index + 2]
+            file.seek(begin)
+            encoded, label = file.read(end - begin), labels[source.artist]
+            return records.serialize_example(encoded, source, label, conversion)
+
+        for split, indices in plan.examples.items():
+            target = num_shards or -(-len(indices) // _EXAMPLES_PER_SHARD)
+            count = min(target, len(indices))
+            written = []
+            for number in range(count):
+                begin = number * len(indices) // count
+                end = (number + 1) * len(indices) // count
+                path = folder / f"{split}-{number:05d}-of-{count:05d}.tfrecord"
+                size = _write_shard(path, map(serialize, indices[begin:end]))
+                written.append(Shard(path.name, end - begin, size))
+            shards[split] = tuple(written)
+    return shards
+
+
+def _write_shard(path: pathlib.Path, examples: Iterable[bytes]) -> int:
+    """Write one shard; return its size in bytes."""
+    try:
+        with tf.io.TFRecordWriter(str(path)) as writer:
+            for example in examples:
+                writer.write(example)
+    except tf.errors.OpError as error:
+        raise UserError(f"cannot write {path}: {error.message}") from None
+    return path.stat().st_size
+
+
+def _compute_digest(plan: SplitPlan, spool: _Spool) -> str:
+    labels, digest = plan.labels, hashlib.sha256()
+    examples = sorted(
+        (spool.sources[i].name, labels[spool.sources[i].artist], spool.contents[i])
+        for indices in plan.examples.values()
+        for i in indices
+    )
+    for name, label, content in examples:
+        digest.update(os.fsencode(f"{name}\t{label}\t{content}\n"))
+    return digest.hexdigest()
+
+
+def _write_skipped(
+    path: pathlib.Path, skipped: Sequence[SkippedFile], copies: Mapping[str, str]
+) -> None:
+    with path.open("w", encoding="utf-8", errors="surrogateescape") as file:
+        file.write("path\treason\tcopy\n")
+        for name, reason in sorted(skipped):
+            cells = (name, reason, copies.get(name, ""))
+            line = "\t".join(re.sub(r"[\t\r\n]", " ", cell) for cell in cells)
+            file.write(f"{line}\n")

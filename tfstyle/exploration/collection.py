@@ -1,0 +1,218 @@
+"""Collections of pictures: files to load, and tables of codes to write."""
+
+import concurrent.futures
+import csv
+import dataclasses
+import itertools
+import logging
+import os
+import pathlib
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from tfstyle.core import files, progress
+from tfstyle.core.cli import UserError
+from tfstyle.data.pictures import SUFFIXES, PictureError
+from tfstyle.data.sources import SkippedFile, Source, is_picture, walk
+from tfstyle.modeling.networks.codes import BATCH_SIZE
+from tfstyle.runs.trained_run import TrainedRun
+
+logger = logging.getLogger(__name__)
+
+LoadedBatch = tuple[list[Source], np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True)
+class PictureFiles:
+    """Picture files, and the files among them that cannot be used.
+
+    Args:
+        sources: the pictures. A picture of a folder is named by its path below the
+            folder, and the first folder of that path is its artist. Other pictures have
+            the artist "".
+        skipped: (name, reason) of skipped files; loading adds to it.
+    """
+
+    sources: list[Source]
+    skipped: list[SkippedFile]
+
+    @classmethod
+    def find(cls, paths: Sequence[str]) -> "PictureFiles":
+        """List files, whatever their suffixes, and all pictures below folders.
+
+        A picture that is given twice, by its path and its folder, is listed once.
+
+        Raises:
+            UserError: a path does not exist, or none holds a picture.
+        """
+        for path in paths:
+            if not os.path.exists(path):  # noqa: PTH110 (the name may be too long)
+                raise UserError(f"there is no file or folder {format_name(path)}")
+        pictures = cls([], [])
+        seen: set[str] = set()
+        for path in paths:
+            folder = path if pathlib.Path(path).is_dir() else None
+            members = walk(folder) if folder else [path]
+            # Links within one folder are separate pictures.
+            members = [name for name in members if os.path.realpath(name) not in seen]
+            seen.update(map(os.path.realpath, members))
+            for name in members:
+                pictures._add(name, folder)
+        if paths and not pictures.sources:
+            raise UserError(
+                f"there is no picture in {', '.join(map(format_name, paths))} (names"
+                f" must end in one of {' '.join(sorted(SUFFIXES))})"
+            )
+        return pictures
+
+    @property
+    def artists(self) -> list[str]:
+        """The artists by their labels in `load_padded`."""
+        return sorted({source.artist for source in self.sources})
+
+    def load(
+        self,
+        run: TrainedRun,
+        description: str | None = None,
+        batch_size: int = BATCH_SIZE,
+    ) -> Iterator[LoadedBatch]:
+        """Load pictures in batches, converted like the records of a run.
+
+        With a description of the work a progress bar is shown.
+
+        Returns:
+            An iterator over n sources and their pictures, uint8 [n, size, size, 3] RGB.
+
+        Raises:
+            UserError: no picture is usable.
+        """
+        batches = self._load_batches(run, batch_size)
+        if description is None:
+            return batches
+        return progress.track(batches, len(self.sources), description, batch_size)
+
+    def load_padded(
+        self, run: TrainedRun, description: str
+    ) -> Iterator[dict[str, tf.Tensor]]:
+        """Load pictures (see `load`) as batches like `input_pipeline.eval_batches`.
+
+        "artist" is an index in `artists`.
+        """
+        labels = {artist: label for label, artist in enumerate(self.artists)}
+        for sources, pictures in self.load(run, description):
+            padding = BATCH_SIZE - len(sources)
+            artists = [labels[source.artist] for source in sources]
+            names = [os.fsencode(source.name) for source in sources]
+            yield {
+                "image": tf.constant(np.pad(pictures, [(0, padding), *[(0, 0)] * 3])),
+                "artist": tf.constant(artists + [0] * padding, tf.int64),
+                "filename": tf.constant(names + [b""] * padding),
+                "mask": tf.constant([1.0] * len(sources) + [0.0] * padding),
+            }
+
+    def _add(self, path: str, folder: str | None) -> None:
+        if folder is None:
+            self.sources.append(Source(path, "", path))
+            return
+        name = os.path.relpath(path, folder).replace(os.sep, "/")
+        if is_picture(path):
+            artist = name.split("/")[0] if "/" in name else ""
+            self.sources.append(Source(path, artist, name))
+        else:
+            self.skipped.append((name, "not_a_picture"))
+
+    def _load_batches(self, run: TrainedRun, batch_size: int) -> Iterator[LoadedBatch]:
+        usable = self._load_usable(run)
+        while batch := list(itertools.islice(usable, batch_size)):
+            sources, pictures = zip(*batch, strict=True)
+            yield list(sources), np.stack(pictures)
+
+    def _load_usable(self, run: TrainedRun) -> Iterator[tuple[Source, np.ndarray]]:
+        def load(source: Source) -> np.ndarray | PictureError:
+            try:
+                return run.load_picture(source.path)
+            except PictureError as error:
+                return error
+
+        unusable = 0
+        # Pillow decodes and resizes outside of Python's lock, so threads are parallel.
+        with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+            for start in range(0, len(self.sources), BATCH_SIZE):
+                part = self.sources[start : start + BATCH_SIZE]
+                for source, picture in zip(part, pool.map(load, part), strict=True):
+                    if isinstance(picture, PictureError):
+                        self.skipped.append((source.name, str(picture)))
+                        unusable += 1
+                    else:
+                        yield source, picture
+        if unusable == len(self.sources):
+            name, reason = self.skipped[0]
+            raise UserError(
+                f"none of the {unusable} pictures is usable; the first skipped file is"
+                f" {format_name(name)} ({reason})"
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class CollectionCodes:
+    """The codes of N pictures.
+
+    Args:
+        filenames: [N], paths below the folder, or names as in the records.
+        artists: [N], artists' names as in the records; for pictures of a folder, see
+            `PictureFiles`.
+        splits: [N], names of the records' splits; "" for pictures of a folder.
+        nearest_artists: [N], names of artists of the run.
+        nearest_distances: float32 [N], in the learned metric.
+        style: float32 [N, style], normalized.
+        content: float32 [N, content]; None if the vae stage is not trained.
+    """
+
+    filenames: list[str]
+    artists: list[str]
+    splits: list[str]
+    nearest_artists: list[str]
+    nearest_distances: np.ndarray
+    style: np.ndarray
+    content: np.ndarray | None
+
+    def write(self, path: str) -> None:
+        """Write an .npz file, or a .csv file with a column for each dimension."""
+        arrays = {
+            name: np.asarray(values)
+            for name, values in vars(self).items()
+            if values is not None
+        }
+        if path.endswith(".npz"):
+            files.write_npz(path, **arrays)
+            return
+        columns = {}
+        for name, array in arrays.items():
+            if array.ndim == 1:
+                columns[name.removesuffix("s")] = array
+            else:
+                columns |= {f"{name}_{d}": code for d, code in enumerate(array.T, 1)}
+        with (
+            files.atomic_file(path) as temporary,
+            temporary.open(
+                "w", newline="", encoding="utf-8", errors="surrogateescape"
+            ) as file,
+        ):
+            writer = csv.writer(file)
+            writer.writerow(columns)
+            writer.writerows(zip(*columns.values(), strict=True))
+
+
+def format_name(name: str) -> str:
+    """Format a file name as text; bytes that are not UTF-8 are replaced."""
+    return os.fsencode(name).decode(errors="replace")
+
+
+def log_skipped(skipped: Sequence[SkippedFile]) -> None:
+    """Log a line for each skipped file, and their number."""
+    for name, reason in skipped:
+        logger.info("skipped %s: %s", format_name(name), reason)
+    if skipped:
+        logger.info("%d files skipped", len(skipped))

@@ -1,0 +1,113 @@
+"""run.json: what a stage was trained on, with which settings and networks."""
+
+import dataclasses
+import json
+import pathlib
+from typing import Any
+
+from tfstyle.core import files
+from tfstyle.core.cli import UserError
+from tfstyle.data.records import Dataset
+
+# Raised when run.json or the files beside it change; older runs are refused.
+FORMAT_VERSION = 2
+
+
+@dataclasses.dataclass(frozen=True)
+class Collection:
+    """The records that a stage was trained on, and how their pictures were made."""
+
+    records_dir: str  # absolute
+    digest: str
+    image_size: int  # side of the pictures in pixels
+    fit: str  # how pictures were squared: crop, pad or stretch
+    background: str  # behind transparent pictures, #rrggbb
+    artists: list[str]  # names, in the order of their labels
+
+    @classmethod
+    def of_dataset(cls, dataset: Dataset) -> "Collection":
+        """Describe records."""
+        return cls(
+            str(pathlib.Path(dataset.records_dir).resolve()),
+            dataset.digest,
+            dataset.image_size,
+            dataset.fit,
+            dataset.background,
+            dataset.artist_names,
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class StageDescription:
+    """What run.json holds."""
+
+    stage: str
+    steps: int  # where training ends
+    strategy: str  # of distribution
+    replicas: int
+    dataset: Collection
+    # {name: {"class", "config", "parameters"}}, by which networks are rebuilt.
+    networks: dict[str, dict[str, Any]]
+    code_sizes: list[int]  # of the codes that the stage's decoder takes
+    # The settings that a resumed run must have kept, as JSON values.
+    identity: dict[str, Any]
+    init_from: str | None = None  # run that the first weights were taken from
+    gin_dir: str = "gin"  # folder of the configuration
+    format_version: int = FORMAT_VERSION
+
+    @property
+    def objective(self) -> dict[str, Any]:
+        """The stage's own settings."""
+        return self.identity["objective"]
+
+    def write(self, path: pathlib.Path) -> None:
+        """Write run.json."""
+        files.write_json(path, {**vars(self), "dataset": vars(self.dataset)})
+
+    @classmethod
+    def read(cls, path: pathlib.Path) -> "StageDescription":
+        """Read run.json.
+
+        Raises:
+            UserError: if the file is corrupt or of another version of tfstyle.
+        """
+        values = files.read_json(path)
+        version = values.get("format_version") if isinstance(values, dict) else None
+        if version is not None and version != FORMAT_VERSION:
+            raise UserError(
+                f"{path} has format version {version}, this version of tfstyle reads "
+                f"{FORMAT_VERSION}: train the stage again with --restart"
+            )
+        try:
+            dataset = Collection(**values.pop("dataset"))
+            return cls(**values, dataset=dataset)
+        except (TypeError, KeyError, AttributeError) as error:
+            raise UserError(f"{path} is corrupt: {error}") from None
+
+
+def describe_networks(networks: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return what run.json records of `Stage.networks`; plain layers are skipped."""
+    return {
+        name: {
+            "class": type(network).__name__,
+            "config": network.get_config(),
+            "parameters": int(network.count_params()),
+        }
+        for name, network in networks.items()
+        if hasattr(network, "build_variables")
+    }
+
+
+def list_differences(old: Any, new: Any, name: str = "") -> list[str]:
+    """List where two JSON values differ, as lines `name: old -> new`."""
+    inner = []
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in sorted(set(old) | set(new)):
+            inner.append((old.get(key), new.get(key), f"{name}.{key}".lstrip(".")))
+    elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        for index, values in enumerate(zip(old, new, strict=True)):
+            inner.append((*values, f"{name}[{index}]"))
+    else:
+        texts = [json.dumps(value, default=files.to_plain) for value in (old, new)]
+        return [] if texts[0] == texts[1] else [f"{name}: {texts[0]} -> {texts[1]}"]
+    return [line for values in inner for line in list_differences(*values)]
