@@ -6,10 +6,10 @@ import shutil
 import gin
 import pytest
 import tensorflow as tf
+
 from helpers import runs
 from helpers.commands import read_output
 from helpers.pictures import PORTRAITS, list_portraits
-
 from tfstyle.data import record_writer, records, splits
 from tfstyle.data.pictures import Conversion
 from tfstyle.runs.trained_run import TrainedRun

@@ -3,6 +3,7 @@
 import pathlib
 
 import pytest
+
 from helpers.commands import (
     ROOT,
     error_line,

@@ -9,10 +9,10 @@ import gin
 import numpy as np
 import pytest
 import tensorflow as tf
+
 from helpers.commands import ROOT, module
 from helpers.pictures import list_portraits
 from helpers.stages import UntrainedCodes
-
 from tfstyle.core import gin_config
 from tfstyle.data import input_pipeline, record_writer, records, splits
 from tfstyle.data.pictures import Conversion

@@ -7,9 +7,9 @@ import sys
 import time
 
 import pytest
+
 from helpers import commands
 from helpers.pictures import make_pictures
-
 from tfstyle.data import records
 
 TOOL = commands.tool("make_tfrecords")

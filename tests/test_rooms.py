@@ -3,6 +3,7 @@
 import ast
 
 import pytest
+
 from helpers.commands import ROOT, read_output, run_code
 
 PACKAGE = ROOT / "tfstyle"

@@ -8,11 +8,11 @@ import subprocess
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
+
 from helpers import configuration as tiny
 from helpers import runs
 from helpers.commands import module, read_output, read_until_ready, run
-from PIL import Image
-
 from tfstyle.data.pictures import load_picture
 from tfstyle.runs.trained_run import TrainedRun
 from tfstyle.serving import signatures

@@ -4,8 +4,9 @@ import pathlib
 import shutil
 
 import numpy as np
-from helpers import commands
 from PIL import Image
+
+from helpers import commands
 
 
 def run(input_dir, output_dir, *settings):

@@ -7,8 +7,8 @@ import subprocess
 import sys
 
 import pytest
-from helpers.commands import run_code
 
+from helpers.commands import run_code
 from tfstyle.core import cli
 
 

@@ -5,8 +5,8 @@ import pathlib
 import gin
 import pytest
 from absl import logging as absl_logging
-from helpers.commands import ROOT
 
+from helpers.commands import ROOT
 from tfstyle.core import gin_config
 from tfstyle.core.cli import UserError
 from tfstyle.training import settings as train_settings

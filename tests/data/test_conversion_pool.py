@@ -4,8 +4,8 @@ import threading
 import time
 
 import pytest
-from helpers.commands import read_output, run_code
 
+from helpers.commands import read_output, run_code
 from tfstyle.data import conversion_pool
 
 

@@ -7,9 +7,9 @@ import gin
 import numpy as np
 import pytest
 import tensorflow as tf
-from helpers.pictures import make_pictures, open_picture
 from PIL import Image
 
+from helpers.pictures import make_pictures, open_picture
 from tfstyle.core.cli import UserError
 from tfstyle.data import input_pipeline, pictures, record_writer, records
 from tfstyle.data.sources import Source, scan_artist_folders

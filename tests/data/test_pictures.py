@@ -2,9 +2,9 @@ import pathlib
 
 import numpy as np
 import pytest
-from helpers.pictures import encode_picture, open_picture
 from PIL import Image
 
+from helpers.pictures import encode_picture, open_picture
 from tfstyle.data import pictures
 from tfstyle.data.pictures import PictureError, load_picture, to_square_rgb
 

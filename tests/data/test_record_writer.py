@@ -5,9 +5,9 @@ import pathlib
 import numpy as np
 import pytest
 import tensorflow as tf
-from helpers.pictures import make_pictures
 from PIL import Image
 
+from helpers.pictures import make_pictures
 from tfstyle.core.cli import UserError
 from tfstyle.data import record_writer, records
 from tfstyle.data.pictures import Conversion

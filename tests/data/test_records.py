@@ -6,8 +6,8 @@ import shutil
 
 import pytest
 import tensorflow as tf
-from helpers.pictures import make_pictures
 
+from helpers.pictures import make_pictures
 from tfstyle.core.cli import UserError
 from tfstyle.data import record_writer, records
 from tfstyle.data.pictures import Conversion

@@ -1,6 +1,6 @@
 import pytest
-from helpers.pictures import make_pictures
 
+from helpers.pictures import make_pictures
 from tfstyle.data import sources
 
 

@@ -5,8 +5,8 @@ import pathlib
 
 import numpy as np
 import pytest
-from helpers.pictures import make_pictures
 
+from helpers.pictures import make_pictures
 from tfstyle.core.cli import UserError
 from tfstyle.exploration import collection
 from tfstyle.exploration.collection import CollectionCodes, PictureFiles

@@ -6,12 +6,12 @@ import shutil
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
+
 from helpers import configuration as tiny
 from helpers import runs
 from helpers.commands import error_line, module, read_output, run
 from helpers.pictures import load_images
-from PIL import Image
-
 from tfstyle.core.cli import UserError
 from tfstyle.data import records
 from tfstyle.exploration import encoding

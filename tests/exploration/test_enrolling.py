@@ -8,12 +8,12 @@ import shutil
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
+
 from helpers import configuration as tiny
 from helpers import runs
 from helpers.commands import error_line, module, run
 from helpers.pictures import encode_picture, load_images
-from PIL import Image
-
 from tfstyle.core.cli import UserError
 from tfstyle.data.pictures import load_picture
 from tfstyle.exploration import encoding, enrolling, searching

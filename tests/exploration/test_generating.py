@@ -5,10 +5,10 @@ import shutil
 
 import numpy as np
 import pytest
-from helpers import configuration as tiny
-from helpers.commands import error_line, module, read_output, run
 from PIL import Image
 
+from helpers import configuration as tiny
+from helpers.commands import error_line, module, read_output, run
 from tfstyle.core.cli import UserError
 from tfstyle.exploration import generating
 from tfstyle.modeling.networks.codes import decode_codes

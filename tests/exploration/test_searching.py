@@ -8,12 +8,12 @@ import shutil
 
 import numpy as np
 import pytest
+from PIL import Image
+
 from helpers import configuration as tiny
 from helpers import runs
 from helpers.commands import error_line, module, read_output, run
 from helpers.pictures import load_images, open_picture, read_records
-from PIL import Image
-
 from tfstyle.analysis.drawing import grids
 from tfstyle.core.cli import UserError
 from tfstyle.data import input_pipeline

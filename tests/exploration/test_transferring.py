@@ -5,11 +5,11 @@ import shutil
 
 import numpy as np
 import pytest
+from PIL import Image
+
 from helpers import configuration as tiny
 from helpers.commands import error_line, module, read_output, run
 from helpers.pictures import load_images
-from PIL import Image
-
 from tfstyle.core.cli import UserError
 from tfstyle.data.pictures import load_picture
 from tfstyle.exploration import transferring

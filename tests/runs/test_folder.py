@@ -6,8 +6,8 @@ import shutil
 
 import numpy as np
 import pytest
-from helpers import runs
 
+from helpers import runs
 from tfstyle.core.cli import UserError
 from tfstyle.modeling import stages
 from tfstyle.runs import folder as run_folder

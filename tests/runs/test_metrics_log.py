@@ -4,9 +4,9 @@ import json
 
 import pytest
 import tensorflow as tf
+
 from helpers import configuration as tiny
 from helpers import runs
-
 from tfstyle.runs.folder import StageFolder
 from tfstyle.runs.metrics_log import MetricsLog, log_evaluation
 

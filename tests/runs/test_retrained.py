@@ -4,9 +4,9 @@ import dataclasses
 import pathlib
 
 import pytest
+
 from helpers import configuration as tiny
 from helpers import runs
-
 from tfstyle.core.cli import UserError
 from tfstyle.runs import retrained
 

@@ -5,10 +5,10 @@ import shutil
 
 import numpy as np
 import pytest
+
 from helpers import configuration as tiny
 from helpers import runs
 from helpers.layers import assert_same, differ
-
 from tfstyle.core.cli import UserError
 from tfstyle.data import input_pipeline
 from tfstyle.modeling import stages

@@ -3,6 +3,7 @@
 import pathlib
 
 import pytest
+
 from helpers import exports
 
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import uvicorn
-from helpers.pictures import encode_picture, open_picture
 from PIL import Image
 
+from helpers.pictures import encode_picture, open_picture
 from tfstyle.serving import rest
 from tfstyle.serving.client import Client, ServerError, convert_picture
 

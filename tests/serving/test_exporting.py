@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from google.protobuf import text_format
-from helpers import configuration as tiny
-from helpers import runs
 from tensorflow_serving.apis import prediction_log_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
+from helpers import configuration as tiny
+from helpers import runs
 from tfstyle.core.cli import UserError
 from tfstyle.data.pictures import load_picture
 from tfstyle.modeling.networks.frozen_codes import (

@@ -8,9 +8,9 @@ TensorFlow drops the low byte, differs by up to 1 level before it is resized.
 import numpy as np
 import pytest
 import tensorflow as tf
-from helpers.pictures import encode_picture, open_picture
 from PIL import Image
 
+from helpers.pictures import encode_picture, open_picture
 from tfstyle.data.pictures import FITS, to_square_rgb
 from tfstyle.modeling.networks import color
 from tfstyle.serving.pictures_in_graph import decode_pictures, encode_pictures

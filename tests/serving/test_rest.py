@@ -7,10 +7,10 @@ import threading
 
 import numpy as np
 import pytest
-from helpers.pictures import encode_picture, open_picture
 from PIL import Image
 from starlette.testclient import TestClient
 
+from helpers.pictures import encode_picture, open_picture
 from tfstyle.serving import rest, servables
 
 

@@ -7,6 +7,8 @@ import socket
 import subprocess
 
 import pytest
+from PIL import Image
+
 from helpers.commands import (
     error_line,
     module,
@@ -15,8 +17,6 @@ from helpers.commands import (
     run,
     run_code,
 )
-from PIL import Image
-
 from tfstyle.serving.client import Client
 
 

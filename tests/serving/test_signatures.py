@@ -7,12 +7,12 @@ import types
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
+
 from helpers import configuration as tiny
 from helpers import runs
 from helpers.commands import read_output, run_code
 from helpers.pictures import encode_picture, open_picture
-from PIL import Image
-
 from tfstyle.data.pictures import to_square_rgb
 from tfstyle.modeling.networks import color, weight_norm
 from tfstyle.runs.style_space import ArtistStyles

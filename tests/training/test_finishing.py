@@ -5,8 +5,8 @@ import shutil
 import gin
 import numpy as np
 import pytest
-from helpers import configuration as tiny
 
+from helpers import configuration as tiny
 from tfstyle.core.cli import UserError
 from tfstyle.data import input_pipeline
 from tfstyle.modeling import stages

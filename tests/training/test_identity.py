@@ -9,9 +9,9 @@ import gin
 import numpy as np
 import pytest
 import tensorflow as tf
+
 from helpers import configuration as tiny
 from helpers.layers import assert_same
-
 from tfstyle.core.cli import UserError
 from tfstyle.data import records
 from tfstyle.modeling import stages

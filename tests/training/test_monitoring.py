@@ -5,10 +5,10 @@ import shutil
 
 import numpy as np
 import pytest
-from helpers.layers import assert_same
-from helpers.stages import make_tiny_stage
 from PIL import Image
 
+from helpers.layers import assert_same
+from helpers.stages import make_tiny_stage
 from tfstyle.data import input_pipeline
 from tfstyle.modeling.networks.codes import PictureTable
 from tfstyle.modeling.stages.stage import TestNumbers

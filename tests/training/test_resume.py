@@ -10,6 +10,7 @@ import time
 import numpy as np
 import pytest
 import tensorflow as tf
+
 from helpers import configuration as tiny
 from helpers.commands import (
     STEPS,
@@ -18,7 +19,6 @@ from helpers.commands import (
     refuse_training,
     train,
 )
-
 from tfstyle.modeling.objectives import passes
 from tfstyle.modeling.objectives.artist_layers import mean_prefix_distances
 from tfstyle.modeling.stages.metric import MetricSettings

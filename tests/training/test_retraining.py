@@ -13,10 +13,10 @@ import time
 
 import numpy as np
 import pytest
+
 from helpers import configuration as tiny
 from helpers import runs
 from helpers.commands import module, read_output, run
-
 from tfstyle.analysis.evaluation.run import evaluate_run, load_current
 from tfstyle.core.cli import UserError
 from tfstyle.data import input_pipeline

@@ -13,11 +13,11 @@ from collections.abc import Callable
 import gin
 import pytest
 import tensorflow as tf
+from PIL import Image
+
 from helpers import configuration as tiny
 from helpers import runs
 from helpers.layers import assert_same, differ
-from PIL import Image
-
 from tfstyle.core.cli import UserError
 from tfstyle.modeling import stages
 from tfstyle.modeling.networks import networks

@@ -4,9 +4,9 @@ import shutil
 
 import pytest
 import tensorflow as tf
+
 from helpers import runs
 from helpers.commands import ROOT, STEPS, list_files, refuse_training, train
-
 from tfstyle.core.cli import UserError
 from tfstyle.runs import advice
 from tfstyle.runs.description import StageDescription

@@ -7,8 +7,8 @@ import pathlib
 import shutil
 
 import pytest
-from helpers import runs
 
+from helpers import runs
 from tfstyle.analysis.evaluation import comparison
 from tfstyle.analysis.evaluation.run import evaluate_run
 from tfstyle.analysis.evaluation.style import Curves, PrefixCurves, Style

@@ -5,9 +5,9 @@ import json
 
 import numpy as np
 import pytest
+
 from helpers import configuration as tiny
 from helpers import runs
-
 from tfstyle.analysis.evaluation.content import measure_content
 from tfstyle.analysis.evaluation.results import Options
 from tfstyle.data import input_pipeline

@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 import tensorflow as tf
+
 from helpers import configuration as tiny
 from helpers import runs
-
 from tfstyle.analysis.evaluation import generator as evaluation
 from tfstyle.analysis.evaluation.fidelity import KINDS, SEEDS
 from tfstyle.analysis.evaluation.results import Options

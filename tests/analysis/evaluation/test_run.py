@@ -8,11 +8,11 @@ import time
 
 import numpy as np
 import pytest
+from skimage.color import rgb2lab
+
 from helpers import configuration as tiny
 from helpers import runs
 from helpers.pictures import list_portraits, open_picture, read_records
-from skimage.color import rgb2lab
-
 from tfstyle.analysis.evaluation import style as style_evaluation
 from tfstyle.analysis.evaluation.results import to_json
 from tfstyle.analysis.evaluation.run import Evaluation, evaluate_run, load_current

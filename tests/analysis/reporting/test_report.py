@@ -7,11 +7,11 @@ import urllib.parse
 
 import numpy as np
 import pytest
+from PIL import Image
+
 from helpers import configuration as tiny
 from helpers import runs
 from helpers.commands import module, read_output, run
-from PIL import Image
-
 from tfstyle.analysis.drawing import artist_map, grids
 from tfstyle.analysis.reporting import dimensions
 from tfstyle.analysis.reporting.report import draw_run, draw_runs

@@ -3,9 +3,9 @@
 import dataclasses
 
 import pytest
-from helpers import runs
 from PIL import Image
 
+from helpers import runs
 from tfstyle.analysis.evaluation.style import (
     Curves,
     PrefixCurves,

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+
 from helpers import layers as reference
 from helpers.layers import check_contract, noise, normalize, randomize
-
 from tfstyle.modeling.networks import blocks, weight_norm
 
 

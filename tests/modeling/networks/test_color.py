@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import skimage.color
 import tensorflow as tf
-from helpers.commands import read_output, run_code
 
+from helpers.commands import read_output, run_code
 from tfstyle.modeling.networks import color
 
 

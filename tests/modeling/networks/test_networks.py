@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from helpers.layers import average_pool, check_contract
 
+from helpers.layers import average_pool, check_contract
 from tfstyle.modeling.networks import networks, weight_norm
 from tfstyle.modeling.networks.blocks import DecoderBlock, EncoderBlock
 from tfstyle.modeling.stages import factories

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
+
 from helpers import configuration as tiny
 from helpers.layers import differ
 from helpers.stages import fit, make_tiny_stage
-
 from tfstyle.core.cli import UserError
 
 WARM_START = (

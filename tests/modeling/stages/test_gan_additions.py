@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+
 from helpers.stages import (
     GAN_ADDITIONS,
     ROWS,
     make_batch,
     make_tiny_stage,
 )
-
 from tfstyle.modeling.networks import color
 from tfstyle.modeling.objectives.draws import BatchDraws
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+
 from helpers import configuration as tiny
 from helpers.stages import begin_phase, make_mean_codes, make_tiny_stage
-
 from tfstyle.data import input_pipeline
 from tfstyle.metrics import fidelity
 from tfstyle.modeling.networks import networks

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+
 from helpers.stages import (
     begin_phase,
     fit,
@@ -10,7 +11,6 @@ from helpers.stages import (
     make_mean_codes,
     make_tiny_stage,
 )
-
 from tfstyle.core.cli import UserError
 from tfstyle.modeling.networks import color
 from tfstyle.modeling.networks.addons import triplet_loss

@@ -10,6 +10,7 @@ import sys
 import numpy as np
 import pytest
 import tensorflow as tf
+
 from helpers.commands import ROOT, read_output, run
 from helpers.stages import (
     GAN_ADDITIONS,

@@ -4,8 +4,8 @@ import dataclasses
 import json
 
 import pytest
-from helpers.stages import make_tiny_stage
 
+from helpers.stages import make_tiny_stage
 from tfstyle.core.cli import UserError
 from tfstyle.modeling import stages
 

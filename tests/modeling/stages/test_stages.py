@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+
 from helpers.layers import assert_same, differ
 from helpers.stages import (
     GAN_ADDITIONS,
@@ -12,7 +13,6 @@ from helpers.stages import (
     make_batch,
     make_tiny_stage,
 )
-
 from tfstyle.modeling import stages
 from tfstyle.modeling.networks import color
 from tfstyle.modeling.objectives import style

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+
 from helpers.layers import assert_same
 from helpers.stages import begin_phase, fit, make_mean_codes, make_tiny_stage
-
 from tfstyle.modeling.objectives.artist_layers import (
     PresumedStyles,
     expected_prefix_distances,
