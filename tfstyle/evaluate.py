@@ -29,6 +29,7 @@ _TOLERANCE = flags.DEFINE_float(
     "tolerance",
     0.01,
     "Loss of accuracy, or relative growth of the error, that pruning may cost.",
+    lower_bound=0.0,
 )
 _RETRAIN = flags.DEFINE_string(
     "retrain",

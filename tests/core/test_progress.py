@@ -59,6 +59,18 @@ def test_a_log_gets_a_line_every_15_seconds_and_the_last_state(clock, capsys):
     ]
 
 
+def test_the_rate_is_the_mean_of_all_steps(clock, capsys):
+    """The first step takes 1 s, the second 19 s: 2 steps in 20 s, 2 to go."""
+    with progress.progress_bar(4, "metric") as bar:
+        for seconds in (1, 19):
+            clock.now += seconds
+            bar.update()
+
+    assert capsys.readouterr().err == (
+        "metric [==========          ] 2/4  0.1/s  0:00:20 left\n"
+    )
+
+
 def test_the_last_item_may_be_smaller(clock, capsys):
     """40 pictures in batches of 16 are 16 + 16 + 8."""
     for _ in progress.track(range(3), 40, "encoding", 16):

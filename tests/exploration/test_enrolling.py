@@ -157,7 +157,7 @@ def test_artists_enrolled_in_an_earlier_space_are_skipped_with_a_message(
 
     assert len(artists.names) == len(artists.means) == 3
     (message,) = caplog.messages
-    assert message.startswith("note: these artists were enrolled before")
+    assert message.startswith("note: these artists were enrolled with older")
     assert NAME in message
     assert enrolling.enroll_artist(changed, "Other", works)[0] == 4
     assert TrainedRun(trained.path).enrolled.names == ["Other"]

@@ -128,7 +128,8 @@ def test_other_dimensions_are_kept_after_pruning_again(
     codes, _ = renew_codes(vae, small_records)
 
     assert codes.shape == (60, 3)
-    assert "vae: pruned to 3 dimensions" in caplog.messages
+    message = "vae: pruned to 3 dimensions, normalization 'none'"
+    assert message in caplog.messages
 
 
 def test_the_recommended_number_of_dimensions_may_be_kept(vae, small_records, bind):

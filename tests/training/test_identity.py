@@ -1,6 +1,7 @@
 """A stage depends on the codes and settings that it was trained with."""
 
 import dataclasses
+import json
 import pathlib
 import shutil
 import types
@@ -138,6 +139,16 @@ def test_outdated_stages_no_longer_depend_on_a_stage(run_with_other_codes):
     folder = StageFolder(run_with_other_codes, "metric")
 
     assert identity.list_dependents(folder) == ["artists to enrol again: Ada"]
+
+
+def test_artists_enrolled_with_older_codes_depend_on_nothing_and_are_not_mentioned(
+    run_dir, request, caplog
+):
+    enrol_ada(run_dir)
+    folder = StageFolder(request.getfixturevalue("run_with_other_codes"), "metric")
+
+    assert identity.list_dependents(folder) == []
+    assert caplog.messages == []
 
 
 def test_unfinished_stages_depend_on_nothing(run_dir):
@@ -282,3 +293,11 @@ def test_a_trained_stage_describes_its_records_networks_and_codes(
         stage: StageFolder(tiny_run, stage).load_statistics().digest
         for stage in ("metric", "vae")
     }
+
+
+def test_a_stage_is_resumed_after_its_classes_moved(tiny_run):
+    """Its identity holds no module, so none of a schedule in an optimizer."""
+    for stage in stages.names():
+        described = StageFolder(tiny_run, stage).read().identity["optimizers"]
+        assert [optimizer["name"] for optimizer in described]
+        assert "module" not in json.dumps(described)

@@ -70,13 +70,12 @@ class ProgressBar(tqdm):
         *,
         ncols: int | None,
         prefix: str,
-        rate: float | None,
         postfix: str | None,
         initial: int,
         **_: Any,
     ) -> str:
         """Return the line, such as `encoding [==  ] 4/8  2/s  0:00:02 left  note`."""
-        rate = rate or (n - initial) / max(elapsed, 1e-3)
+        rate = (n - initial) / max(elapsed, 1e-3)  # the mean: tqdm's is of one update
         left = datetime.timedelta(seconds=int((total - n) / rate)) if rate else "?"
         speed = f"{rate:.3g}" if rate < 100 else f"{rate:.0f}"
         bar = "=" * (_BAR_WIDTH * n // total)

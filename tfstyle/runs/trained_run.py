@@ -234,8 +234,8 @@ class TrainedRun:
         )
         if outdated:
             logger.info(
-                "note: these artists were enrolled before the metric stage was trained "
-                "further; they are skipped until enrolled again: %s",
+                "note: these artists were enrolled with older style codes; they are "
+                "skipped until enrolled again: %s",
                 ", ".join(outdated),
             )
         return enrolled

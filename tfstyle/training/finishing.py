@@ -76,7 +76,11 @@ def renew_pruning(
     if (statistics.dims, statistics.normalization) == (dims, normalization):
         return
     finish(folder, dataset, checkpoint)
-    logger.info("%s: pruned to %d dimensions", folder.stage, dims)
+    normalized = f", normalization {normalization.value!r}"
+    logger.info(
+        "%s: pruned to %d dimensions%s",
+        *(folder.stage, dims, normalized if code.kind == "content" else ""),
+    )
 
 
 def _warn_of_inactive_dims(kind: str, statistics: CodeStatistics) -> None:

@@ -11,7 +11,7 @@ from tfstyle.data.input_pipeline import PipelineSettings
 from tfstyle.modeling import stages
 from tfstyle.modeling.networks.frozen_codes import Pruning
 from tfstyle.modeling.stages.stage import Stage, StageSpec
-from tfstyle.runs import advice
+from tfstyle.runs import advice, style_space
 from tfstyle.runs.description import (
     Collection,
     StageDescription,
@@ -24,7 +24,6 @@ from tfstyle.runs.folder import (
     read_code_digests,
     restore_checkpoint,
 )
-from tfstyle.runs.trained_run import TrainedRun
 from tfstyle.training import finishing
 from tfstyle.training.settings import Paths, TrainSettings
 
@@ -100,7 +99,9 @@ def list_dependents(folder: StageFolder) -> list[str]:
             if known.get(folder.stage) == current:
                 dependents.append(spec.name)
         if folder.spec.code.kind == "style":
-            enrolled = TrainedRun(folder.run_dir).enrolled.names
+            path = folder.path / style_space.ENROLLED_FILE
+            dims = folder.load_statistics().dims
+            enrolled = style_space.read_enrolled(path, current, dims)[0].names
     except UserError:
         return []  # nothing depends on what is corrupt
     lists = {
@@ -186,7 +187,7 @@ def describe_stage(
         "shuffle_buffer": PipelineSettings().shuffle_buffer,
         "precision": settings.precision,
         "objective": model.objective,
-        "optimizers": [optimizer.get_config() for optimizer in model.optimizer],
+        "optimizers": [_without_modules(each.get_config()) for each in model.optimizer],
         "networks": {name: network["config"] for name, network in networks.items()},
         "earlier_stages": read_code_digests(paths.run_dir, needs),
         "dataset": dataset.digest,
@@ -203,3 +204,17 @@ def describe_stage(
         init_from=paths.init_from,
         gin_dir=str(paths.gin_dir),
     )
+
+
+def _without_modules(config: Any) -> Any:
+    """Return an optimizer's settings without the modules that its parts are in.
+
+    So a run can be resumed after a class was moved.
+    """
+    if isinstance(config, dict):
+        return {
+            key: _without_modules(value)
+            for key, value in config.items()
+            if not (key == "module" and "class_name" in config)
+        }
+    return config

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from tfstyle.analysis.drawing.curves import Curve, write_figure_1
 from tfstyle.analysis.drawing.page import Picture, Section
 from tfstyle.analysis.evaluation.comparison import (
+    CLASSIFIER,
     Comparison,
     Method,
     average_methods,
@@ -38,9 +39,10 @@ def style_section(
     )
     text = (
         "Works by the same artist should be close, works by different artists far "
-        "apart, and the first dimensions should matter most. The classifier is the "
-        "same network, trained to classify artists."
+        "apart, and the first dimensions should matter most."
     )
+    if CLASSIFIER in methods:
+        text += " The classifier is the same network, trained to classify artists."
     if RETRAINED_LABEL in methods:
         text += (
             " A classifier trained per d has d dimensions from the start instead of "
