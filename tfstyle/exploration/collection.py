@@ -7,16 +7,17 @@ import itertools
 import logging
 import os
 import pathlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import tensorflow as tf
 
 from tfstyle.core import files, progress
 from tfstyle.core.cli import UserError
+from tfstyle.data import input_pipeline, records
 from tfstyle.data.pictures import SUFFIXES, PictureError
 from tfstyle.data.sources import SkippedFile, Source, is_picture, walk
-from tfstyle.modeling.networks.codes import BATCH_SIZE
+from tfstyle.modeling.networks.codes import BATCH_SIZE, Codes, collect_codes
 from tfstyle.runs.trained_run import TrainedRun
 
 logger = logging.getLogger(__name__)
@@ -203,6 +204,21 @@ class CollectionCodes:
             writer = csv.writer(file)
             writer.writerow(columns)
             writer.writerows(zip(*columns.values(), strict=True))
+
+
+def encode_splits(
+    encode: Callable[[tf.Tensor], tf.Tensor], dataset: records.Dataset, *splits: str
+) -> Codes:
+    """Encode every picture of splits, in the order of the records, with a bar.
+
+    `encode` is from images to codes, see `collect_codes`.
+    """
+    batches = input_pipeline.eval_batches(dataset, *splits)
+    total = dataset.num_examples(*splits)
+    return collect_codes(
+        encode,
+        progress.track(batches, total, "encoding", input_pipeline.EVAL_BATCH_SIZE),
+    )
 
 
 def format_name(name: str) -> str:

@@ -6,12 +6,16 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import tensorflow as tf
 
-from tfstyle.core import progress
 from tfstyle.core.cli import UserError
-from tfstyle.data import input_pipeline, records
+from tfstyle.data import records
 from tfstyle.data.splits import SPLITS
-from tfstyle.exploration.collection import CollectionCodes, PictureFiles, log_skipped
-from tfstyle.modeling.networks.codes import BATCH_SIZE, Codes, collect_codes
+from tfstyle.exploration.collection import (
+    CollectionCodes,
+    PictureFiles,
+    encode_splits,
+    log_skipped,
+)
+from tfstyle.modeling.networks.codes import Codes, collect_codes
 from tfstyle.modeling.stages import vae
 from tfstyle.runs.trained_run import TrainedRun
 
@@ -49,11 +53,7 @@ def encode_records(run: TrainedRun, records_dir: str) -> CollectionCodes:
             f" run's networks take {size}: make records with --image_size={size}, or"
             " pass the pictures themselves as --input_dir"
         )
-    batches = input_pipeline.eval_batches(dataset, *SPLITS)
-    total = dataset.num_examples(*SPLITS)
-    codes = collect_codes(
-        encode, progress.track(batches, total, "encoding", BATCH_SIZE)
-    )
+    codes = encode_splits(encode, dataset, *SPLITS)
     artists = [artist.name for artist in (*dataset.artists, *dataset.holdout_artists)]
     splits = [name for name in SPLITS for _ in range(dataset.num_examples(name))]
     return _describe_codes(run, codes, artists, splits)

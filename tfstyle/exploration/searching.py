@@ -16,12 +16,12 @@ import numpy as np
 from PIL import Image
 
 from tfstyle.analysis.drawing import grids
-from tfstyle.core import files, progress
+from tfstyle.core import files
 from tfstyle.core.cli import UserError
 from tfstyle.data import input_pipeline, records
 from tfstyle.data.pictures import PictureError
-from tfstyle.exploration.collection import format_name
-from tfstyle.modeling.networks.codes import BATCH_SIZE, Codes, collect_codes
+from tfstyle.exploration.collection import encode_splits, format_name
+from tfstyle.modeling.networks.codes import Codes
 from tfstyle.modeling.stages import metric
 from tfstyle.runs.trained_run import TrainedRun
 
@@ -94,11 +94,7 @@ def load_index(run: TrainedRun) -> Codes:
         return index
     dataset = run.dataset
     logger.info("making the index %s", path)
-    batches = input_pipeline.eval_batches(dataset, *_SPLITS)
-    total = dataset.num_examples(*_SPLITS)
-    index = collect_codes(
-        run.style_encoder, progress.track(batches, total, "encoding", BATCH_SIZE)
-    )
+    index = encode_splits(run.style_encoder, dataset, *_SPLITS)
     try:
         files.write_npz(path, **vars(index), digests=digests)
     except OSError as error:

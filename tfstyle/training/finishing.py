@@ -70,17 +70,14 @@ def renew_pruning(
     dims = pruning.dims_of(code.kind)
     if dims is None:
         dims = runs.read_recommendation(folder.run_dir)[f"{code.kind}_dims"]
-    normalization = statistics.normalization
+    normalization, pruned = statistics.normalization, f"{dims} dimensions"
     if code.kind == "content":
         normalization = ContentNormalization(pruning.content_normalization)
+        pruned += f", normalization {normalization.value!r}"
     if (statistics.dims, statistics.normalization) == (dims, normalization):
         return
     finish(folder, dataset, checkpoint)
-    normalized = f", normalization {normalization.value!r}"
-    logger.info(
-        "%s: pruned to %d dimensions%s",
-        *(folder.stage, dims, normalized if code.kind == "content" else ""),
-    )
+    logger.info("%s: pruned to %s", folder.stage, pruned)
 
 
 def _warn_of_inactive_dims(kind: str, statistics: CodeStatistics) -> None:

@@ -85,23 +85,24 @@ def list_dependents(folder: StageFolder) -> list[str]:
         Such as "stages to train again with --restart: vae, gan"; nothing if no finished
         stage and no enrolled artist depends on the present codes.
     """
-    if folder.spec.code is None:
+    code, path = folder.spec.code, folder.statistics_file
+    if code is None or path is None or not path.exists():
         return []
     dependents, enrolled = [], []
     try:
-        current = read_code_digests(folder.run_dir, [folder.stage])[folder.stage]
-        if not current:
-            return []
+        statistics = folder.load_statistics()
         for spec in stages.specs():
             later = StageFolder(folder.run_dir, spec.name)
             # Missing and unfinished stages do not depend on anything.
             known = later.read().identity["earlier_stages"] if later.finished else {}
-            if known.get(folder.stage) == current:
+            if known.get(folder.stage) == statistics.digest:
                 dependents.append(spec.name)
-        if folder.spec.code.kind == "style":
-            path = folder.path / style_space.ENROLLED_FILE
-            dims = folder.load_statistics().dims
-            enrolled = style_space.read_enrolled(path, current, dims)[0].names
+        if code.kind == "style":
+            enrolled = style_space.read_enrolled(
+                folder.path / style_space.ENROLLED_FILE,
+                statistics.digest,
+                statistics.dims,
+            )[0].names
     except UserError:
         return []  # nothing depends on what is corrupt
     lists = {

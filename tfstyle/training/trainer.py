@@ -219,8 +219,6 @@ class _Training:
         """Train, finish, and mark the stage as finished."""
         settings, folder, model = self.settings, self.folder, self.model
         start_time, start = time.time(), model.steps_done
-        if start > self.description.steps:
-            self.description = dataclasses.replace(self.description, steps=start)
         steps = self.description.steps
         self.log_plan(start)
         self._log_dependents()
@@ -274,13 +272,16 @@ class _Training:
         """Keep where the first weights came from, and steps beyond those asked for."""
         settings, folder, start = self.settings, self.folder, self.model.steps_done
         asked, init_from = self.paths.init_from, folder.read().init_from
-        self.description = dataclasses.replace(self.description, init_from=init_from)
+        steps = self.description.steps
+        self.description = dataclasses.replace(
+            self.description, init_from=init_from, steps=max(start, steps)
+        )
         if asked not in (None, init_from):
             logger.info(
                 "--init_from=%s is not used: training of %s has begun",
                 *(asked, folder.path),
             )
-        if start > self.description.steps:
+        if start > steps:
             limit = f"train.steps={settings.steps}"
             if settings.steps is None:
                 limit = f"train.epochs={settings.epochs}"

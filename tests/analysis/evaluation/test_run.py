@@ -16,13 +16,11 @@ from helpers.pictures import list_portraits, open_picture, read_records
 from tfstyle.analysis.evaluation import style as style_evaluation
 from tfstyle.analysis.evaluation.results import to_json
 from tfstyle.analysis.evaluation.run import Evaluation, evaluate_run, load_current
-from tfstyle.core.cli import UserError
 from tfstyle.data import record_writer, splits
 from tfstyle.data.pictures import Conversion
 from tfstyle.metrics import retrieval
 from tfstyle.metrics.repeats import flatten_means
 from tfstyle.modeling.networks.frozen_codes import CodeStatistics
-from tfstyle.runs.folder import StageFolder
 from tfstyle.runs.trained_run import TrainedRun
 
 STAGES = tuple(tiny.STEPS)
@@ -348,33 +346,6 @@ def test_numbers_of_a_copied_run_hold_whatever_its_files_times(evaluated, evalua
     assert load_current(evaluated) == result
 
 
-@pytest.mark.parametrize(
-    ("stages", "parts", "missing"),
-    [
-        (["metric"], {"style"}, "classifier, vae, gan"),
-        (["classifier"], {"style"}, "metric, vae, gan"),
-        (["metric", "vae"], {"style", "content"}, "classifier, gan"),
-    ],
-)
-def test_untrained_stages_are_skipped_with_a_message(
-    stages, parts, missing, tiny_run, tmp_path, caplog
-):
-    run = TrainedRun(runs.keep_stages(tiny_run, tmp_path / "run", *stages))
-
-    evaluation = evaluate_run(run)
-
-    assert f"skipped untrained stages: {missing}" in caplog.messages
-    written = to_json(evaluation)
-    assert parts == {"style", "content", "generator"} & set(written)
-    assert list(written["steps"]) == stages
-    if "style" in parts:
-        expected = set(stages) & {"metric", "classifier"}
-        # Search and pruning need the metric stage.
-        expected |= {"kept_dims", "retrieval"} if "metric" in stages else set()
-        assert set(written["style"]) == expected
-    assert evaluation.summarize()
-
-
 @pytest.fixture
 def evaluated(run, evaluation, tmp_path) -> TrainedRun:
     """A copy of an evaluated run, to evaluate again."""
@@ -423,43 +394,3 @@ def test_numbers_of_a_stage_trained_since_are_not_kept(evaluated, caplog):
 
     result = evaluate_run(evaluated, stages=["classifier"])
     assert result.unmeasured == ["vae", "gan"]
-
-
-def test_measuring_one_stage_at_first_leaves_the_others_for_later(tiny_run, tmp_path):
-    run_dir = runs.keep_stages(tiny_run, tmp_path / "run", "metric", "classifier")
-
-    result = evaluate_run(TrainedRun(run_dir), stages=["classifier"])
-
-    assert result.unmeasured == ["metric"]
-    assert set(to_json(result.style)) == {"classifier"}
-    assert result.summarize()
-
-
-def test_a_stage_that_is_not_trained_cannot_be_measured(tiny_run, tmp_path):
-    run = TrainedRun(runs.keep_stages(tiny_run, tmp_path / "run", "metric"))
-
-    with pytest.raises(
-        UserError, match="gan stage .* not trained; train it with: .*gan"
-    ):
-        evaluate_run(run, stages=["gan"])
-
-
-@pytest.mark.parametrize("state", ["nothing", "no folder", "unfinished"])
-def test_without_a_trained_stage_the_command_that_trains_one_is_named(
-    state, tiny_run, tmp_path
-):
-    run_dir = tmp_path / "run"
-    if state != "no folder":
-        run_dir.mkdir()
-    if state == "unfinished":
-        runs.keep_stages(tiny_run, run_dir, "metric")
-        StageFolder(run_dir, "metric").mark_unfinished()
-
-    with pytest.raises(UserError) as caught:
-        evaluate_run(TrainedRun(run_dir))
-
-    assert "\n" not in str(caught.value)
-    assert f"tfstyle.train --gin_file=gin/metric.gin --run_dir={run_dir}" in str(
-        caught.value
-    )
-    assert not (run_dir / "evaluation.json").exists()

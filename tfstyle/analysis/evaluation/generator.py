@@ -22,6 +22,7 @@ from tfstyle.analysis.evaluation.fidelity import (
 from tfstyle.analysis.evaluation.results import measured, reference
 from tfstyle.data import input_pipeline, records
 from tfstyle.metrics import consistency
+from tfstyle.metrics.distances import squared_distances
 from tfstyle.metrics.repeats import Spread, combine_seeds, flatten_means
 from tfstyle.modeling.networks import color
 from tfstyle.modeling.networks.codes import decode_codes, encode_pictures
@@ -253,8 +254,8 @@ class _Measurer:
         contents = self._draw_contents(len(artist_ids), rng)
         pictures = self._generate(artist_ids, contents, rng)
         codes = self._run.encode_style(pictures)
-        nearest = np.array(
-            [np.square(self.styles - code).sum(axis=1).argmin() for code in codes]
+        nearest = np.concatenate(
+            [part.argmin(axis=1) for _, part in squared_distances(codes, self.styles)]
         )
         content_errors = self._run.encode_content(pictures) - contents
         values = {
