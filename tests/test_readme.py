@@ -141,8 +141,6 @@ def test_the_step_by_step_commands_run_in_order_and_serve(tmp_path):
             # The README's configurations, cut to a few steps.
             command = [*command, "--gin_param=train.steps=3"]
             command.append("--gin_param=train.eval_interval=3")
-            if "gan.gin" in " ".join(command):
-                command.append("--gin_param=gan.reconstruction_steps=1")
         subprocess.run(command, cwd=tmp_path, env=environment, check=True)
     server = subprocess.Popen(
         [*serve, "--rest_api_port=0"],

@@ -8,10 +8,12 @@ import pytest
 from PIL import Image
 
 from helpers import configuration as tiny
+from helpers import runs
 from helpers.commands import error_line, module, read_output, run
 from tfstyle.core.cli import UserError
 from tfstyle.exploration import generating
 from tfstyle.modeling.networks.codes import decode_codes
+from tfstyle.runs.trained_run import TrainedRun
 
 DIMS = (tiny.STYLE_DIMS, tiny.CONTENT_DIMS, tiny.NOISE_DIMS)
 
@@ -87,6 +89,22 @@ def test_codes_are_those_of_the_seed_and_independent_of_the_count(
 
     few = pictures_of(tmp_path / "few").astype(int)
     assert np.abs(few - pictures_of(generated)[:3]).max() <= 1  # another batch size
+
+
+def test_styles_of_the_artists_prior_are_independent_of_the_count(tiny_run, tmp_path):
+    """A picture's style depends on the seed and its number alone; the rest stays."""
+    copy = runs.keep_stages(tiny_run, tmp_path / "run", *tiny.STEPS)
+    runs.change_objective(copy, "gan", style_prior="artists")
+    for count in (3, 7):
+        generating.generate(TrainedRun(copy), str(tmp_path / str(count)), count, seed=5)
+    few, many = codes_of(tmp_path / "3"), codes_of(tmp_path / "7")
+    generating.generate(TrainedRun(tiny_run), str(tmp_path / "normal"), 7, seed=5)
+    normal = codes_of(tmp_path / "normal")
+
+    np.testing.assert_array_equal(few["style"], many["style"][:3])
+    assert np.abs(many["style"] - normal["style"]).min() > 0
+    for name in ("content", "noise"):
+        np.testing.assert_array_equal(many[name], normal[name])
 
 
 def test_the_same_seed_repeats_every_byte_and_another_does_not(trained, tmp_path):

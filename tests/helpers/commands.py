@@ -18,8 +18,7 @@ _TRAINING = {"train.steps": STEPS, "train.checkpoint_interval": 5}
 _STAGES = {
     "metric": {},
     "vae": {"train.steps": 10},
-    # Stopped within the whole objective, after the warm start's six steps.
-    "gan": {"gan.reconstruction_steps": 6, "train.checkpoint_interval": 10},
+    "gan": {"train.checkpoint_interval": 10},
 }
 
 

@@ -17,7 +17,7 @@ def write_tiny_export(folder: Path) -> Path:
     _save(folder / "pair" / "1", serving_default=_pair, twice=_twice)
     _save(folder / "style_encoder" / "1", serving_default=_encode_style)
     _save(folder / "content_encoder" / "1", serving_default=_encode_content)
-    _save(folder / "generator" / "1", sample=_sample)
+    _save(folder / "generator" / "1", sample=_sample, draw=_draw_seeds)
     _save(folder / "style_transfer" / "7", serving_default=_transfer)
     (folder / "line" / "latest").mkdir()
     (folder / "line" / "3").mkdir()
@@ -78,6 +78,14 @@ def _sample(style, content, seed):
     return {
         "image_bytes": _draw(tf.concat([red, style[:, 1:]], axis=1), content),
     }
+
+
+@tf.function(input_signature=[_SEEDS])
+def _draw_seeds(seed):
+    # Black but for the red of the seed, and 6 x 4 pixels.
+    count = tf.shape(seed)[0]
+    style, content = tf.zeros([count, 3]), tf.tile([[4.0, 6.0]], [count, 1])
+    return {"style": style, "content": content, **_sample(style, content, seed)}
 
 
 @tf.function(

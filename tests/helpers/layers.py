@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 import tensorflow as tf
 
+from tfstyle.modeling.networks import weight_norm
+
 Shape = Sequence[int]
 EPSILON = 1e-8  # added to every norm
 
@@ -111,6 +113,49 @@ def _check_mixed_precision(make, inputs, dtype: str) -> None:
     assert all(np.isfinite(output).all() for output in outputs)
 
 
+# Shapes of networks.
+
+
+def trace(network, *shapes):
+    """Create a network's variables without computing anything; return its outputs."""
+    specs = [tf.TensorSpec([None, *shape]) for shape in shapes]
+    call = (lambda x: network(x)) if len(shapes) == 1 else lambda *x: network(list(x))
+    return tf.function(call).get_concrete_function(*specs).structured_outputs
+
+
+def dense_kernels(network):
+    return sorted(
+        tuple(layer.kernel.shape)
+        for layer in network.submodules
+        if isinstance(layer, weight_norm.WNDense)
+    )
+
+
+def block_shapes(network, kind, shape):
+    """Follow an image or map through a network's blocks: static shapes after each."""
+    shapes = []
+    for block in network.layers:
+        if isinstance(block, kind):
+            function = tf.function(block.call)
+            traced = function.get_concrete_function(tf.TensorSpec([None, *shape]))
+            shape = traced.output_shapes.as_list()[1:]
+            shapes.append(tuple(shape))
+    return shapes
+
+
+def count_encoder_parameters(features):
+    """Count by the formulas: one stride-2 block per level.
+
+    4x4 and 3x3 kernels, TPReLU (2 per channel) twice, WNAdd (2), a 1x1 projection.
+    """
+    total, channels = 0, 3
+    for filters in features:
+        total += 16 * channels * filters + 9 * filters * filters + 6 * filters
+        total += channels * filters
+        channels = filters
+    return total
+
+
 # Formulas.
 
 
@@ -158,6 +203,17 @@ def convolve_transposed(
         if 0 <= row < output_side and 0 <= column < output_side:
             outputs[b, row, column, o] += images[b, i, j, c] * kernel[di, dj, o, c]
     return outputs
+
+
+def smooth_kernel(kernel: np.ndarray) -> np.ndarray:
+    """Convolve a kernel [h, w, ..] with [1, 2, 1] / 4 along both axes."""
+    height, width, *rest = kernel.shape
+    result = np.zeros([height + 2, width + 2, *rest])
+    weights = (1, 2, 1)
+    for i, j in np.ndindex(height, width):
+        for k, m in np.ndindex(3, 3):
+            result[i + k, j + m] += weights[k] * weights[m] / 16 * kernel[i, j]
+    return result
 
 
 def tprelu(x: float, slope: float, threshold: float) -> float:

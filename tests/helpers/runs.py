@@ -7,10 +7,12 @@ and Keras' precision for the whole process.
 """
 
 import functools
+import json
 import pathlib
 import shutil
 import subprocess
 import sys
+from typing import Any
 
 import gin
 import tensorflow as tf
@@ -51,6 +53,14 @@ def keep_stages(
         shutil.copytree(run_dir / stage, copy / stage)
     shutil.copy(run_dir / "recommendation.json", copy)
     return copy
+
+
+def change_objective(run_dir: pathlib.Path, stage: str, **settings: Any) -> None:
+    """Change settings of a trained stage in its run.json."""
+    path = run_dir / stage / "run.json"
+    described = json.loads(path.read_text())
+    described["identity"]["objective"].update(settings)
+    path.write_text(json.dumps(described))
 
 
 def change_weights(run_dir: pathlib.Path, stage: str) -> None:

@@ -30,7 +30,9 @@ GAN_ADDITIONS = (
     "gan.decoder_weight = 2.0",
     "gan.r1_weight = 1.0",
     "gan.r1_interval = 2",
-    "gan.real_style_share = 0.5",
+    "gan.style_prior = 'artists'",
+    "gan.feature_weight = 1.0",
+    "discriminators.conditional = True",
 )
 
 # Where a gradient is zero except for rounding (an always active unit's threshold,
@@ -57,6 +59,14 @@ class UntrainedCodes:
 
     image_size: int
     pruning: Pruning
+
+    @property
+    def style_statistics(self) -> frozen_codes.CodeStatistics:
+        """Random codes' statistics, of which only the artists' means are used."""
+        rng = np.random.default_rng(17)
+        codes = rng.normal(size=[8 * len(ARTIST_COUNTS), self.pruning.style_dims])
+        ids = np.arange(len(codes)) % len(ARTIST_COUNTS)
+        return frozen_codes.CodeStatistics.of_codes(codes, ids, len(ARTIST_COUNTS))
 
     @functools.cached_property
     def style_encoder(self) -> frozen_codes.NormalizedEncoder:

@@ -14,6 +14,7 @@ from tfstyle.data import input_pipeline
 from tfstyle.modeling import stages
 from tfstyle.modeling.networks import color
 from tfstyle.modeling.networks.frozen_codes import CodeStatistics
+from tfstyle.modeling.networks.style_prior import ArtistPrior
 from tfstyle.runs import advice
 from tfstyle.runs.description import StageDescription
 from tfstyle.runs.folder import StageFolder
@@ -307,6 +308,22 @@ def test_generated_pictures_are_those_of_the_network(tiny_run):
     expected = color.lab_to_rgb(network(codes)).numpy()
     assert pictures.dtype == np.uint8
     np.testing.assert_array_equal(pictures, expected)
+
+
+def test_styles_are_drawn_as_the_generator_was_trained(run):
+    """N(0, I) as it is, or transformed by the artists' prior with uniform numbers."""
+    normals = np.random.default_rng(1).normal(size=[6, tiny.STYLE_DIMS])
+    drawn = run.draw_styles(normals, np.random.default_rng(2))
+    np.testing.assert_array_equal(drawn, normals)
+
+    runs.change_objective(run.path, "gan", style_prior="artists")
+    run = TrainedRun(run.path)
+    drawn = run.draw_styles(normals, np.random.default_rng(2))
+
+    uniforms = np.random.default_rng(2).random([6, 3])
+    prior = ArtistPrior.of_artist_means(run.style_statistics.artist_means)
+    expected = prior.transform(uniforms, np.float32(normals))
+    np.testing.assert_array_equal(drawn, expected)
 
 
 def test_the_judge_is_the_classifiers_encoder_if_it_is_finished(run):

@@ -132,6 +132,18 @@ def test_a_single_seed_is_used_for_all_pictures(client):
     assert [image.getpixel((0, 0))[0] for image in images] == [5, 5]
 
 
+def test_random_pictures_follow_their_seeds(client):
+    client.batch_size = 2
+
+    images = client.draw([7, 9, 8])
+
+    assert [image.getpixel((0, 0)) for image in images] == [
+        (7, 0, 0),
+        (9, 0, 0),
+        (8, 0, 0),
+    ]
+
+
 @pytest.mark.parametrize("encoding", ["JPEG", "PNG", "BMP"])
 def test_pictures_that_servers_decode_are_not_changed(encoding, tmp_path):
     data = encode_picture(Image.new("RGB", (3, 2), RED), encoding)

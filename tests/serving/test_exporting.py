@@ -159,7 +159,7 @@ def test_each_warm_up_request_can_be_replayed(model, export_dir):
         assert {len(value) for value in outputs.values()} == {size}
         requests.append((signature, size))
 
-    names = ["serving_default", "sample"] if model == "generator" else []
+    names = ["serving_default", "sample", "draw"] if model == "generator" else []
     expected = [
         (name, size)
         for name in names or ["serving_default"]

@@ -303,6 +303,12 @@ THREE = [None, 3]  # as many as there are artists, fewer than 10
             PICTURES,
         ),
         (
+            "generator",
+            "draw",
+            {"seed": (tf.int64, [None])},
+            {"style": STYLE, "content": CONTENT, **PICTURES},
+        ),
+        (
             "style_transfer",
             "serving_default",
             {"content_bytes": STRINGS, "style_bytes": STRINGS},
@@ -326,7 +332,7 @@ def test_inputs_and_outputs_are_named_and_batched(
     assert describe(loaded.structured_outputs) == outputs
 
 
-def test_only_the_generator_has_a_second_signature(export_dir):
+def test_only_the_generator_has_more_signatures(export_dir):
     names = {
         name: set(load(export_dir, name).signatures)
         for name in (
@@ -337,7 +343,7 @@ def test_only_the_generator_has_a_second_signature(export_dir):
         )
     }
 
-    assert names.pop("generator") == {"serving_default", "sample"}
+    assert names.pop("generator") == {"serving_default", "sample", "draw"}
     assert all(others == {"serving_default"} for others in names.values())
 
 

@@ -2,7 +2,6 @@
 
 import pathlib
 import re
-from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -51,7 +50,7 @@ def generate(
             "--interpolate must name at least two artists, and at most --frames="
             f"{frames}, got {interpolate!r}"
         )
-    codes = _draw_codes(run.code_sizes, count, seed, style)
+    codes = _draw_codes(run, count, seed, style)
     with files.atomic_folder(
         output_dir, own_files=_OWN_FILES, last=CODES_FILE, overwrite=overwrite
     ) as folder:
@@ -67,12 +66,18 @@ def generate(
 
 
 def _draw_codes(
-    code_sizes: Sequence[int], count: int, seed: int, style: np.ndarray | None
+    run: TrainedRun, count: int, seed: int, style: np.ndarray | None
 ) -> dict[str, np.ndarray]:
-    """Draw N(0, I) for style, content and noise (equation 6), float32 [count, ..]."""
+    """Draw style, content and noise, float32 [count, ..].
+
+    Content and noise are of N(0, I) (equation 6), styles of the run's prior.
+    """
+    code_sizes = run.code_sizes
     drawn = np.random.default_rng(seed).normal(size=[count, sum(code_sizes)])
     styles, contents, noises = np.split(drawn, np.cumsum(code_sizes)[:2], axis=1)
-    if style is not None:
+    if style is None:
+        styles = run.draw_styles(styles, np.random.default_rng([seed, 1]))
+    else:
         styles = np.tile(style, [count, 1])
     codes = {"style": styles, "content": contents, "noise": noises}
     return {name: code.astype(np.float32) for name, code in codes.items()}

@@ -15,6 +15,7 @@ from tfstyle.modeling.networks import frozen_codes
 from tfstyle.modeling.networks.codes import decode_codes, encode_pictures
 from tfstyle.modeling.networks.frozen_codes import CodeStatistics, NormalizedEncoder
 from tfstyle.modeling.networks.networks import Generator
+from tfstyle.modeling.networks.style_prior import UNIFORMS, ArtistPrior
 from tfstyle.modeling.stages import classifier, gan, metric, vae
 from tfstyle.runs import advice, style_space
 from tfstyle.runs.description import Collection, StageDescription
@@ -196,6 +197,31 @@ class TrainedRun:
     def code_sizes(self) -> list[int]:
         """Dimensions of style, content and noise that the generator takes."""
         return self.description(gan.SPEC.name).code_sizes
+
+    def draw_styles(self, normals: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Turn draws of N(0, 1) into styles like those the generator was trained on.
+
+        Args:
+            normals: float [n, style]. They are styles themselves if the run's prior is
+                N(0, I), as in the paper.
+            rng: draws the artists for a prior that has any. A row depends on its number
+                and the state of rng, not on n.
+
+        Returns:
+            float [n, style], normalized.
+        """
+        if self.style_prior is None:
+            return normals
+        uniforms = rng.random([len(normals), UNIFORMS])
+        return self.style_prior.transform(uniforms, normals.astype(np.float32)).numpy()
+
+    @property
+    def style_prior(self) -> ArtistPrior | None:
+        """Where the generator's random styles come from; None for N(0, I)."""
+        settings = self.description(gan.SPEC.name).objective
+        if settings.get("style_prior") != gan.ARTISTS:
+            return None
+        return ArtistPrior.of_artist_means(self.style_statistics.artist_means)
 
     @property
     def noise_dims(self) -> int:

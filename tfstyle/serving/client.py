@@ -144,6 +144,15 @@ class Client:
             images += [_open_png(data) for data in outputs["image_bytes"]]
         return images
 
+    def draw(self, seeds: Sequence[int]) -> list[Image.Image]:
+        """Generate a picture from the random style and content of each seed."""
+        images = []
+        for batch in self._batches(len(seeds)):
+            inputs = {"seed": np.asarray(seeds[batch], np.int64)}
+            outputs = self.predict("generator", inputs, signature_name="draw")
+            images += [_open_png(data) for data in outputs["image_bytes"]]
+        return images
+
     def _encode(self, model: str, pictures: Sequence[Picture]) -> dict[str, np.ndarray]:
         if isinstance(pictures, (str, os.PathLike, bytes, Image.Image)):
             raise TypeError(

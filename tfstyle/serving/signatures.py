@@ -10,6 +10,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
+from tfstyle.modeling.networks.style_prior import UNIFORMS
 from tfstyle.modeling.networks.weight_norm import fold
 from tfstyle.runs.trained_run import TrainedRun
 from tfstyle.serving import pictures_in_graph
@@ -19,6 +20,9 @@ NEAREST_ARTISTS = 10
 _STRINGS = tf.TensorSpec([None], tf.string)
 # Seed of the noise vector that all style transfers share.
 NOISE_SEED = 0
+
+# What a seed is used for, so that the draws of a seed differ.
+_NOISE, _STYLE, _ARTISTS, _CONTENT = range(4)
 
 Outputs = dict[str, tf.Tensor]
 
@@ -96,11 +100,13 @@ def make_content_encoder(run: TrainedRun) -> ExportedModel:
 def make_generator(run: TrainedRun) -> ExportedModel:
     """Make the model from codes to pictures.
 
-    Signatures, both -> image_bytes string [B], PNG:
+    Signatures, all -> image_bytes string [B], PNG:
         serving_default: style [B, style], content [B, content], noise [B, noise].
         sample: style, content, seed int64 [B]; a row's noise depends on its seed only.
+        draw: seed; also -> style, content. A row's codes depend on its seed only; its
+            noise is that of `sample`. Styles are as `tfstyle.generate` draws them.
     """
-    generator = run.generator
+    generator, prior = run.generator, run.style_prior
     style_dims, content_dims, noise_dims = run.code_sizes
     model = ExportedModel(generator)
 
@@ -108,18 +114,21 @@ def make_generator(run: TrainedRun) -> ExportedModel:
         images = generator([style, content, noise])
         return {"image_bytes": pictures_in_graph.encode_pictures(images)}
 
-    def draw_noise(seed: tf.Tensor) -> tf.Tensor:
-        return tf.random.stateless_normal([noise_dims], tf.stack([seed, 0]))
-
     def sample(style: tf.Tensor, content: tf.Tensor, seed: tf.Tensor) -> Outputs:
-        spec = tf.TensorSpec([noise_dims], tf.float32)
-        noise = tf.map_fn(draw_noise, seed, fn_output_signature=spec)
-        return generate(style, content, noise)
+        return generate(style, content, _draw_normal(seed, _NOISE, noise_dims))
+
+    def draw(seed: tf.Tensor) -> Outputs:
+        style = _draw_normal(seed, _STYLE, style_dims)
+        if prior is not None:
+            style = prior.transform(_draw_uniform(seed, _ARTISTS, UNIFORMS), style)
+        content = _draw_normal(seed, _CONTENT, content_dims)
+        return {"style": style, "content": content, **sample(style, content, seed)}
 
     codes = {"style": _floats(style_dims), "content": _floats(content_dims)}
     seeds = tf.TensorSpec([None], tf.int64)
     model.add_signature("serving_default", generate, **codes, noise=_floats(noise_dims))
     model.add_signature("sample", sample, **codes, seed=seeds)
+    model.add_signature("draw", draw, seed=seeds)
     return model
 
 
@@ -150,6 +159,24 @@ def make_style_transfer(run: TrainedRun) -> ExportedModel:
 def draw_transfer_noise(dims: int) -> np.ndarray:
     """Return the noise vector of style transfer, float32 [dims]."""
     return np.random.default_rng(NOISE_SEED).normal(size=dims).astype(np.float32)
+
+
+def _draw_normal(seeds: tf.Tensor, purpose: int, dims: int) -> tf.Tensor:
+    """Draw N(0, 1), float32 [B, dims]; a row depends on its seed, int64 [B], alone."""
+    return tf.map_fn(
+        lambda seed: tf.random.stateless_normal([dims], tf.stack([seed, purpose])),
+        seeds,
+        fn_output_signature=tf.TensorSpec([dims], tf.float32),
+    )
+
+
+def _draw_uniform(seeds: tf.Tensor, purpose: int, dims: int) -> tf.Tensor:
+    """Draw uniformly from [0, 1), as `_draw_normal`."""
+    return tf.map_fn(
+        lambda seed: tf.random.stateless_uniform([dims], tf.stack([seed, purpose])),
+        seeds,
+        fn_output_signature=tf.TensorSpec([dims], tf.float32),
+    )
 
 
 def _make_decoder(run: TrainedRun) -> Callable[[tf.Tensor], tf.Tensor]:

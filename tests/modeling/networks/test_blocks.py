@@ -18,7 +18,7 @@ from tfstyle.modeling.networks import blocks, weight_norm
         (blocks.DecoderBlock, {}, 8),
         (blocks.DecoderBlock, {"stride": 2}, 16),
         (blocks.DecoderBlock, {"stride": 2, "last": True}, 16),
-        (blocks.DecoderBlock, {"stride": 2, "upsampling": "bilinear"}, 16),
+        (blocks.DecoderBlock, {"stride": 2, "upsampling": "smooth"}, 16),
     ],
 )
 def test_blocks_meet_the_contract(kind, settings, side, filters, tmp_path):
@@ -76,18 +76,19 @@ def test_decoder_block_is_its_formula(dtype_policy, stride, channels, last, upsa
     kernel = normalize(block.first.kernel.numpy(), 2)
     assert kernel.shape == (3, 3, channels, channels)
     residual = activate(reference.convolve_transposed(inputs, kernel, 1), block.inner)
-    kernel = normalize(block.second.kernel.numpy(), 2, factor=1 / stride**2)
+    kernel = block.second.kernel.numpy()
     assert kernel.shape == (stride + 2, stride + 2, 2, channels)
+    if stride == 2 and upsampling == "smooth":
+        kernel = reference.smooth_kernel(kernel)
+    kernel = normalize(kernel, 2, factor=1 / stride**2)
     residual = reference.convolve_transposed(residual, kernel, stride)
     shortcut = inputs
     if channels != 2:
         kernel = normalize(block.project.kernel.numpy(), 3)
         shortcut = reference.convolve(inputs, kernel, 1)
     if stride == 2:
-        is_bilinear = upsampling == "bilinear"
-        enlarge = (
-            reference.interpolate_pixels if is_bilinear else reference.repeat_pixels
-        )
+        is_smooth = upsampling == "smooth"
+        enlarge = reference.interpolate_pixels if is_smooth else reference.repeat_pixels
         shortcut = enlarge(shortcut)
     expected = add(residual, shortcut, block.add)
     if last:
@@ -95,8 +96,49 @@ def test_decoder_block_is_its_formula(dtype_policy, stride, channels, last, upsa
     else:
         expected = activate(expected, block.outer)
     # TensorFlow interpolates in float32.
-    tolerance = 1e-6 if upsampling == "bilinear" else 1e-10
+    tolerance = 1e-6 if upsampling == "smooth" else 1e-10
     np.testing.assert_allclose(block(inputs), expected, rtol=1e-9, atol=tolerance)
+
+
+def test_a_modulated_block_scales_and_shifts_before_each_activation():
+    """(1 + gain) x + shift per channel and picture, both linear in the style."""
+    block = blocks.DecoderBlock(2, modulated=True)
+    plain = blocks.DecoderBlock(2)
+    inputs = noise(2, 3, 3, 2, dtype=np.float32)
+    styles = noise(2, 4, seed=5, dtype=np.float32)
+    block(inputs, styles)
+    plain(inputs)
+    randomize(block)
+    for name in ("first", "inner", "second", "add", "outer"):
+        getattr(plain, name).set_weights(getattr(block, name).get_weights())
+
+    def modulate(layer, features):
+        values = styles @ layer.kernel.numpy() + layer.bias.numpy()
+        outputs = np.empty_like(features)
+        for b, i, j, c in np.ndindex(*features.shape):
+            gain, shift = values[b, c], values[b, 2 + c]
+            outputs[b, i, j, c] = (1 + gain) * features[b, i, j, c] + shift
+        return outputs
+
+    residual = modulate(block.modulate_inner, plain.first(inputs).numpy())
+    residual = plain.second(plain.inner(residual))
+    expected = modulate(
+        block.modulate_outer, plain.add([residual, tf.constant(inputs)]).numpy()
+    )
+    np.testing.assert_allclose(
+        block(inputs, styles), plain.outer(expected), rtol=1e-3, atol=1e-4
+    )
+
+
+def test_a_modulated_block_starts_as_an_unmodulated_one():
+    inputs, styles = noise(2, 3, 3, 2, dtype=np.float32), noise(2, 4, dtype=np.float32)
+    block, plain = blocks.DecoderBlock(2, modulated=True), blocks.DecoderBlock(2)
+    modulated = block(inputs, styles)
+    plain(inputs)
+    for name in ("first", "second"):
+        getattr(plain, name).set_weights(getattr(block, name).get_weights())
+
+    np.testing.assert_allclose(modulated, plain(inputs), rtol=1e-5, atol=1e-6)
 
 
 def test_encoder_block_starts_as_its_pooled_shortcut():
@@ -120,7 +162,7 @@ def test_last_decoder_block_starts_as_its_repeated_shortcut():
     [
         blocks.EncoderBlock(4, 2),
         blocks.DecoderBlock(4, 2),
-        blocks.DecoderBlock(4, 2, last=True, upsampling="bilinear"),
+        blocks.DecoderBlock(4, 2, last=True, upsampling="smooth"),
     ],
 )
 def test_every_weight_of_a_block_has_a_gradient_once_residuals_count(block):

@@ -1,57 +1,22 @@
-"""The networks of Table 1 and the consortium of section 5.2."""
+"""The encoders and decoders of Table 1."""
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from helpers.layers import average_pool, check_contract
+from helpers.layers import (
+    block_shapes,
+    check_contract,
+    count_encoder_parameters,
+    dense_kernels,
+    trace,
+)
 from tfstyle.modeling.networks import networks, weight_norm
 from tfstyle.modeling.networks.blocks import DecoderBlock, EncoderBlock
 from tfstyle.modeling.stages import factories
 
 S = (64, 128, 256, 384, 512)
 DEEP = (64, 128, 192, 256, 384, 512)
-D = (64, 128, 256, 512)
-
-
-def trace(network, *shapes):
-    """Create a network's variables without computing anything; return its outputs."""
-    specs = [tf.TensorSpec([None, *shape]) for shape in shapes]
-    call = (lambda x: network(x)) if len(shapes) == 1 else lambda *x: network(list(x))
-    return tf.function(call).get_concrete_function(*specs).structured_outputs
-
-
-def dense_kernels(network):
-    return sorted(
-        tuple(layer.kernel.shape)
-        for layer in network.submodules
-        if isinstance(layer, weight_norm.WNDense)
-    )
-
-
-def block_shapes(network, kind, shape):
-    """Follow an image or map through a network's blocks: static shapes after each."""
-    shapes = []
-    for block in network.layers:
-        if isinstance(block, kind):
-            function = tf.function(block.call)
-            traced = function.get_concrete_function(tf.TensorSpec([None, *shape]))
-            shape = traced.output_shapes.as_list()[1:]
-            shapes.append(tuple(shape))
-    return shapes
-
-
-def encoder_parameters(features):
-    """Count by the formulas: one stride-2 block per level.
-
-    4x4 and 3x3 kernels, TPReLU (2 per channel) twice, WNAdd (2), a 1x1 projection.
-    """
-    total, channels = 0, 3
-    for filters in features:
-        total += 16 * channels * filters + 9 * filters * filters + 6 * filters
-        total += channels * filters
-        channels = filters
-    return total
 
 
 def test_style_encoder_ends_at_8x8x512():
@@ -66,7 +31,7 @@ def test_style_encoder_ends_at_8x8x512():
     ]
     assert dense_kernels(network) == [(8 * 8 * 512, 512)]
     head = 8 * 8 * 512 * 512 + 2 * 512
-    assert network.count_params() == encoder_parameters(S) + head
+    assert network.count_params() == count_encoder_parameters(S) + head
 
 
 def test_content_encoder_ends_at_4x4x512():
@@ -82,7 +47,7 @@ def test_content_encoder_ends_at_4x4x512():
     ]
     hidden = 4 * 4 * 512 * 512 + 2 * 512  # and its TPReLU
     head = 512 * 1024 + 2 * 1024
-    assert network.count_params() == encoder_parameters(DEEP) + hidden + head
+    assert network.count_params() == count_encoder_parameters(DEEP) + hidden + head
 
 
 def test_content_decoder_begins_at_4x4x512_behind_512_features():
@@ -122,16 +87,6 @@ def test_generator_begins_at_4x4x512_and_has_two_blocks_per_level():
     assert dense_kernels(network) == [(512, 4 * 4 * 512)]
 
 
-def test_discriminator_ends_at_4x4x512():
-    network = networks.Discriminator(D, (1, 1, 1, 1))
-    assert trace(network, [64, 64, 3]).shape.as_list() == [None]
-    shapes = block_shapes(network, EncoderBlock, [64, 64, 3])
-    assert shapes[-1] == (4, 4, 512)
-    assert dense_kernels(network) == [(4 * 4 * 512, 1)]
-    head = 4 * 4 * 512 + 2
-    assert network.count_params() == encoder_parameters(D) + head
-
-
 def test_only_the_first_block_of_an_encoders_level_halves_the_side():
     network = networks.StyleEncoder((4, 6), (2, 3), dims=5)
     network(tf.zeros([1, 8, 8, 3]))
@@ -151,9 +106,8 @@ def test_only_the_first_block_of_an_encoders_level_halves_the_side():
         (networks.ContentEncoder((4,), (1,), 5), [[8, 8, 3]], [(10,)]),
         (networks.ContentDecoder((4,), (1,), 8), [[2], [5]], [(512,), (3,)]),
         (networks.Generator((4,), (1,), 8), [[2], [5], [1]], [(64,), (3,)]),
-        (networks.Discriminator((4,), (1,)), [[8, 8, 3]], [(1,)]),
     ],
-    ids=["S", "Enc", "Dec", "G", "D"],
+    ids=["S", "Enc", "Dec", "G"],
 )
 def test_gains_and_biases_are_only_at_the_ends(network, inputs, affine):
     """Encoders' and D's last layer; decoders' first, and the image's channels."""
@@ -167,17 +121,15 @@ def test_gains_and_biases_are_only_at_the_ends(network, inputs, affine):
     assert sorted(by_name["bias"]) == sorted(affine)
 
 
-def make_consortium():
-    return networks.DiscriminatorConsortium((4, 6), (1, 1), 16, 8)
-
-
 @pytest.mark.parametrize(
     ("make", "inputs", "outputs"),
     [
         (lambda: networks.StyleEncoder((4, 6), (1, 2), 5), [[8, 8, 3]], [[5]]),
         (lambda: networks.ContentEncoder((4, 6), (1, 2), 5), [[8, 8, 3]], [[5], [5]]),
         (
-            lambda: networks.ContentDecoder((4, 6), (1, 2), 8, "bilinear"),
+            lambda: networks.ContentDecoder(
+                (4, 6), (1, 2), 8, "smooth", modulated=True, full_resolution=5
+            ),
             [[2], [3]],
             [[8, 8, 3]],
         ),
@@ -191,10 +143,8 @@ def make_consortium():
             [[2], [3], [1]],
             [[8, 8, 3]],
         ),
-        (lambda: networks.Discriminator((4, 6), (1, 1)), [[8, 8, 3]], [[]]),
-        (make_consortium, [[16, 16, 3], [5, 2]], [[1], [4]]),
     ],
-    ids=["S", "Enc", "Dec", "G", "hidden", "D", "consortium"],
+    ids=["S", "Enc", "Dec", "G", "hidden"],
 )
 def test_networks_meet_the_contract(make, inputs, outputs, tmp_path):
     """Their outputs stay in float32 under mixed precision."""
@@ -205,7 +155,6 @@ def test_networks_meet_the_contract(make, inputs, outputs, tmp_path):
     "network",
     [
         networks.StyleEncoder((4, 6), (1, 2), 5, normalization="learned"),
-        networks.Discriminator((4, 6), (1, 1), normalization="learned"),
     ],
 )
 def test_a_configuration_keeps_the_normalization(network):
@@ -222,9 +171,8 @@ def test_a_configuration_keeps_the_normalization(network):
         (networks.StyleEncoder((4,), (1,), 5), [[8, 8, 3]]),
         (networks.ContentDecoder((4,), (1,), 8), [[2], [5]]),
         (networks.Generator((4,), (1,), 8), [[2], [5]]),
-        (make_consortium(), [[16, 16, 3], [5, 2]]),
     ],
-    ids=["S", "Dec", "G", "consortium"],
+    ids=["S", "Dec", "G"],
 )
 def test_any_network_builds_its_variables_from_sizes(network, inputs):
     """As many as a call creates."""
@@ -241,7 +189,6 @@ def test_any_network_builds_its_variables_from_sizes(network, inputs):
     "network",
     [
         networks.StyleEncoder((4, 6), (1, 2), 5),
-        networks.Discriminator((4, 6), (1, 1)),
     ],
 )
 def test_folding_a_network_does_not_change_its_outputs(network):
@@ -279,51 +226,39 @@ def test_images_that_levels_cannot_halve_are_refused(size):
         networks.Generator((4, 4, 4), (1, 1, 1), size)
 
 
-@pytest.mark.parametrize("image_size, patch_size", [(96, 32), (16, 32), (48, 32)])
-def test_patches_that_do_not_double_up_to_the_image_are_refused(image_size, patch_size):
-    expected = f"image_size={image_size}, patch_size={patch_size}"
-    with pytest.raises(ValueError, match=expected):
-        networks.DiscriminatorConsortium((4,), (1,), image_size, patch_size)
+def test_one_more_block_at_full_resolution_draws_the_picture():
+    network = networks.Generator((4, 6), (1, 1), 8, full_resolution=5)
+    trace(network, [2], [3])
+
+    assert block_shapes(network, DecoderBlock, [2, 2, 6]) == [
+        (4, 4, 4),
+        (8, 8, 5),
+        (8, 8, 3),
+    ]
+    # The block that enlarges ends with an activation, the last one with the picture's.
+    *_, inner, last = (b for b in network.layers if isinstance(b, DecoderBlock))
+    assert isinstance(inner.outer, weight_norm.TPReLU)
+    assert isinstance(last.outer, weight_norm.ChannelAffine)
 
 
-# The consortium.
+def test_a_modulated_network_sees_its_style_in_every_block():
+    """With the code's own path cut, a style still changes the picture."""
+    network = networks.Generator((4, 6), (1, 1), 8, modulated=True)
+    rng = np.random.default_rng(0)
+    styles, contents = rng.normal(size=[2, 3]), rng.normal(size=[2, 2])
+    codes = [np.float32(styles), np.float32(contents)]
+    network(codes)
+    network._to_map.kernel.assign(tf.zeros_like(network._to_map.kernel))
+    before = network(codes)
+    np.testing.assert_allclose(before[0], before[1], atol=1e-6)
 
-
-def test_consortium_has_three_networks_at_256():
-    """Section 5.2: 64, 128 and 256 pixels, 1, 4 and 16 patches of 64."""
-    consortium = factories.discriminators(256)
-    assert consortium.patch_counts == [1, 4, 16]
-    logits = trace(consortium, [256, 256, 3], [21, 2])
-    shapes = [tensor.shape.as_list() for tensor in logits]
-    assert shapes == [[None, 1], [None, 4], [None, 16]]
-    scales = [network.name for network in consortium.layers]
-    assert scales == ["scale_64", "scale_128", "scale_256"]
-    alone = networks.Discriminator(D, (1, 1, 1, 1))
-    trace(alone, [64, 64, 3])
-    assert consortium.count_params() == 3 * alone.count_params()
-
-
-@pytest.mark.parametrize("image_size, counts", [(64, [1]), (128, [1, 4])])
-def test_smaller_images_have_fewer_scales(image_size, counts):
-    consortium = networks.DiscriminatorConsortium((4,), (1,), image_size, 64)
-    assert consortium.patch_counts == counts
-
-
-def test_each_network_sees_its_patches_of_the_pooled_image():
-    rng = np.random.default_rng(2)
-    images = rng.normal(size=[2, 16, 16, 3]).astype(np.float32)
-    offsets = rng.uniform(size=[2, 21, 2]).astype(np.float32)
-    consortium = networks.DiscriminatorConsortium((4,), (1,), 16, 4)
-    logits = consortium([images, offsets])
-    first = 0
-    for scale, network in enumerate(consortium.layers):
-        count, side = 4**scale, 4 * 2**scale
-        scaled = average_pool(images, 16 // side).astype(np.float32)
-        for b in range(2):
-            for patch in range(count):
-                row, column = (offsets[b, first + patch] * (side - 3)).astype(int)
-                pixels = scaled[b : b + 1, row : row + 4, column : column + 4]
-                np.testing.assert_allclose(
-                    logits[scale][b, patch], network(pixels)[0], rtol=1e-4, atol=1e-5
-                )
-        first += count
+    modulations = [
+        layer
+        for layer in network.submodules
+        if isinstance(layer, weight_norm.StyleModulation)
+    ]
+    assert len(modulations) == 2 * 2
+    for layer in modulations:
+        layer.kernel.assign(rng.normal(size=layer.kernel.shape))
+    after = network(codes)
+    assert np.abs(after[0] - after[1]).max() > 0.01

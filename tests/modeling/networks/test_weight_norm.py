@@ -24,6 +24,12 @@ from tfstyle.modeling.networks import weight_norm
             [18, 18, 5],
         ),
         (lambda: weight_norm.WNConv2DTranspose(5, 4, 2), [[6, 6, 3]], [12, 12, 5]),
+        (
+            lambda: weight_norm.WNConv2DTranspose(5, 4, 2, smooth=True),
+            [[6, 6, 3]],
+            [12, 12, 5],
+        ),
+        (weight_norm.StyleModulation, [[6, 6, 3], [4]], [6, 6, 3]),
         (weight_norm.TPReLU, [[6, 6, 3]], [6, 6, 3]),
         (weight_norm.WNAdd, [[6, 6, 3], [6, 6, 3]], [6, 6, 3]),
         (weight_norm.ChannelAffine, [[6, 6, 3]], [6, 6, 3]),
@@ -81,6 +87,36 @@ def test_transposed_convolution_counts_the_stride_in_its_norm(size, stride, affi
     np.testing.assert_allclose(layer(inputs), expected, rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.parametrize("size, stride", [(3, 1), (4, 2)])
+def test_a_smooth_kernel_is_filtered_before_its_norm_is_taken(size, stride):
+    layer = weight_norm.WNConv2DTranspose(2, size, stride, smooth=True, dtype="float64")
+    inputs = noise(2, 3, 3, 3)
+    layer(inputs)
+    randomize(layer)
+    kernel = reference.smooth_kernel(layer.kernel.numpy())
+    kernel = normalize(kernel, output_axis=2, factor=1 / stride**2)
+    expected = reference.convolve_transposed(inputs, kernel, stride)
+
+    np.testing.assert_allclose(layer(inputs), expected, rtol=1e-10, atol=1e-12)
+
+
+def test_a_smooth_convolution_leaves_no_lattice():
+    """Flat inputs: what even and odd pixels get differs by the lattice alone.
+
+    The filter's response at the shortest wave is (1 - 2 + 1) / 4 = 0 along either axis.
+    """
+    flat = np.ones([1, 8, 8, 3], np.float32)
+    spread = {}
+    for smooth in (False, True):
+        layer = weight_norm.WNConv2DTranspose(4, 4, 2, smooth=smooth)
+        layer(flat)
+        randomize(layer)
+        inner = layer(flat).numpy()[0, 4:-4, 4:-4]
+        spread[smooth] = np.ptp(inner, axis=(0, 1)).max()
+
+    assert spread[True] < 1e-5 < 0.1 < spread[False]
+
+
 def test_a_transposed_kernel_of_ones_worked_by_hand():
     """16 taps of one input channel at stride 2: norm sqrt(16 / 4) = 2, taps 1 / 2.
 
@@ -118,8 +154,9 @@ def test_a_kernel_of_zeros_outputs_zeros():
         weight_norm.WNConv2D(8, 4, 2),
         weight_norm.WNConv2DTranspose(8, 3),
         weight_norm.WNConv2DTranspose(8, 4, 2),
+        weight_norm.WNConv2DTranspose(8, 4, 2, smooth=True),
     ],
-    ids=["1x1", "3x3", "stride 2", "transposed", "transposed, stride 2"],
+    ids=["1x1", "3x3", "stride 2", "transposed", "transposed, stride 2", "smooth"],
 )
 def test_white_noise_keeps_unit_variance_in_every_channel(layer):
     """Inside the borders: 4 x 20^2 numbers at least, so a deviation of about .04."""
@@ -250,6 +287,23 @@ def test_channel_affine_starts_as_the_identity():
     np.testing.assert_allclose(layer(inputs), expected, rtol=1e-6)
 
 
+def test_modulation_is_linear_in_styles_up_to_the_farthest():
+    layer = weight_norm.StyleModulation()
+    features = noise(2, 3, 3, 2, dtype=np.float32)
+    far = np.array([[0.5, 9.0], [-7.0, 1.0]], np.float32)
+    near = np.array([[0.5, 4.0], [-4.0, 1.0]], np.float32)
+    layer([features, far])
+    np.testing.assert_array_equal(layer([features, far]), features)
+    randomize(layer)
+    values = near @ layer.kernel.numpy() + layer.bias.numpy()
+    expected = np.empty_like(features)
+    for b, i, j, c in np.ndindex(*features.shape):
+        gain, shift = values[b, c], values[b, 2 + c]
+        expected[b, i, j, c] = (1 + gain) * features[b, i, j, c] + shift
+
+    np.testing.assert_allclose(layer([features, far]), expected, rtol=1e-4, atol=1e-5)
+
+
 # Folding.
 
 
@@ -259,6 +313,7 @@ def test_channel_affine_starts_as_the_identity():
         weight_norm.WNDense(5, affine=True),
         weight_norm.WNConv2D(5, 4, 2),
         weight_norm.WNConv2DTranspose(5, 4, 2),
+        weight_norm.WNConv2DTranspose(5, 4, 2, smooth=True),
     ],
 )
 def test_folding_changes_kernels_but_not_outputs(layer):

@@ -1,4 +1,4 @@
-"""The gan stage as in the paper, and the first steps that only reconstruct."""
+"""The gan stage as in the paper."""
 
 import numpy as np
 import pytest
@@ -7,12 +7,6 @@ from helpers import configuration as tiny
 from helpers.layers import differ
 from helpers.stages import fit, make_tiny_stage
 from tfstyle.core.cli import UserError
-
-WARM_START = (
-    "gan.reconstruction_share = 0.5",
-    "gan.reconstruction_weight = 10.0",
-    "gan.reconstruction_steps = 3",
-)
 
 
 def test_the_average_starts_as_the_generator():
@@ -50,30 +44,6 @@ def test_the_averages_decay_ends_at_999_thousandths():
         before, model.generator.get_weights(), model.average.get_weights(), strict=True
     ):
         np.testing.assert_allclose(mean, 0.999 * old + 0.001 * value, atol=1e-7)
-
-
-def test_the_warm_start_does_not_change_the_discriminators():
-    model = make_tiny_stage("gan", *WARM_START)
-    assert model.phase_ends() == [3]
-    discriminators = model.discriminators.get_weights()
-    generator = model.generator.get_weights()
-
-    losses = fit(model, steps=3)
-
-    assert not differ(discriminators, model.discriminators.get_weights())
-    assert differ(generator, model.generator.get_weights())
-    assert losses["reconstruction_error"] > 0
-    assert losses["discriminator_loss"] == 0  # never computed
-    assert model.steps_done == 3
-
-    losses = fit(model, steps=2)
-
-    assert differ(discriminators, model.discriminators.get_weights())
-    assert losses["discriminator_loss"] > 0
-
-
-def test_without_a_warm_start_there_is_one_phase():
-    assert make_tiny_stage("gan").phase_ends() == []
 
 
 def test_losses_start_as_for_undecided_discriminators_and_random_codes():

@@ -30,6 +30,11 @@ def compute_gradients(model, images, step: int) -> list[list[np.ndarray]]:
     return [[gradient.numpy() for gradient in group] for group in groups]
 
 
+def make_wakeful_stage(*bindings, **options):
+    """Build a stage whose residuals count: every weight affects D's slopes."""
+    return make_tiny_stage("gan", *bindings, plain_steps=True, **options)
+
+
 def assert_close(values, others, tolerance=1e-5):
     for left, right in zip(values, others, strict=True):
         scale = max(np.abs(right).max(), 1e-3)
@@ -44,7 +49,9 @@ def test_the_reconstruction_share_is_spread_over_the_batch(images):
     model = make_tiny_stage("gan", "gan.reconstruction_share = 0.5")
     draws = make_draws(0)
 
-    styles, contents, from_pictures = model._draw_codes(images, draws)
+    styles, contents, from_pictures = model._draw_codes(
+        images, model.style_encoder(images), draws
+    )
 
     np.testing.assert_array_equal(from_pictures, [0, 1, 0, 1])
     real_styles, real_contents = (
@@ -57,47 +64,110 @@ def test_the_reconstruction_share_is_spread_over_the_batch(images):
     np.testing.assert_array_equal(styles[::2], random_styles[::2])
 
 
-def test_a_share_of_random_codes_has_real_styles(images):
-    """Beside random contents; rows that are rebuilt have both codes of a picture."""
+def test_random_styles_are_of_the_artists_prior_if_asked(images):
+    """Near artists' means and between two; other rows have their picture's style."""
     model = make_tiny_stage(
-        "gan", "gan.reconstruction_share = 0.5", "gan.real_style_share = 0.5"
+        "gan", "gan.reconstruction_share = 0.5", "gan.style_prior = 'artists'"
     )
-    real_styles = model.style_encoder(images).numpy()
-    real_contents = model.content_encoder(images).numpy()
-    real_of_random = []
+    real_styles = model.style_encoder(images)
+    draws = make_draws(5)
+    styles, _, _ = model._draw_codes(images, real_styles, draws)
+    means = model._prior.means
+    uniforms = draws.uniform("artists", 3).numpy()
+    normals = draws.normal("style", model.style_encoder.dims).numpy()
 
-    for step in range(40):
-        styles, contents, from_pictures = model._draw_codes(images, make_draws(step))
+    np.testing.assert_array_equal(styles[1::2], real_styles[1::2])
+    for row in (0, 2):
+        first, second, share = uniforms[row]
+        share = max(share - 0.5, 0) / 0.5
+        center = (1 - share) * means[int(first * len(means))]
+        center += share * means[int(second * len(means))]
+        expected = center + normals[row] * model._prior.deviation
+        np.testing.assert_allclose(styles[row], expected, rtol=1e-5, atol=1e-6)
 
-        has_real_style = (np.abs(styles - real_styles) < 1e-5).all(axis=1)
-        has_real_content = (np.abs(contents - real_contents) < 1e-5).all(axis=1)
-        np.testing.assert_array_equal(from_pictures, [0, 1, 0, 1])
-        np.testing.assert_array_equal(has_real_content, [False, True, False, True])
-        assert has_real_style[1::2].all()
-        real_of_random.extend(has_real_style[::2])
 
-    # Of 80 fair throws: three deviations of sqrt(80) / 2.
-    assert abs(sum(real_of_random) - 40) < 3 * 80**0.5 / 2
+# Features of discriminators.
+
+
+def test_features_of_rebuilt_pictures_are_drawn_towards_those_of_the_originals(images):
+    """The loss grows by weight x mean difference of rows 1 and 3, nothing else.
+
+    Both pictures are cut at the same places; the gradient is that of a plain loop.
+    """
+    bindings = ("gan.reconstruction_share = 0.5", "gan.reconstruction_weight = 0.0")
+    matched = make_wakeful_stage(*bindings, "gan.feature_weight = 6.0")
+    draws = make_draws(0)
+    real_styles = matched.style_encoder(images)
+    styles, contents, _ = matched._draw_codes(images, real_styles, draws)
+    noise = draws.normal("noise", matched.code_sizes[2])
+    patches = sum(matched.discriminators.patch_counts)
+    offsets = draws.uniform("real patches", patches, 2)
+    with tf.GradientTape() as tape:
+        fakes = matched.generator([styles, contents, noise], training=True)
+        cut = matched.discriminators.extract_patches_by_scale
+        fake_scales, real_scales = cut(fakes, offsets), cut(images, offsets)
+        by_network = []
+        for k, network in enumerate(matched.discriminators.layers):
+            count = 4**k
+            by_block = []
+            _, fake_blocks = network(fake_scales[k], with_features=True)
+            _, real_blocks = network(real_scales[k], with_features=True)
+            for fake, real in zip(fake_blocks, real_blocks, strict=True):
+                rows = [
+                    tf.reduce_mean(tf.abs(fake - real)[row * count : (row + 1) * count])
+                    for row in (1, 3)
+                ]
+                by_block.append(tf.add_n(rows))
+            by_network.append(tf.add_n(by_block) / len(by_block))
+        difference = tf.add_n(by_network) / len(by_network)
+        loss = 6.0 * difference / ROWS
+    expected = tape.gradient(loss, matched.generator.trainable_variables)
+    # Without the weight the fakes of these rows are cut elsewhere; the loss of D's
+    # logits is compared at the same places by a weight of almost nothing.
+    plain = make_wakeful_stage(*bindings, "gan.feature_weight = 1e-12")
+
+    gradients, _ = compute_gradients(matched, images, 0)
+    base, _ = compute_gradients(plain, images, 0)
+
+    added = [full - part for full, part in zip(gradients, base, strict=True)]
+    assert any(np.abs(gradient).max() > 1e-4 for gradient in added)
+    assert_close(added, [gradient.numpy() for gradient in expected], 1e-3)
+    means = {mean.name: float(mean.result()) for mean in matched.metrics}
+    assert means["feature_difference"] == pytest.approx(float(difference) / 2, rel=1e-4)
+
+
+def test_conditional_discriminators_are_told_both_kinds_of_styles(images):
+    """Real pictures come with the style encoder's codes, fakes with those given."""
+    model = make_wakeful_stage("discriminators.conditional = True")
+    told = []
+    judge = model.discriminators.judge_patches
+
+    def remember(patches, styles, with_features=False):
+        told.append(styles)
+        return judge(patches, styles, with_features)
+
+    model.discriminators.judge_patches = remember
+    compute_gradients(model, images, 0)
+
+    given = make_draws(0).normal("style", model.style_encoder.dims)
+    np.testing.assert_array_equal(told[0], given)
+    np.testing.assert_array_equal(told[1], model.style_encoder(images))
 
 
 # The decoder's pictures.
 
 
 def test_pictures_of_random_codes_are_drawn_towards_the_decoders(images):
-    """By the mean square of averages over squares of 4 x 4 pixels; in every phase.
+    """By the mean square of averages over squares of 4 x 4 pixels.
 
     Rows 1 and 3 of 4 are compared with their pictures instead.
     """
-    model = make_tiny_stage(
-        "gan",
-        "gan.reconstruction_share = 0.5",
-        "gan.reconstruction_weight = 0.0",
-        "gan.reconstruction_steps = 1",
-        "gan.decoder_weight = 3.0",
-        plain_steps=True,
+    model = make_wakeful_stage(
+        "gan.reconstruction_share = 0.5", "gan.decoder_weight = 3"
     )
     draws = make_draws(0)
-    styles, contents, _ = model._draw_codes(images, draws)
+    real_styles = model.style_encoder(images)
+    styles, contents, _ = model._draw_codes(images, real_styles, draws)
     noise = draws.normal("noise", model.code_sizes[2])
     decoded = model.content_decoder([styles, contents])
     squares = images.shape[1] // 4
@@ -112,10 +182,14 @@ def test_pictures_of_random_codes_are_drawn_towards_the_decoders(images):
         loss *= 3.0 / ROWS
     expected = tape.gradient(loss, model.generator.trainable_variables)
 
-    gradients, _ = compute_gradients(model, images, 0)
+    without = make_wakeful_stage("gan.reconstruction_share = 0.5")
 
-    assert_close(gradients, [gradient.numpy() for gradient in expected])
-    assert any(np.abs(gradient).max() > 1e-4 for gradient in gradients)
+    gradients, _ = compute_gradients(model, images, 0)
+    base, _ = compute_gradients(without, images, 0)
+
+    added = [full - part for full, part in zip(gradients, base, strict=True)]
+    assert_close(added, [gradient.numpy() for gradient in expected], 1e-3)
+    assert any(np.abs(gradient).max() > 1e-4 for gradient in added)
 
 
 def test_the_decoder_itself_is_not_trained():
@@ -174,11 +248,6 @@ def compute_penalty_by_jacobians(model, images, step=0) -> float:
             norms.append(float(tf.norm(tape.jacobian(logit, variable))))
         penalties.append(np.mean(np.square(norms)) / 2)
     return float(np.mean(penalties))
-
-
-def make_wakeful_stage(*bindings, **options):
-    """Build a stage whose residuals count: every weight affects D's slopes."""
-    return make_tiny_stage("gan", *bindings, plain_steps=True, **options)
 
 
 def test_the_penalty_is_the_slope_at_each_networks_patches(images):

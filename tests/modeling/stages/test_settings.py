@@ -58,11 +58,12 @@ from tfstyle.modeling import stages
         ),
         (
             "gan",
-            {"real_style_share": -0.1},
-            "gan.real_style_share must be from 0 to 1, got -0.1",
+            {"style_prior": "uniform"},
+            r"gan.style_prior must be one of \('normal', 'artists'\), got 'uniform'",
         ),
         ("gan", {"r1_weight": -1.0}, "gan.r1_weight must be from 0 to inf, got -1.0"),
         ("gan", {"decoder_weight": -1}, "gan.decoder_weight must be from 0 to inf"),
+        ("gan", {"feature_weight": -1}, "gan.feature_weight must be from 0 to inf"),
         (
             "gan",
             {"r1_interval": 0},
@@ -87,7 +88,7 @@ def test_a_setting_out_of_its_range_is_an_error_that_names_it(stage, values, mes
         ("metric", {"objective": "presumed", "images_per_artist": 1}),
         ("classifier", {"t": None}),
         ("vae", {"kl_weight": 0}),
-        ("gan", {"reconstruction_share": 1, "real_style_share": 1.0}),
+        ("gan", {"reconstruction_share": 1, "feature_weight": 0}),
     ],
 )
 def test_the_ends_of_a_range_are_allowed(stage, values):

@@ -18,9 +18,9 @@ from tfstyle.modeling.networks import color
 from tfstyle.modeling.objectives import style
 
 STAGES = stages.names()
-# And the gan stage with all its additions, after a warm start of one step.
+# And the gan stage with all its additions.
 CASES = {stage: (stage,) for stage in STAGES}
-CASES["additions"] = ("gan", *GAN_ADDITIONS, "gan.reconstruction_steps = 1")
+CASES["additions"] = ("gan", *GAN_ADDITIONS)
 
 
 def fit_in_phases(model, steps: int) -> dict[str, float]:

@@ -11,7 +11,7 @@ from tfstyle.modeling.networks import weight_norm
 from tfstyle.modeling.networks.weight_norm import TPReLU, WNAdd, WNConv2D
 
 NORMALIZATIONS = ("strict", "learned")
-UPSAMPLINGS = ("transposed", "bilinear")
+UPSAMPLINGS = ("transposed", "smooth")
 
 
 class EncoderBlock(tf.keras.layers.Layer):
@@ -65,8 +65,11 @@ class DecoderBlock(tf.keras.layers.Layer):
         filters: output channels.
         stride: 1 or 2; with 2 the shortcut is enlarged.
         last: end with a per-channel affine map instead of TPReLU, to output an image.
-        upsampling: how the shortcut is enlarged: "transposed" repeats pixels as in
-            [13]; "bilinear" interpolates.
+        upsampling: how pictures are enlarged: "transposed" as in [13], where the
+            shortcut repeats pixels; "smooth" filters the transposed kernel (see
+            `WNConv2DTranspose`) and interpolates the shortcut bilinearly.
+        modulated: the style scales and shifts the channels before each activation (see
+            `StyleModulation`).
 
     Raises:
         ValueError: if upsampling is neither of these.
@@ -78,6 +81,7 @@ class DecoderBlock(tf.keras.layers.Layer):
         stride: int = 1,
         last: bool = False,
         upsampling: str = "transposed",
+        modulated: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -89,13 +93,18 @@ class DecoderBlock(tf.keras.layers.Layer):
         self.stride = stride
         self.last = last
         self.upsampling = upsampling
+        self.modulated = modulated
 
     def build(self, input_shape: tf.TensorShape) -> None:
         channels = input_shape[-1]
         conv = weight_norm.WNConv2DTranspose
+        smooth = self.upsampling == "smooth" and self.stride > 1
         self.first = conv(channels, 3)
-        self.second = conv(self.filters, self.stride + 2, self.stride)
+        self.second = conv(self.filters, self.stride + 2, self.stride, smooth=smooth)
         self.inner = TPReLU()
+        if self.modulated:
+            self.modulate_inner = weight_norm.StyleModulation()
+            self.modulate_outer = weight_norm.StyleModulation()
         self.project = None
         if channels != self.filters:
             # A 1x1 convolution and its transpose are the same map.
@@ -104,16 +113,28 @@ class DecoderBlock(tf.keras.layers.Layer):
         self.outer = weight_norm.ChannelAffine() if self.last else TPReLU()
         super().build(input_shape)
 
-    def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        residual = self.second(self.inner(self.first(inputs)))
+    def call(self, inputs: tf.Tensor, styles: tf.Tensor | None = None) -> tf.Tensor:
+        """Compute the block's output.
+
+        Args:
+            inputs: float [batch, h, w, in].
+            styles: float [batch, dims]; used only if the block is modulated.
+        """
+        residual = self.first(inputs)
+        if self.modulated:
+            residual = self.modulate_inner([residual, styles])
+        residual = self.second(self.inner(residual))
         shortcut = inputs
         if self.project is not None:
             shortcut = self.project(shortcut)
         if self.stride > 1:
-            is_bilinear = self.upsampling == "bilinear"
-            enlarge = interpolate_pixels if is_bilinear else repeat_pixels
+            is_smooth = self.upsampling == "smooth"
+            enlarge = interpolate_pixels if is_smooth else repeat_pixels
             shortcut = enlarge(shortcut, self.stride)
-        return self.outer(self.add([residual, shortcut]))
+        outputs = self.add([residual, shortcut])
+        if self.modulated:
+            outputs = self.modulate_outer([outputs, styles])
+        return self.outer(outputs)
 
 
 def make_conv(

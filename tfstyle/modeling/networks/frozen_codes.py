@@ -17,10 +17,8 @@ from tfstyle.core import files
 from tfstyle.core.cli import UserError
 from tfstyle.modeling.networks import networks
 from tfstyle.modeling.networks.codes import average_by_artist
+from tfstyle.modeling.networks.weight_norm import FARTHEST_STYLE
 
-# Styles further out, in deviations, count as being there: a quadratic function says
-# anything about styles unlike those of the training pictures.
-FARTHEST_STYLE = 4.0
 # Added to the mean squares of the features, so that few pictures suffice.
 RIDGE = 1e-2
 
@@ -312,6 +310,9 @@ class CodeDecoder(tf.keras.Model):
 
 class FrozenCodes(Protocol):
     """What earlier stages give a stage: their networks for normalized codes."""
+
+    @property
+    def style_statistics(self) -> CodeStatistics: ...
 
     @property
     def style_encoder(self) -> NormalizedEncoder: ...

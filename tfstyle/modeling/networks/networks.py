@@ -12,7 +12,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfstyle.modeling.networks.blocks import DecoderBlock, EncoderBlock, extract_patches
+from tfstyle.modeling.networks.blocks import DecoderBlock, EncoderBlock
 from tfstyle.modeling.networks.weight_norm import TPReLU, WNDense
 
 # Section 5.2: the extra fully connected layer of the VAE.
@@ -64,7 +64,7 @@ class _Network(tf.keras.Model):
         return size
 
 
-class _Encoder(_Network):
+class Encoder(_Network):
     """Blocks, then one dense layer over the flattened deepest feature map.
 
     `normalization` is that of the blocks' convolutions, see `blocks.make_conv`.
@@ -97,8 +97,9 @@ class _Encoder(_Network):
             "normalization": self._normalization,
         }
 
-    def build(self, input_shape: tf.TensorShape) -> None:
-        self._deepest_size(input_shape[1])
+    def build(self, input_shape: Any) -> None:
+        image_shape = input_shape[0] if isinstance(input_shape, list) else input_shape
+        self._deepest_size(image_shape[1])
         super().build(input_shape)
 
     def build_variables(self, image_size: int, code_dims: Sequence[int] = ()) -> None:
@@ -114,7 +115,7 @@ class _Encoder(_Network):
 # Heads are float32, so that codes and logits stay exact under mixed precision.
 
 
-class StyleEncoder(_Encoder):
+class StyleEncoder(Encoder):
     """S: scaled Lab [batch, size, size, 3] -> style codes float32 [batch, dims].
 
     Also the classifier's trunk, so that both have the same network (section 6.1).
@@ -130,7 +131,7 @@ class StyleEncoder(_Encoder):
         return self._head(self._flat_features(images))
 
 
-class ContentEncoder(_Encoder):
+class ContentEncoder(Encoder):
     """Enc: scaled Lab [batch, size, size, 3] -> mean and log variance.
 
     Both are float32 [batch, dims].
@@ -153,7 +154,16 @@ class ContentEncoder(_Encoder):
 class _Decoder(_Network):
     """A dense layer to a map of the deepest level's size, then blocks up to the image.
 
-    With `hidden` it starts with the extra fully connected layer of section 5.2.
+    Args:
+        features: see `_Network`.
+        blocks: see `_Network`.
+        image_size: side of the pictures, in pixels.
+        upsampling: see `DecoderBlock`.
+        hidden: start with the extra fully connected layer of section 5.2.
+        modulated: the style, the first input, modulates every block (see
+            `DecoderBlock`), beside being part of the code.
+        full_resolution: channels of one more block at the size of the picture; 0 for
+            none, as in the paper, whose last block enlarges.
     """
 
     def __init__(
@@ -163,9 +173,13 @@ class _Decoder(_Network):
         image_size: int,
         upsampling: str = "transposed",
         hidden: bool = False,
+        modulated: bool = False,
+        full_resolution: int = 0,
         **kwargs: Any,
     ) -> None:
         super().__init__(features, blocks, **kwargs)
+        self._modulated = modulated
+        self._full_resolution = full_resolution
         self._image_size = image_size
         self._upsampling = upsampling
         self._size = self._deepest_size(image_size)
@@ -182,6 +196,8 @@ class _Decoder(_Network):
             **super().get_config(),
             "image_size": self._image_size,
             "upsampling": self._upsampling,
+            "modulated": self._modulated,
+            "full_resolution": self._full_resolution,
         }
 
     def build_variables(self, image_size: int, code_dims: Sequence[int]) -> None:
@@ -190,13 +206,20 @@ class _Decoder(_Network):
 
     def _make_levels(self) -> list[DecoderBlock]:
         """Make blocks, deepest level first; the last of each level doubles the side."""
-        blocks, up = [], self._upsampling
-        outer_features = (3, *self._features[:-1])
+        blocks: list[DecoderBlock] = []
+
+        def add(filters: int, stride: int, last: bool = False) -> None:
+            blocks.append(
+                DecoderBlock(filters, stride, last, self._upsampling, self._modulated)
+            )
+
+        outer_features = (self._full_resolution or 3, *self._features[:-1])
         for level in reversed(range(len(self._features))):
             for _ in range(self._blocks[level] - 1):
-                blocks.append(DecoderBlock(self._features[level], upsampling=up))
-            last = level == 0
-            blocks.append(DecoderBlock(outer_features[level], 2, last, upsampling=up))
+                add(self._features[level], 1)
+            add(outer_features[level], 2, last=not (level or self._full_resolution))
+        if self._full_resolution:
+            add(3, 1, last=True)
         return blocks
 
     def call(self, inputs: Sequence[tf.Tensor]) -> tf.Tensor:
@@ -206,7 +229,7 @@ class _Decoder(_Network):
         shape = [-1, self._size, self._size, self._features[-1]]
         features = self._map_activation(tf.reshape(self._to_map(codes), shape))
         for block in self._levels:
-            features = block(features)
+            features = block(features, inputs[0])
         return tf.cast(features, tf.float32)
 
 
@@ -221,7 +244,9 @@ class ContentDecoder(_Decoder):
         upsampling: str = "transposed",
         **kwargs: Any,
     ) -> None:
-        super().__init__(features, blocks, image_size, upsampling, True, **kwargs)
+        super().__init__(
+            features, blocks, image_size, upsampling, hidden=True, **kwargs
+        )
 
 
 class Generator(_Decoder):
@@ -259,115 +284,3 @@ class Generator(_Decoder):
             for target, source in zip(targets, sources, strict=True):
                 target.set_weights(source.get_weights())
         self._hidden.assign_composition(decoder._hidden, from_codes, bias)
-
-
-class Discriminator(_Encoder):
-    """D: scaled Lab [batch, size, size, 3] -> logits float32 [batch]."""
-
-    def __init__(
-        self, features: Sequence[int], blocks: Sequence[int], **kwargs: Any
-    ) -> None:
-        super().__init__(features, blocks, dims=1, **kwargs)
-        self._head = WNDense(1, affine=True, dtype="float32")
-
-    def get_config(self) -> dict[str, Any]:
-        config = super().get_config()
-        del config["dims"]
-        return config
-
-    def call(self, images: tf.Tensor) -> tf.Tensor:
-        return self._head(self._flat_features(images))[:, 0]
-
-
-class DiscriminatorConsortium(tf.keras.Model):
-    """Section 5.2: identical discriminators that look at different scales.
-
-    For patches of side p in images of side s there are scales p, 2p, .., s; the k-th
-    network sees 4^k random patches of the image average-pooled to p 2^k.
-
-    Args:
-        features, blocks, normalization: of each network, see `Discriminator`.
-        image_size: s, p times a power of two.
-        patch_size: p.
-
-    Raises:
-        ValueError: if image_size is not patch_size times a power of two.
-    """
-
-    def __init__(
-        self,
-        features: Sequence[int],
-        blocks: Sequence[int],
-        image_size: int,
-        patch_size: int,
-        normalization: str = "strict",
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        scales = (image_size // patch_size).bit_length()
-        if not scales or patch_size << (scales - 1) != image_size:
-            raise ValueError(
-                "image_size must be patch_size times a power of two, got "
-                f"image_size={image_size}, patch_size={patch_size}"
-            )
-        self._config = {
-            "features": list(features),
-            "blocks": list(blocks),
-            "image_size": image_size,
-            "patch_size": patch_size,
-            "normalization": normalization,
-        }
-        self._patch_size = patch_size
-        self._networks = [
-            Discriminator(
-                features,
-                blocks,
-                normalization=normalization,
-                name=f"scale_{patch_size << k}",
-            )
-            for k in range(scales)
-        ]
-
-    def get_config(self) -> dict[str, Any]:
-        return dict(self._config)
-
-    def build_variables(self, image_size: int, code_dims: Sequence[int] = ()) -> None:
-        """Create the variables."""
-        offsets = tf.zeros([1, sum(self.patch_counts), 2])
-        self([tf.zeros([1, image_size, image_size, 3]), offsets])
-
-    @property
-    def patch_counts(self) -> list[int]:
-        """Patches that each network sees of an image: 1, 4, 16 .."""
-        return [4**k for k in range(len(self._networks))]
-
-    def call(self, inputs: Sequence[tf.Tensor]) -> list[tf.Tensor]:
-        """Compute logits from (images, offsets), see `extract_patches_by_scale`."""
-        return self.compute_logits(self.extract_patches_by_scale(*inputs))
-
-    def extract_patches_by_scale(
-        self, images: tf.Tensor, offsets: tf.Tensor
-    ) -> list[tf.Tensor]:
-        """Cut what each network sees, float [batch * patches, p, p, 3] each.
-
-        Args:
-            images: float [batch, s, s, 3].
-            offsets: float32 [batch, sum(patch_counts), 2] in [0, 1), see
-                `extract_patches`.
-        """
-        patches = []
-        offsets_by_scale = tf.split(offsets, self.patch_counts, axis=1)
-        for k, scale_offsets in enumerate(offsets_by_scale):
-            factor = images.shape[1] // (self._patch_size << k)
-            scaled = tf.nn.avg_pool2d(images, factor, factor, "VALID")
-            patches.append(extract_patches(scaled, scale_offsets, self._patch_size))
-        return patches
-
-    def compute_logits(self, patches: Sequence[tf.Tensor]) -> list[tf.Tensor]:
-        """Compute the logits of extracted patches, float32 [batch, patches] each."""
-        return [
-            tf.reshape(network(network_patches), [-1, count])
-            for network, count, network_patches in zip(
-                self._networks, self.patch_counts, patches, strict=True
-            )
-        ]

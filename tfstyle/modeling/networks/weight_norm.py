@@ -13,6 +13,11 @@ from typing import Any
 import tensorflow as tf
 
 NORM_EPSILON = 1e-8
+# Styles further out, in deviations, count as being there: what was learned from the
+# styles of training pictures says nothing about others.
+FARTHEST_STYLE = 4.0
+# Weights of the filter of smooth transposed convolutions, along either axis.
+_BINOMIAL = (0.25, 0.5, 0.25)
 
 
 class _WeightNormalized(tf.keras.layers.Layer):
@@ -58,9 +63,14 @@ class _WeightNormalized(tf.keras.layers.Layer):
         """Return the kernel divided by its norm, in the compute dtype."""
         kernel = self.kernel
         if not self._is_folded:
-            squares = tf.reduce_sum(tf.square(kernel), self._kernel_axes, keepdims=True)
-            kernel = kernel / (tf.sqrt(self._kernel_scale * squares) + NORM_EPSILON)
+            squares = tf.square(self._filter_kernel(kernel))
+            total = tf.reduce_sum(squares, self._kernel_axes, keepdims=True)
+            kernel = kernel / (tf.sqrt(self._kernel_scale * total) + NORM_EPSILON)
         return tf.cast(kernel, self.compute_dtype)
+
+    def _filter_kernel(self, kernel: tf.Tensor) -> tf.Tensor:
+        """Return the kernel that is applied, whose norm counts."""
+        return kernel
 
 
 class WNDense(_WeightNormalized):
@@ -145,10 +155,28 @@ class WNConv2DTranspose(_Convolution):
 
     Each output pixel receives 1/strides^2 of the kernel's taps, so the squared norm is
     divided by strides^2 to preserve the variance of the outputs.
+
+    A stride of 2 reaches odd and even pixels by different taps, which leaves lattices
+    in pictures. `smooth` convolves the kernel with [1, 2, 1] / 4 along both axes, a
+    filter that takes the frequency of such a lattice; the result is what is normalized,
+    so that the filter costs no variance.
     """
 
     # TensorFlow's layout: the output channel comes before the input channel.
     _kernel_axes = (0, 1, 3)
+
+    def __init__(
+        self,
+        filters: int,
+        kernel_size: int,
+        strides: int = 1,
+        padding: str = "same",
+        affine: bool = False,
+        smooth: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(filters, kernel_size, strides, padding, affine, **kwargs)
+        self.smooth = smooth
 
     def build(self, input_shape: tf.TensorShape) -> None:
         size, channels = self.kernel_size, input_shape[-1]
@@ -160,18 +188,31 @@ class WNConv2DTranspose(_Convolution):
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         batch, height, width, _ = tf.unstack(tf.shape(inputs))
+        kernel = self._filter_kernel(self._normalize_kernel())
         margin = 0
         if self.padding == "valid":
-            margin = max(self.kernel_size - self.strides, 0)
+            margin = max(kernel.shape[0] - self.strides, 0)
         height, width = height * self.strides + margin, width * self.strides + margin
         outputs = tf.nn.conv2d_transpose(
             inputs,
-            self._normalize_kernel(),
+            kernel,
             [batch, height, width, self.filters],
             self.strides,
             self.padding.upper(),
         )
         return self._apply_affine(outputs)
+
+    def _filter_kernel(self, kernel: tf.Tensor) -> tf.Tensor:
+        if not self.smooth:
+            return kernel
+        last = len(_BINOMIAL) - 1
+        for axis in (0, 1):
+            shifted = []
+            for k, weight in enumerate(_BINOMIAL):
+                margins = [[k, last - k] if a == axis else [0, 0] for a in range(4)]
+                shifted.append(weight * tf.pad(kernel, margins))
+            kernel = tf.add_n(shifted)
+        return kernel
 
 
 class TPReLU(tf.keras.layers.Layer):
@@ -240,6 +281,30 @@ class ChannelAffine(tf.keras.layers.Layer):
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         return inputs * self.gain + self.bias
+
+
+class StyleModulation(tf.keras.layers.Layer):
+    """Scale and shift each channel by linear functions of the style.
+
+    Inputs are (features float [batch, h, w, channels], styles float [batch, dims]); the
+    output is float [batch, h, w, channels]. Gains start at 1 and shifts at 0, whatever
+    the style; styles further out than FARTHEST_STYLE count as being there.
+    """
+
+    def build(self, input_shape: Sequence[tf.TensorShape]) -> None:
+        (*_, channels), (_, dims) = input_shape
+        self.kernel = self.add_weight(
+            "kernel", [dims, 2 * channels], initializer="zeros"
+        )
+        self.bias = self.add_weight("bias", [2 * channels], initializer="zeros")
+        super().build(input_shape)
+
+    def call(self, inputs: Sequence[tf.Tensor]) -> tf.Tensor:
+        features, styles = inputs
+        styles = tf.clip_by_value(styles, -FARTHEST_STYLE, FARTHEST_STYLE)
+        modulation = tf.matmul(styles, self.kernel) + self.bias
+        gains, shifts = tf.split(modulation[:, None, None, :], 2, axis=-1)
+        return features * (1 + gains) + shifts
 
 
 def fold(network: tf.Module) -> None:

@@ -75,6 +75,36 @@ def consortium_generator_loss(fake_logits: Sequence[tf.Tensor]) -> tf.Tensor:
     return mean_over_networks([generator_loss(logits) for logits in fake_logits])
 
 
+def consortium_feature_difference(
+    fakes: Sequence[Sequence[tf.Tensor]],
+    reals: Sequence[Sequence[tf.Tensor]],
+    batch_size: int,
+) -> tf.Tensor:
+    """Average how much discriminators' features of two pictures differ.
+
+    This is feature matching: a picture that discriminators see as its original, rather
+    than one with its pixels on average, which is blurred.
+
+    Args:
+        fakes: features of each network after each of its blocks, float [B * patches,
+            h, w, channels].
+        reals: those of the originals at the same patches; targets, not differentiated.
+        batch_size: B.
+
+    Returns:
+        float32 [B], the mean absolute difference, averaged over blocks and networks.
+    """
+    differences = []
+    for fake_blocks, real_blocks in zip(fakes, reals, strict=True):
+        by_block = []
+        for fake, real in zip(fake_blocks, real_blocks, strict=True):
+            difference = tf.abs(fake - tf.stop_gradient(real))
+            by_patch = tf.reduce_mean(difference, axis=[1, 2, 3])
+            by_block.append(tf.reshape(by_patch, [batch_size, -1]))
+        differences.append(tf.add_n(by_block) / len(by_block))
+    return tf.cast(mean_over_networks(differences), tf.float32)
+
+
 def consortium_penalty(
     compute_logits: Callable[[Sequence[tf.Tensor]], Sequence[tf.Tensor]],
     patches: Sequence[tf.Tensor],

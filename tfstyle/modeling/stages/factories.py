@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import gin
 
 from tfstyle.modeling.networks import networks
+from tfstyle.modeling.networks.discriminators import DiscriminatorConsortium
 
 
 @gin.configurable
@@ -43,10 +44,18 @@ def content_decoder(
     features: Sequence[int] = (64, 128, 192, 256, 384, 512),
     blocks: Sequence[int] = (1, 1, 1, 1, 1, 1),
     upsampling: str = "transposed",
+    modulated: bool = False,
+    full_resolution: int = 0,
 ) -> networks.ContentDecoder:
     """Make Table 1's Dec."""
     return networks.ContentDecoder(
-        features, blocks, image_size, upsampling, name="content_decoder"
+        features,
+        blocks,
+        image_size,
+        upsampling,
+        modulated=modulated,
+        full_resolution=full_resolution,
+        name="content_decoder",
     )
 
 
@@ -57,22 +66,42 @@ def generator(
     blocks: Sequence[int] = (2, 2, 2, 2, 2, 2),
     upsampling: str = "transposed",
     hidden: bool = False,
+    modulated: bool = False,
+    full_resolution: int = 0,
 ) -> networks.Generator:
     """Make Table 1's G."""
     return networks.Generator(
-        features, blocks, image_size, upsampling, hidden, name="generator"
+        features,
+        blocks,
+        image_size,
+        upsampling,
+        hidden,
+        modulated,
+        full_resolution,
+        name="generator",
     )
 
 
 @gin.configurable
 def discriminators(
     image_size: int,
+    style_dims: int,
     features: Sequence[int] = (64, 128, 256, 512),
     blocks: Sequence[int] = (1, 1, 1, 1),
     patch_size: int = 64,
+    conditional: bool = False,
     normalization: str = "strict",
-) -> networks.DiscriminatorConsortium:
-    """Make Table 1's D, three of them at 256x256 (section 5.2)."""
-    return networks.DiscriminatorConsortium(
-        features, blocks, image_size, patch_size, normalization, name="discriminators"
+) -> DiscriminatorConsortium:
+    """Make Table 1's D, three of them at 256x256 (section 5.2).
+
+    With `conditional` they are told the style of each picture.
+    """
+    return DiscriminatorConsortium(
+        features,
+        blocks,
+        image_size,
+        patch_size,
+        style_dims if conditional else 0,
+        normalization,
+        name="discriminators",
     )

@@ -9,13 +9,15 @@ import numpy as np
 import tensorflow as tf
 
 from tfstyle.core.cli import UserError
-from tfstyle.modeling.networks import networks
+from tfstyle.modeling.networks import networks, style_prior
 from tfstyle.modeling.networks.codes import (
     PictureTable,
     decode_codes,
     encode_pictures,
     style_by_content_table,
 )
+from tfstyle.modeling.networks.discriminators import DiscriminatorConsortium
+from tfstyle.modeling.networks.style_prior import ArtistPrior
 from tfstyle.modeling.objectives import generation
 from tfstyle.modeling.objectives.draws import BatchDraws
 from tfstyle.modeling.objectives.likeness import Likeness, spread_artist_ids
@@ -24,6 +26,8 @@ from tfstyle.modeling.stages import factories, stage
 from tfstyle.modeling.stages.optimizers import move_average, rmsprop
 
 STARTS = ("random", "decoder")
+# Where random styles come from: N(0, I), or `ArtistPrior`.
+NORMAL, ARTISTS = STYLE_PRIORS = ("normal", "artists")
 # Side, in pixels, of the squares over which G's pictures are compared with Dec's.
 DECODER_POOLING = 4
 # Generated pictures that an evaluation compares with real ones, at most.
@@ -47,10 +51,12 @@ class GANSettings:
     reconstruction_share: float = 0.0  # share of each batch that rebuilds real pictures
     # Of their mean squared error over pixels and channels.
     reconstruction_weight: float = 0.0
-    reconstruction_steps: int = 0  # first steps, which train G on that error alone
-    # Expected share of the other rows that have the style of a real picture beside a
-    # random content; random styles are seldom like real ones.
-    real_style_share: float = 0.0
+    # Of random styles: "normal", N(0, I) as in equation 6, or "artists": near artists
+    # and between them (see `ArtistPrior`).
+    style_prior: str = NORMAL
+    # Of the mean difference between the discriminators' features of these pictures and
+    # of the real ones, at the same patches (feature matching).
+    feature_weight: float = 0.0
     # Of the mean squared error to Dec's picture of the same codes, for rows without a
     # real picture; over averages of DECODER_POOLING squared pixels, so that G learns
     # shape and color from Dec, not its blur.
@@ -69,11 +75,18 @@ class GANSettings:
     def __post_init__(self) -> None:
         if self.start not in STARTS:
             raise UserError(f"gan.start must be one of {STARTS}, got {self.start!r}")
-        shares = ("reconstruction_share", "real_style_share")
-        for name in (*shares, "r1_weight", "decoder_weight"):
-            value, limit = getattr(self, name), 1 if name in shares else math.inf
+        if self.style_prior not in STYLE_PRIORS:
+            raise UserError(
+                f"gan.style_prior must be one of {STYLE_PRIORS}, got "
+                f"{self.style_prior!r}"
+            )
+        limits = {"reconstruction_share": 1.0}
+        for name in ("r1_weight", "decoder_weight", "feature_weight"):
+            limits[name] = math.inf
+        for name, limit in limits.items():
+            value = getattr(self, name)
             if not 0 <= value <= limit:
-                raise UserError(f"gan.{name} must be from 0 to {limit}, got {value}")
+                raise UserError(f"gan.{name} must be from 0 to {limit:g}, got {value}")
         if type(self.r1_interval) is not int or self.r1_interval < 1:
             raise UserError(
                 "gan.r1_interval must be a whole number above 0, got "
@@ -94,6 +107,7 @@ class ConditionalGAN(stage.Stage):
         self.content_encoder = frozen.content_encoder
         self.content_decoder = frozen.code_decoder
         self._settings = settings
+        self._prior = ArtistPrior.of_artist_means(frozen.style_statistics.artist_means)
         self.code_sizes = self._compute_code_sizes()
         self.generator = factories.generator(size)
         self.average = factories.generator(size)
@@ -103,9 +117,8 @@ class ConditionalGAN(stage.Stage):
             style_dims, _, noise_dims = self.code_sizes
             linear = self.content_decoder.linear(style_dims, noise_dims)
             self.generator.start_as(self.content_decoder.decoder, *linear)
-        self.discriminators = factories.discriminators(size)
+        self.discriminators = factories.discriminators(size, self.style_encoder.dims)
         self.discriminators.build_variables(size)
-        self._only_rebuilds = False
         # The training pictures by a judge's features, and the styles to generate.
         self._reference: tuple[Likeness, np.ndarray] | None = None
         encoders = (self.style_encoder, self.content_encoder)
@@ -114,6 +127,8 @@ class ConditionalGAN(stage.Stage):
         move_average(self.average, self.generator, 0.0)
         self.declare_means("discriminator_loss", "generator_loss", "gradient_penalty")
         self.declare_means("style_loss", "content_loss", "reconstruction_error")
+        if settings.feature_weight:
+            self.declare_means("feature_difference")
         self.declare_means("real_logit", "fake_logit")
         self.declare_means("test_reconstruction", "test_style", "test_content")
 
@@ -132,43 +147,49 @@ class ConditionalGAN(stage.Stage):
             self.discriminators.trainable_variables,
         ]
 
-    def phase_ends(self) -> list[int]:
-        steps = self._settings.reconstruction_steps
-        return [steps] if steps else []
-
-    def set_phase(self, step: int, artist_means: Callable[[], np.ndarray]) -> None:
-        self._only_rebuilds = step < self._settings.reconstruction_steps
-        self.make_train_function(force=True)
-
     def compute_gradients(
         self, images: tf.Tensor, artist_ids: tf.Tensor, draws: BatchDraws
     ) -> stage.Gradients:
-        codes = styles, contents, _ = self._draw_codes(images, draws)
+        real_styles = self.style_encoder(images)
+        codes = styles, contents, rebuilt = self._draw_codes(images, real_styles, draws)
         noise = draws.normal("noise", self.code_sizes[2])
         with tf.GradientTape(persistent=True) as tape:
             fakes = self.generator([styles, contents, noise], training=True)
             losses = self._supervised_losses(fakes, images, codes)
-            if not self._only_rebuilds:
-                fake_offsets = self._draw_offsets(draws, "fake")
-                fake_logits = self.discriminators([fakes, fake_offsets], training=True)
-                real_offsets = self._draw_offsets(draws, "real")
-                real_logits = self.discriminators([images, real_offsets], training=True)
-                losses += self._adversarial_losses(fakes, fake_logits, styles, contents)
-                discriminator_losses = generation.consortium_discriminator_loss(
-                    real_logits, fake_logits
+            real_offsets = self._draw_offsets(draws, "real")
+            fake_offsets = self._draw_offsets(draws, "fake")
+            if self._settings.feature_weight:
+                # What is compared must be at the same place.
+                is_rebuilt = rebuilt[:, None, None] > 0
+                fake_offsets = tf.where(is_rebuilt, real_offsets, fake_offsets)
+            fake_logits, fake_features = self.discriminators(
+                [fakes, fake_offsets, styles], with_features=True
+            )
+            real_logits, real_features = self.discriminators(
+                [images, real_offsets, real_styles], with_features=True
+            )
+            losses += self._adversarial_losses(fakes, fake_logits, styles, contents)
+            if self._settings.feature_weight:
+                difference = generation.consortium_feature_difference(
+                    fake_features, real_features, draws.rows
                 )
-                discriminator_loss = tf.reduce_sum(discriminator_losses) / draws.total
+                self.record("feature_difference", difference, rebuilt)
+                losses += float(self._settings.feature_weight) * rebuilt * difference
+            discriminator_losses = generation.consortium_discriminator_loss(
+                real_logits, fake_logits
+            )
+            discriminator_loss = tf.reduce_sum(discriminator_losses) / draws.total
             loss = tf.reduce_sum(losses) / draws.total
-        gradients = [self.group_gradients(tape, loss, 0)]
-        if self._only_rebuilds:
-            zeros = [tf.zeros_like(variable) for variable in self.parameter_groups[1]]
-            return [*gradients, zeros]
         self.record("discriminator_loss", discriminator_losses)
         self.record("real_logit", generation.mean_over_networks(real_logits))
         self.record("fake_logit", generation.mean_over_networks(fake_logits))
-        gradients.append(self.group_gradients(tape, discriminator_loss, 1))
+        gradients = [
+            self.group_gradients(tape, loss, 0),
+            self.group_gradients(tape, discriminator_loss, 1),
+        ]
         if self._settings.r1_weight:
-            penalty = self._penalty_gradients(images, real_offsets, draws)
+            patches = self.discriminators.extract_patches_by_scale(images, real_offsets)
+            penalty = self._penalty_gradients(patches, real_styles, draws)
             gradients[1] = tf.nest.map_structure(tf.add, gradients[1], penalty)
         return gradients
 
@@ -227,22 +248,23 @@ class ConditionalGAN(stage.Stage):
         return [style_dims, content_dims, total - style_dims - content_dims]
 
     def _draw_codes(
-        self, images: tf.Tensor, draws: BatchDraws
+        self, images: tf.Tensor, real_styles: tf.Tensor, draws: BatchDraws
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Draw codes (equation 6); those of some rows, or their styles, are real.
+        """Draw codes (equation 6); some rows have those of their picture instead.
 
-        Returns styles, contents, and [rows], 1 where both are of the row's picture.
+        Returns styles, contents, and float32 [rows], 1 for those rows.
         """
         styles = draws.normal("style", self.style_encoder.dims)
         contents = draws.normal("content", self.content_encoder.dims)
+        if self._settings.style_prior == ARTISTS:
+            uniforms = draws.uniform("artists", style_prior.UNIFORMS)
+            styles = self._prior.transform(uniforms, styles)
         share = self._settings.reconstruction_share
-        if not (share or self._settings.real_style_share):
+        if not share:
             return styles, contents, tf.zeros([draws.rows])
         rebuilt = draws.spread_rows(share)
-        real_style = draws.uniform("real style") < self._settings.real_style_share
-        real_styles = self.style_encoder(images)
         real_contents = self.content_encoder(images, real_styles)
-        styles = tf.where((rebuilt | real_style)[:, None], real_styles, styles)
+        styles = tf.where(rebuilt[:, None], real_styles, styles)
         contents = tf.where(rebuilt[:, None], real_contents, contents)
         return styles, contents, tf.cast(rebuilt, tf.float32)
 
@@ -300,17 +322,20 @@ class ConditionalGAN(stage.Stage):
         return style_loss, generation.code_loss(fake_contents, contents)
 
     def _penalty_gradients(
-        self, images: tf.Tensor, offsets: tf.Tensor, draws: BatchDraws
+        self, patches: list[tf.Tensor], styles: tf.Tensor, draws: BatchDraws
     ) -> list[tf.Tensor]:
-        """Differentiate what R1 adds to the discriminators' loss in this step."""
+        """Differentiate what R1 adds to the discriminators' loss in this step.
+
+        Patches are those of the real pictures, with these styles.
+        """
         weight = float(self._settings.r1_weight) * self._settings.r1_interval
 
+        def judge(watched: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+            return self.discriminators.judge_patches(watched, styles)
+
         def differentiate() -> tuple[list[tf.Tensor], tf.Tensor]:
-            patches = self.discriminators.extract_patches_by_scale(images, offsets)
             with tf.GradientTape() as tape:
-                penalties = weight * generation.consortium_penalty(
-                    self.discriminators.compute_logits, patches
-                )
+                penalties = weight * generation.consortium_penalty(judge, patches)
                 loss = tf.reduce_sum(penalties) / draws.total
             return self.group_gradients(tape, loss, 1), penalties
 
@@ -355,7 +380,7 @@ SPEC = stage.StageSpec(
     name="gan",
     settings=GANSettings,
     build=build,
-    network_classes=(networks.Generator, networks.DiscriminatorConsortium),
+    network_classes=(networks.Generator, DiscriminatorConsortium),
     needs=("metric", "vae"),
     keeps_best=False,
 )
