@@ -18,6 +18,15 @@ def test_nested_numbers_become_means_with_sample_deviations():
     assert combined["b"]["c"] == pytest.approx({"mean": 6, "deviation": 2 * deviation})
 
 
+def test_kinds_that_were_measured_once_have_no_deviation():
+    kinds = [{"a": {"x": 1.0}, "b": {"x": 5.0}}, {"a": {"x": 3.0}}]
+
+    combined = repeats.combine_kinds(kinds)
+
+    assert combined["a"]["x"] == pytest.approx({"mean": 2, "deviation": math.sqrt(2)})
+    assert combined["b"] == {"x": {"mean": 5.0, "deviation": None}}
+
+
 def test_a_curve_has_a_mean_and_a_sample_deviation_at_every_point():
     """1, 2, 6: mean 3, squared deviations 4 + 1 + 9 = 14, over n - 1 = 2."""
     curve = repeats.compute_curve_spread([[1, 5], [2, 5], [6, 5]])

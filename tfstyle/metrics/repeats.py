@@ -47,6 +47,21 @@ def combine_seeds(results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return combined
 
 
+def combine_kinds(
+    results: Sequence[Mapping[str, Mapping[str, Any]]],
+) -> dict[str, dict[str, Any]]:
+    """Combine the seeds of each kind, by name, by `combine_seeds`.
+
+    Kinds that do not depend on the seed may be measured once: the seeds of a kind are
+    those that have it.
+    """
+    kinds = dict.fromkeys(kind for result in results for kind in result)
+    return {
+        kind: combine_seeds([result[kind] for result in results if kind in result])
+        for kind in kinds
+    }
+
+
 def format_spread(spread: Spread, spec: str) -> str:
     """Format a mean with its deviation, if it has one: "57.5% +- 1.2%"."""
     text = format(spread["mean"], spec)

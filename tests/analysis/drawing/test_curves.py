@@ -31,6 +31,19 @@ def test_every_curve_has_its_color(tmp_path):
     assert [file.name for file in path.parent.iterdir()] == ["graph.png"]
 
 
+def test_a_logarithmic_axis_shows_equal_factors_as_equal_steps(tmp_path):
+    """1, 10, 100: a straight line, so the middle point is halfway up."""
+    path = tmp_path / "graph.png"
+    points = {"energy": ([1, 2, 3], [1.0, 10.0, 100.0])}
+    curves.write_curves(path, points, "x", "y", "t", log_x=False, log_y=True)
+
+    blue = (pixels_of(path) == BLUE).all(axis=2)
+    rows, columns = np.nonzero(blue[:, : int(0.97 * blue.shape[1])])
+    left, right = columns.min(), columns.max()
+    middle = rows[np.abs(columns - (left + right) / 2) < 3].mean()
+    assert middle == pytest.approx((rows.min() + rows.max()) / 2, rel=0.03)
+
+
 def test_the_kept_number_of_dimensions_is_marked(tmp_path):
     """By a line of gray .4 from bottom to top; without it only text is as dark."""
     heights = []

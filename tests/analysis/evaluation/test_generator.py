@@ -9,8 +9,9 @@ import tensorflow as tf
 from helpers import configuration as tiny
 from helpers import runs
 from tfstyle.analysis.evaluation import generator as evaluation
-from tfstyle.analysis.evaluation.fidelity import KINDS, SEEDS
+from tfstyle.analysis.evaluation.fidelity import SEEDS
 from tfstyle.analysis.evaluation.results import Options
+from tfstyle.analysis.evaluation.samples import KINDS
 from tfstyle.data import input_pipeline
 from tfstyle.metrics import fidelity
 from tfstyle.modeling.networks import color
@@ -298,6 +299,11 @@ def test_each_mean_is_a_line_of_the_log(result, run):
             evaluation.CONTENTS * ARTISTS,
         ),
         ("fidelity/against_train/real/coverage", real.coverage["mean"], 12),
+        (
+            "quality/kinds/prior/lattice_2",
+            result.quality.kinds["prior"].lattice_2["mean"],
+            12,
+        ),
     ):
         line = lines[f"generated/{name}"]
         assert line["value"] == pytest.approx(value)
@@ -315,8 +321,10 @@ def test_the_summary_has_what_was_measured(result):
     retrieval = result.consistency.retrieval["mean"]
     assert f"across styles: {retrieval:.1%} +- " in text
     assert "(chance 6.2%, 100% is perfect)" in text
-    assert "Frechet distance to training pictures: generated " in text
-    assert ", real " in text and ", vae " in text and ", shuffled " in text
+    assert "Frechet distance to training pictures: generated, mean styles " in text
+    for kind in ("prior", "vae", "real", "shuffled"):
+        assert f", {KINDS[kind]} " in text
+    assert "real pictures: lattice " in text
 
 
 def test_without_a_classifier_what_needs_none_is_measured(tiny_run, tmp_path):

@@ -9,6 +9,7 @@ from tfstyle.analysis.evaluation.results import (
     Result,
     from_json,
     list_labels,
+    list_meanings,
     measured,
     merge,
     reference,
@@ -102,6 +103,13 @@ def test_a_table_has_a_head_if_it_has_rows():
     assert head == ["measured", "value", "to compare with", "meaning"]
     assert row == ["recall", "50.0%", "chance 25.0%", "How much."]
     assert tabulate([]) == []
+
+
+def test_values_and_meanings_are_listed_by_label():
+    result = Measured(count=3, recall=0.5, chance=0.25, unknown=None)
+
+    assert result.list_values() == {"recall": "50.0%"}
+    assert list_meanings(Measured) == {"recall": "How much.", "spread": ""}
 
 
 def test_references_are_no_measures():

@@ -7,7 +7,6 @@ import pytest
 from PIL import Image
 
 from tfstyle.analysis.evaluation.content import Content, Leak
-from tfstyle.analysis.evaluation.fidelity import KINDS, Distances, Fidelity
 from tfstyle.analysis.evaluation.generator import Consistency, Generator
 from tfstyle.analysis.evaluation.run import Evaluation
 from tfstyle.analysis.reporting.generator import draw_frechet_curve, measures_section
@@ -18,18 +17,8 @@ def spread(mean, deviation=0.01):
     return {"mean": mean, "deviation": deviation}
 
 
-def distances(frechet, deviation=0.01, with_neighbors=True) -> Distances:
-    names = ("precision", "recall", "density", "coverage") if with_neighbors else ()
-    return Distances(
-        frechet_distance=spread(frechet, deviation),
-        kernel_distance=spread(0.1),
-        **{name: spread(0.5) for name in names},
-    )
-
-
 @pytest.fixture
 def evaluation() -> Evaluation:
-    frechet = dict(zip(KINDS, (12.6, 3.16, 11.9, 81.2), strict=True))
     return Evaluation(
         format=4,
         artists=12,
@@ -91,21 +80,6 @@ def evaluation() -> Evaluation:
                 chance=1 / 16,
                 real_pictures=120,
             ),
-            fidelity=Fidelity(
-                protocol="",
-                pictures=120,
-                train_pictures=600,
-                neighbours=5,
-                seeds=[0, 1, 2],
-                against_train={
-                    kind: distances(value, None if kind == "real" else 0.01)
-                    for kind, value in frechet.items()
-                },
-                against_test={
-                    kind: distances(value, with_neighbors=False)
-                    for kind, value in frechet.items()
-                },
-            ),
         ),
     )
 
@@ -145,45 +119,16 @@ def test_every_number_has_its_value_its_references_and_a_meaning(evaluation):
     assert all(row[3].endswith(".") for row in rows)
 
 
-def test_fidelity_stands_beside_its_best_and_its_worst(evaluation):
-    section = measures_section(evaluation)
-    head, *rows = section.more
-
-    assert head[:2] == ["measured", "compared with"]
-    assert head[2:6] == [
-        "generated",
-        "real pictures",
-        "VAE pictures",
-        "shuffled pixels",
-    ]
-    assert [row[1] for row in rows] == ["training pictures"] * 6 + ["test pictures"] * 2
-    assert rows[0][0] == "Frechet distance"
-    assert rows[0][2:6] == ["12.6 +- 0.0", "3.2", "11.9 +- 0.0", "81.2 +- 0.0"]
-    assert all(row[6].endswith(".") for row in rows)
-    assert "120 pictures of each kind" in section.text
-    assert "600 training pictures and the 120 test pictures." in section.text
-
-
-def test_test_pictures_that_were_trained_on_are_named(evaluation):
-    section = measures_section(change(evaluation, test_pictures_unseen=False))
-
-    assert "test pictures (which were trained on)" in section.text
-
-
 def test_what_was_not_measured_is_skipped(evaluation):
     section = measures_section(
         dataclasses.replace(
-            change(
-                evaluation, consistency=None, fidelity=None, classifier_accuracy=None
-            ),
+            change(evaluation, consistency=None, classifier_accuracy=None),
             content=None,
         )
     )
 
     assert len(section.table) == 1 + 4
     assert section.table[-1][2] == ""
-    assert not section.more
-    assert "second table" not in section.text
 
 
 def write_log(folder, *lines):

@@ -36,6 +36,7 @@ def write_curves(
     ylabel: str,
     title: str,
     log_x: bool = True,
+    log_y: bool = False,
     kept_dims: int | None = None,
 ) -> None:
     """Write one graph as PNG.
@@ -48,11 +49,12 @@ def write_curves(
         ylabel: text at its left.
         title: text above it.
         log_x: whether x doubles from tick to tick, as in figure 1.
+        log_y: whether y is logarithmic; it starts at 0 otherwise.
         kept_dims: the x to mark as the number of dimensions kept.
     """
     figure = Figure(figsize=(6.4, 4.4), layout="constrained")
     axes = figure.add_subplot()
-    _draw_curves(axes, series, kept_dims, log_x)
+    _draw_curves(axes, series, kept_dims, log_x, log_y)
     axes.set(xlabel=xlabel, ylabel=ylabel, title=title)
     _write_figure(figure, path)
 
@@ -89,7 +91,11 @@ def write_figure_1(
 
 
 def _draw_curves(
-    axes: Axes, series: Series, kept_dims: int | None, log_x: bool = True
+    axes: Axes,
+    series: Series,
+    kept_dims: int | None,
+    log_x: bool = True,
+    log_y: bool = False,
 ) -> None:
     for i, (label, (x, y, *deviation)) in enumerate(series.items()):
         color, marker, dashes = _STYLES[i % len(_STYLES)]
@@ -112,7 +118,11 @@ def _draw_curves(
         axes.set_xscale("log", base=2)
         axes.xaxis.set_major_locator(LogLocator(base=2, numticks=20))
         axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    axes.set_ylim(0, 1.03 * axes.get_ylim()[1])  # leaves room for the highest markers
+    if log_y:
+        axes.set_yscale("log")
+    else:
+        # Room for the highest markers.
+        axes.set_ylim(0, 1.03 * axes.get_ylim()[1])
     axes.set_axisbelow(True)
     axes.grid(color="0.9")
     axes.spines[["top", "right"]].set_visible(False)

@@ -1,33 +1,27 @@
 """How similar generated pictures are to real ones, by features of a network."""
 
 import dataclasses
-from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
 
 from tfstyle.analysis.evaluation.results import Result, from_json, measured
+from tfstyle.analysis.evaluation.samples import (
+    KINDS,
+    PictureSampler,
+    choose_rows_of_artists,
+)
 from tfstyle.data import records
 from tfstyle.metrics import fidelity
-from tfstyle.metrics.repeats import Spread, combine_seeds
+from tfstyle.metrics.repeats import Spread, combine_kinds
 from tfstyle.modeling.objectives.likeness import Likeness
 
 # Name, in a protocol, of the judge's features.
 JUDGE_FEATURES = "classifier"
 SEEDS = (0, 1, 2)
-# Test pictures that are compared, and pictures of every other kind.
-MAX_TEST_PICTURES = 1000
 NEIGHBORS = 5
-# Kinds of pictures that are compared with real ones, and their labels.
-KINDS = {
-    "generated": "generated",
-    "real": "real pictures",
-    "vae": "VAE pictures",
-    "shuffled": "shuffled pixels",
-}
-
-# Draws "generated" and "vae", uint8 [n, size, size, 3], of the test pictures' artists.
-Sample = Callable[[np.random.Generator], dict[str, np.ndarray]]
+# Kinds whose distances the summary shows.
+_SUMMARIZED = ("generated", "prior", "vae", "real", "shuffled")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -112,8 +106,8 @@ class Fidelity:
         return [
             f"Frechet distance to {name}: "
             + ", ".join(
-                f"{kind} {kinds[kind].format_value('frechet_distance')}"
-                for kind in KINDS
+                f"{KINDS[kind]} {kinds[kind].format_value('frechet_distance')}"
+                for kind in _SUMMARIZED
                 if kind in kinds
             )
             for name, kinds in self.comparisons.items()
@@ -122,103 +116,74 @@ class Fidelity:
 
 def measure_fidelity(
     features: str,
-    sample: Sample,
+    sampler: PictureSampler,
     encoder: tf.keras.Model,
     dataset: records.Dataset,
-    test: tuple[np.ndarray, np.ndarray],
 ) -> Fidelity | None:
     """Compare equal numbers of pictures of several kinds with real ones.
 
-    All kinds have the artists of the test pictures. "shuffled" are the test pictures
-    with their pixels in random order. "real" are the test pictures when compared with
-    training pictures, and training pictures of the same artists when compared with
-    test pictures.
+    All kinds have the artists of the test pictures. "real" are the test pictures when
+    compared with training pictures, and training pictures of the same artists when
+    compared with test pictures.
 
     Args:
         features: "classifier", whose features are scaled (see `Likeness`), or the name
             of a network whose features are used as they are.
-        sample: see `Sample`.
+        sampler: draws the pictures.
         encoder: scaled Lab -> features.
         dataset: the records.
-        test: pictures uint8 [n, size, size, 3], and their artists, int [n].
 
     Returns:
         The comparisons, or None if there are too few pictures.
     """
-    pictures, _ = test
     likeness = Likeness(encoder, dataset, scaled=features == JUDGE_FEATURES)
     train = likeness.train_features
-    real = likeness.extract_features(pictures)
+    real = likeness.extract_features(sampler.test)
     if min(len(real), len(train)) <= NEIGHBORS:
         return None
-    comparisons = [
-        _compare_samples(sample, likeness, test, real, seed) for seed in SEEDS
-    ]
-    against_train, against_test = map(combine_seeds, zip(*comparisons, strict=True))
+    spoiled = {
+        kind: likeness.extract_features(pictures)
+        for kind, pictures in sampler.spoil().items()
+        if kind != "real"
+    }
+    against_train: list[dict[str, dict[str, float]]] = []
+    against_test: list[dict[str, dict[str, float]]] = []
+    for seed in SEEDS:
+        rng = np.random.default_rng(seed)
+        kinds = {
+            kind: likeness.extract_features(pictures)
+            for kind, pictures in sampler.draw(rng).items()
+        }
+        if seed == SEEDS[0]:
+            kinds |= spoiled
+        against_train.append(
+            {kind: _compare_with_train(train, kinds[kind], seed) for kind in kinds}
+        )
+        rows = choose_rows_of_artists(
+            likeness.train_artist_ids, sampler.artist_ids, rng
+        )
+        kinds["real"] = train[rows]
+        against_test.append(
+            {kind: _compute_distances(real, kinds[kind], seed) for kind in kinds}
+        )
     has_test = dataset.test_split == "test"
     if has_test:
-        values = _compare_with_train(train, real, SEEDS[0])
-        against_train["real"] = combine_seeds([values])
+        against_train[0]["real"] = _compare_with_train(train, real, SEEDS[0])
     return Fidelity(
         protocol=f"{features}_{real.shape[1]}_features_{len(real)}_pictures",
         pictures=len(real),
         train_pictures=len(train),
         neighbours=NEIGHBORS,
         seeds=[*SEEDS],
-        against_train=from_json(dict[str, Distances], against_train),
-        against_test=from_json(dict[str, Distances], against_test)
-        if has_test
-        else None,
+        against_train=_combine(against_train),
+        against_test=_combine(against_test) if has_test else None,
     )
 
 
-def shuffle_pixels(pictures: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Shuffle the pixels of each picture, uint8 [n, height, width, 3]."""
-    pixels = pictures.reshape(len(pictures), -1, 3)
-    shuffled = np.stack([rng.permutation(picture) for picture in pixels])
-    return shuffled.reshape(pictures.shape)
-
-
-def choose_rows_of_artists(
-    from_ids: np.ndarray, artist_ids: np.ndarray, rng: np.random.Generator
-) -> np.ndarray:
-    """Choose random rows by the artists of other rows.
-
-    Args:
-        from_ids: int [n], artists of the rows to choose from.
-        artist_ids: int [m], the artists to choose.
-        rng: draws the rows.
-
-    Returns:
-        int [m], different rows; of other artists where an artist has too few.
-    """
-    chosen: list[int] = []
-    for artist, count in zip(*np.unique(artist_ids, return_counts=True), strict=True):
-        rows = np.flatnonzero(from_ids == artist)
-        chosen += rng.permutation(rows)[:count].tolist()
-    others = np.setdiff1d(np.arange(len(from_ids)), chosen)
-    missing = len(artist_ids) - len(chosen)
-    return np.array([*chosen, *rng.permutation(others)[:missing]])
-
-
-def _compare_samples(
-    sample: Sample,
-    likeness: Likeness,
-    test: tuple[np.ndarray, np.ndarray],
-    real: np.ndarray,
-    seed: int,
-) -> tuple[dict[str, dict[str, float]], dict[str, dict[str, float]]]:
-    """Compare the samples of a seed with training and with test pictures."""
-    pictures, artist_ids = test
-    train = likeness.train_features
-    rng = np.random.default_rng(seed)
-    samples = {**sample(rng), "shuffled": shuffle_pixels(pictures, rng)}
-    kinds = {kind: likeness.extract_features(drawn) for kind, drawn in samples.items()}
-    against_train = {k: _compare_with_train(train, kinds[k], seed) for k in kinds}
-    rows = choose_rows_of_artists(likeness.train_artist_ids, artist_ids, rng)
-    kinds["real"] = train[rows]
-    against_test = {k: _compute_distances(real, kinds[k], seed) for k in kinds}
-    return against_train, against_test
+def _combine(by_seed: list[dict[str, dict[str, float]]]) -> dict[str, Distances]:
+    """Combine the seeds of each kind, which may be measured with the first one only."""
+    combined = combine_kinds(by_seed)
+    return from_json(dict[str, Distances], combined)
 
 
 def _compare_with_train(

@@ -14,13 +14,18 @@ from tfstyle.analysis.evaluation import results
 from tfstyle.analysis.evaluation.content import Content
 from tfstyle.analysis.evaluation.fidelity import (
     JUDGE_FEATURES,
-    MAX_TEST_PICTURES,
     SEEDS,
     Fidelity,
     measure_fidelity,
 )
+from tfstyle.analysis.evaluation.quality import Quality, measure_quality
 from tfstyle.analysis.evaluation.results import measured, reference
-from tfstyle.data import input_pipeline, records
+from tfstyle.analysis.evaluation.samples import (
+    MAX_TEST_PICTURES,
+    PictureSampler,
+    read_first_pictures,
+)
+from tfstyle.data import input_pipeline
 from tfstyle.metrics import consistency
 from tfstyle.metrics.distances import squared_distances
 from tfstyle.metrics.repeats import Spread, combine_seeds, flatten_means
@@ -86,6 +91,7 @@ class Generator(results.Result):
         deviation: over seeds, by measure.
         consistency: None for a single artist.
         test_pictures_unseen: whether the test pictures were not trained on.
+        quality: by pixels; None with fewer than four test pictures.
         fidelity: by the classifier's features; None without a classifier.
         fidelity_inception: by Inception's features, if they were given.
     """
@@ -135,6 +141,7 @@ class Generator(results.Result):
     deviation: dict[str, float]
     consistency: Consistency | None = None
     test_pictures_unseen: bool
+    quality: Quality | None = None
     fidelity: Fidelity | None = None
     fidelity_inception: Fidelity | None = None
 
@@ -160,6 +167,8 @@ class Generator(results.Result):
     def summarize(self, artists: int, content: Content | None) -> list[str]:
         """Format the result as lines of text; arguments as of `list_all_rows`."""
         lines = [str(row) for row in self.list_all_rows(artists, content)]
+        if self.quality:
+            lines += self.quality.summarize()
         if self.fidelity:
             lines += self.fidelity.summarize()
         if self.fidelity_inception:
@@ -197,6 +206,9 @@ def measure_generator(run: TrainedRun, options: results.Options) -> Generator:
         **measurer.judge_references(),
         consistency=measurer.measure_consistency() if artists > 1 else None,
         test_pictures_unseen=dataset.test_split not in splits,
+        quality=measure_quality(
+            measurer.sampler, measurer.classify if run.judge_encoder else None
+        ),
         fidelity=measurer.measure_fidelity(JUDGE_FEATURES, run.judge_encoder),
         fidelity_inception=measurer.measure_fidelity("inception", options.inception),
     )
@@ -212,46 +224,18 @@ PART = results.Part(
 )
 
 
-def read_first_pictures(
-    dataset: records.Dataset, split: str, count: int, artists: np.ndarray | None = None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Read the first pictures of a split, which the records hold in random order.
-
-    Args:
-        dataset: the records.
-        split: the split.
-        count: number of pictures at most.
-        artists: labels of the artists whose pictures are read; None for all.
-
-    Returns:
-        uint8 [n, size, size, 3] and int64 [n], their artists.
-    """
-    pictures, artist_ids = [], []
-    for batch in input_pipeline.eval_batches(dataset, split):
-        mask = batch["mask"].numpy() > 0
-        if artists is not None:
-            mask &= np.isin(batch["artist"].numpy(), artists)
-        pictures.append(batch["image"].numpy()[mask])
-        artist_ids.append(batch["artist"].numpy()[mask])
-        if sum(map(len, artist_ids)) >= count:
-            break
-    return np.concatenate(pictures)[:count], np.concatenate(artist_ids)[:count]
-
-
 class _Measurer:
     """Generates pictures in artists' mean styles, and measures them."""
 
     def __init__(self, run: TrainedRun) -> None:
-        self.styles = run.style_statistics.artist_means
+        self.sampler = PictureSampler(run)
+        self.styles = self.sampler.styles
         self._run = run
-        self._test = read_first_pictures(
-            run.dataset, run.dataset.test_split, MAX_TEST_PICTURES
-        )
 
     def judge_pictures(self, artist_ids: np.ndarray, seed: int) -> dict[str, float]:
         """Generate pictures with random contents; measure their codes and artists."""
         rng = np.random.default_rng(seed)
-        contents = self._draw_contents(len(artist_ids), rng)
+        contents = self.sampler.draw_contents(len(artist_ids), rng)
         pictures = self._generate(artist_ids, contents, rng)
         codes = self._run.encode_style(pictures)
         nearest = np.concatenate(
@@ -264,22 +248,28 @@ class _Measurer:
             "content_error": _mean_square(content_errors),
         }
         if self._run.judge_encoder:
-            values["classifier_accuracy"] = self._classify(pictures, artist_ids)
+            values["classifier_accuracy"] = self.classify(pictures, artist_ids)
         return values
+
+    def classify(self, pictures: np.ndarray, artist_ids: np.ndarray) -> float:
+        """Compute the accuracy of the classifier, which must be trained."""
+        folder = self._run.folder(classifier.SPEC.name)
+        codes = encode_pictures(self._run.judge_encoder, pictures)
+        return float(classifier.classify(folder.read_array, codes, artist_ids)[-1])
 
     def judge_references(self) -> dict[str, float]:
         """Compute the classifier's accuracy, if any, on real and VAE pictures."""
         if self._run.judge_encoder is None:
             return {}
-        pictures, artist_ids = self._test
+        pictures, artist_ids = self.sampler.test, self.sampler.artist_ids
         accuracies = []
         for seed in SEEDS:
             rng = np.random.default_rng(seed)
-            contents = self._draw_contents(len(artist_ids), rng)
+            contents = self.sampler.draw_contents(len(artist_ids), rng)
             decoded = self._decode(artist_ids, contents)
-            accuracies.append(self._classify(decoded, artist_ids))
+            accuracies.append(self.classify(decoded, artist_ids))
         return {
-            "classifier_accuracy_real": self._classify(pictures, artist_ids),
+            "classifier_accuracy_real": self.classify(pictures, artist_ids),
             "classifier_accuracy_vae": float(np.mean(accuracies)),
         }
 
@@ -287,18 +277,9 @@ class _Measurer:
         self, features: str, encoder: tf.keras.Model | None
     ) -> Fidelity | None:
         """Compare pictures with real ones by an encoder's features, if there is one."""
-        _, artist_ids = self._test
-
-        def sample(rng: np.random.Generator) -> dict[str, np.ndarray]:
-            contents = self._draw_contents(len(artist_ids), rng)
-            generated = self._generate(artist_ids, contents, rng)
-            return {"generated": generated, "vae": self._decode(artist_ids, contents)}
-
         if encoder is None:
             return None
-        return measure_fidelity(
-            features, sample, encoder, self._run.dataset, self._test
-        )
+        return measure_fidelity(features, self.sampler, encoder, self._run.dataset)
 
     def measure_consistency(self) -> Consistency:
         """Measure pictures of several contents, each in several artists' styles."""
@@ -310,7 +291,7 @@ class _Measurer:
         by_seed = []
         for seed in SEEDS:
             rng = np.random.default_rng(seed)
-            contents = self._draw_contents(CONTENTS, rng)[content_ids]
+            contents = self.sampler.draw_contents(CONTENTS, rng)[content_ids]
             pictures = self._generate(style_ids, contents, rng)
             codes = self._run.encode_content(pictures)
             agreement = consistency.content_agreement(codes, content_ids, style_ids)
@@ -331,25 +312,16 @@ class _Measurer:
             real_pictures=len(real),
         )
 
-    def _draw_contents(self, count: int, rng: np.random.Generator) -> np.ndarray:
-        return rng.normal(size=[count, self._run.content_encoder.dims])
-
     def _generate(
         self, artist_ids: np.ndarray, contents: np.ndarray, rng: np.random.Generator
     ) -> np.ndarray:
         """Generate uint8 [n, size, size, 3], each picture with its own noise."""
-        noises = rng.normal(size=[len(contents), self._run.noise_dims])
+        noises = self.sampler.draw_noises(len(contents), rng)
         return self._run.generate(self.styles[artist_ids], contents, noises)
 
     def _decode(self, artist_ids: np.ndarray, contents: np.ndarray) -> np.ndarray:
         """Decode the same codes by the VAE."""
         return decode_codes(self._run.code_decoder, self.styles[artist_ids], contents)
-
-    def _classify(self, pictures: np.ndarray, artist_ids: np.ndarray) -> float:
-        """Compute the classifier's accuracy."""
-        folder = self._run.folder(classifier.SPEC.name)
-        codes = encode_pictures(self._run.judge_encoder, pictures)
-        return float(classifier.classify(folder.read_array, codes, artist_ids)[-1])
 
 
 def _log(run: TrainedRun, generator: Generator, start: float) -> None:
@@ -360,7 +332,7 @@ def _log(run: TrainedRun, generator: Generator, start: float) -> None:
         metrics_log.log_evaluation(run.folder(gan.SPEC.name), means, count, start)
 
     values = results.to_json(generator)
-    for name in ("consistency", "fidelity", "fidelity_inception"):
+    for name in ("consistency", "quality", "fidelity", "fidelity_inception"):
         if name in values:
             log({name: values.pop(name)}, getattr(generator, name).pictures)
     log(values, generator.generated_pictures)

@@ -92,6 +92,10 @@ class Result:
             return "-"
         return format_spread(self.get_spread(name), _measures(type(self))[name].spec)
 
+    def list_values(self) -> dict[str, str]:
+        """Format the measures that have a value, by label."""
+        return {row.label: row.value for row in self.list_rows()}
+
     def list_rows(
         self, references: Mapping[str, Sequence[str]] | None = None
     ) -> list[Row]:
@@ -118,6 +122,15 @@ def list_labels(kind: type[Result]) -> dict[str, str]:
     measures = _measures(kind).items()
     return {
         name: measure.label for name, measure in measures if not measure.reference_for
+    }
+
+
+def list_meanings(kind: type[Result]) -> dict[str, str]:
+    """Return the meanings of a result's measures by label."""
+    return {
+        measure.label: measure.meaning
+        for measure in _measures(kind).values()
+        if not measure.reference_for
     }
 
 

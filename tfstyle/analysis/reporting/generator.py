@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import pathlib
-from collections.abc import Iterable
 
 import numpy as np
 
@@ -12,7 +11,6 @@ from tfstyle.analysis.drawing.animation import interpolate_loop, write_gif
 from tfstyle.analysis.drawing.curves import write_curves
 from tfstyle.analysis.drawing.examples import FixedPictures, interpolate_bilinear
 from tfstyle.analysis.drawing.page import Picture, Section, list_pictures
-from tfstyle.analysis.evaluation.fidelity import KINDS, Fidelity
 from tfstyle.analysis.evaluation.results import tabulate
 from tfstyle.analysis.evaluation.run import Evaluation
 from tfstyle.modeling.networks.codes import style_by_content_table
@@ -51,9 +49,7 @@ def draw_frechet_curve(stage: StageFolder, folder: pathlib.Path) -> list[Picture
     return list_pictures(folder, {"frechet_distance.png": caption})
 
 
-def measures_section(
-    evaluation: Evaluation, pictures: Iterable[Picture] = ()
-) -> Section:
+def measures_section(evaluation: Evaluation) -> Section:
     """Tabulate what is measured of the generator, which must be evaluated."""
     generator = evaluation.generator
     assert generator is not None
@@ -63,15 +59,10 @@ def measures_section(
         "seeds; +- is the deviation over seeds. A network that took part in the "
         "training can be fooled; the classifier was trained separately."
     )
-    if generator.fidelity:
-        unseen = generator.test_pictures_unseen
-        text += f"\n\n{_describe_fidelity(generator.fidelity, unseen)}"
     return Section(
         "The generator in numbers",
         text,
         table=tabulate(generator.list_all_rows(evaluation.artists, evaluation.content)),
-        more=_tabulate_fidelity(generator.fidelity) if generator.fidelity else [],
-        pictures=[*pictures],
     )
 
 
@@ -114,7 +105,8 @@ class GeneratorFigures:
                 "figure_2_artists.png": "Figure 2 with the artists' mean styles (an "
                 "example above each) and the contents of the test pictures at the "
                 "left.",
-                "figure_2_random.png": "Figure 2 with random styles and contents.",
+                "figure_2_random.png": "Figure 2 with random contents and random "
+                f"styles, {self._describe_prior()}.",
             },
         )
 
@@ -150,7 +142,8 @@ class GeneratorFigures:
             "Exploring the style space",
             "The content of the first test picture in many styles.",
             {
-                "figure_3_random_styles.png": "Figure 3, random styles.",
+                "figure_3_random_styles.png": "Figure 3, random styles, "
+                f"{self._describe_prior()}.",
                 "figure_3_interpolation.png": "Figure 3, between the mean styles of "
                 f"{names[0]} (top left), {names[1]} (top right), {names[2]} (bottom "
                 f"left) and {names[3]} (bottom right).",
@@ -196,7 +189,13 @@ class GeneratorFigures:
         return self.run.style_statistics.artist_means
 
     def _draw_styles(self, count: int) -> np.ndarray:
-        return self.rng.normal(size=[count, self.run.style_encoder.dims])
+        normals = self.rng.normal(size=[count, self.run.style_encoder.dims])
+        return self.run.draw_styles(normals, self.rng)
+
+    def _describe_prior(self) -> str:
+        if self.run.style_prior is None:
+            return "drawn from N(0, I)"
+        return "drawn near artists and between them"
 
     def _generate(self, styles: np.ndarray, contents: np.ndarray) -> np.ndarray:
         """Generate with the same noise, and the same content if only one is given."""
@@ -225,31 +224,3 @@ class GeneratorFigures:
         self, heading: str, text: str, captions: dict[str, str]
     ) -> Section:
         return Section(heading, text, pictures=list_pictures(self.folder, captions))
-
-
-def _describe_fidelity(fidelity: Fidelity, unseen: bool) -> str:
-    compared = f"the {fidelity.train_pictures} training pictures"
-    if fidelity.against_test:
-        trained_on = "" if unseen else " (which were trained on)"
-        compared += f" and the {fidelity.pictures} test pictures{trained_on}"
-    return (
-        f"The second table compares {fidelity.pictures} pictures of each kind, by the "
-        f"same artists, with {compared}. Real pictures (test pictures compared with "
-        "training pictures, and vice versa) are the best possible, test pictures with "
-        "shuffled pixels the worst; a measure that hardly separates these two says "
-        "little about the others. VAE pictures are decoded from the same styles and "
-        "contents. The values depend on the number of pictures, so compare them within "
-        "this table only."
-    )
-
-
-def _tabulate_fidelity(fidelity: Fidelity) -> list[list[object]]:
-    kinds = [kind for kind in KINDS if kind in fidelity.against_train]
-    labels = [KINDS[kind] for kind in kinds]
-    table: list[list[object]] = [["measured", "compared with", *labels, "meaning"]]
-    for name, compared in fidelity.comparisons.items():
-        rows = [compared[kind].list_rows() for kind in kinds]
-        for first, *others in zip(*rows, strict=True):
-            values = [first.value, *(row.value for row in others)]
-            table.append([first.label, name, *values, first.meaning])
-    return table

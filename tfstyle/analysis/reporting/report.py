@@ -21,6 +21,7 @@ from tfstyle.analysis.reporting.generator import (
     draw_frechet_curve,
     measures_section,
 )
+from tfstyle.analysis.reporting.quality import quality_section
 from tfstyle.analysis.reporting.style import comparison_section, style_section
 from tfstyle.modeling.stages import gan
 from tfstyle.runs.trained_run import TrainedRun
@@ -99,7 +100,8 @@ def draw_run(
         sections.append(content_section(run, evaluation.content, folder, fixed))
     if evaluation.generator:
         curve = draw_frechet_curve(run.folder(gan.SPEC.name), folder)
-        sections.append(measures_section(evaluation, curve))
+        sections.append(measures_section(evaluation))
+        sections.append(quality_section(evaluation, folder, curve))
         rng = np.random.default_rng(seed)
         sections += GeneratorFigures(run, folder, fixed, rng).draw_sections()
     report = run.path / "report.html"

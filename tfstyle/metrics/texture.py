@@ -1,0 +1,210 @@
+"""How similar two collections of pictures are, without the features of a network.
+
+A classifier's features overlook what a viewer sees at once, such as dot grids or blur.
+These measures look at spectra, at small patches, and at whole pictures pixel by pixel.
+Pictures are uint8 or float [n, size, size, channels] throughout.
+"""
+
+import numpy as np
+from scipy import ndimage
+
+from tfstyle.metrics.distances import squared_distances
+from tfstyle.metrics.probes import probe_accuracy
+
+# Lattice lines are compared with the lines of the spectrum this many bins away.
+_NEIGHBOR_BINS = 2
+# Karras et al. 2018 (arXiv 1710.10196), section 5.
+PATCH_SIZE = 7
+_PATCHES_PER_PICTURE = 128
+_PROJECTIONS = 256
+# The smallest level of a Laplacian pyramid, in pixels.
+_SMALLEST_LEVEL = 16
+# The binomial filter between the levels of a Laplacian pyramid.
+_BINOMIAL = np.array([1, 4, 6, 4, 1], np.float32) / 16
+# Patches per picture that a probe sees, and pictures of each kind at most.
+_PROBED_PATCHES, _PROBED_PICTURES = 16, 250
+# Side of the pictures that are compared as a whole.
+_COMPARED_SIZE = 32
+
+
+def mean_power_spectrum(pictures: np.ndarray) -> np.ndarray:
+    """Average the power spectra of gray pictures, each less its mean.
+
+    Gray is the mean over channels.
+
+    Returns:
+        float64 [size, size], in the order of `np.fft.fft2`.
+    """
+    power = np.zeros(pictures.shape[1:3])
+    for picture in pictures:
+        gray = picture.mean(axis=-1)
+        power += np.square(np.abs(np.fft.fft2(gray - gray.mean())))
+    return power / len(pictures)
+
+
+def line_energies(spectrum: np.ndarray) -> np.ndarray:
+    """Sum a power spectrum over the rows and the columns of each frequency.
+
+    Args:
+        spectrum: [size, size], of `mean_power_spectrum`.
+
+    Returns:
+        float64 [size / 2 + 1], by cycles per picture along either axis.
+    """
+    energies = spectrum.sum(axis=0) + spectrum.sum(axis=1)
+    return energies[: len(spectrum) // 2 + 1]
+
+
+def lattice_energy(spectrum: np.ndarray, period: int) -> float:
+    """Compare the energy at a period with that at neighboring ones; 1 for no lattice.
+
+    It is the energy of the lines with `period` pixels per cycle, divided by the mean
+    over the lines two bins away. Transposed convolutions of stride 2 leave lattices of
+    period 2, several in a row of 4, 8 ..
+
+    Args:
+        spectrum: [size, size], of `mean_power_spectrum`.
+        period: in pixels, a divisor of size and at most size / 4.
+
+    Raises:
+        ValueError: for another period.
+    """
+    size = len(spectrum)
+    if not 2 <= period <= size // 4 or size % period:
+        raise ValueError(
+            f"period must divide {size} and be from 2 to {size // 4}, got {period}"
+        )
+    energies = spectrum.sum(axis=0) + spectrum.sum(axis=1)
+    line = size // period
+    lower, upper = line - _NEIGHBOR_BINS, (line + _NEIGHBOR_BINS) % size
+    neighbors = (energies[lower] + energies[upper]) / 2
+    smallest = 1e-12 * energies.sum()  # of pictures that hold nothing but a lattice
+    return float(energies[line] / max(neighbors, smallest)) if smallest else 1.0
+
+
+def laplacian_pyramid(pictures: np.ndarray) -> list[np.ndarray]:
+    """Split pictures into details by scale, each at half the side of the one before.
+
+    Returns:
+        float32 [n, s, s, channels] for s = size, size / 2 .. down to 16; the last one
+        holds what remains rather than details. One level for smaller pictures.
+    """
+    levels = []
+    rest = pictures.astype(np.float32)
+    while rest.shape[1] >= 2 * _SMALLEST_LEVEL and rest.shape[1] % 2 == 0:
+        smaller = _smooth(rest)[:, ::2, ::2]
+        enlarged = np.zeros_like(rest)
+        enlarged[:, ::2, ::2] = smaller
+        levels.append(rest - 4 * _smooth(enlarged))
+        rest = smaller
+    return [*levels, rest]
+
+
+def sliced_wasserstein(
+    real: np.ndarray, fake: np.ndarray, seed: int = 0
+) -> list[float]:
+    """Compare small patches of two equally large collections, scale by scale.
+
+    128 random patches of 7x7 pixels per picture and level of the Laplacian pyramid are
+    standardized by the real ones' mean and deviation of each channel. The distance is
+    the mean over 256 random directions of the Wasserstein-1 distance of the projected
+    patches (Karras et al. 2018, arXiv 1710.10196, section 5).
+
+    Returns:
+        The distance at each level, fine to coarse, times 1,000 as in that paper.
+
+    Raises:
+        ValueError: if shapes differ, or pictures are smaller than a patch.
+    """
+    if real.shape != fake.shape or real.shape[1] < PATCH_SIZE:
+        raise ValueError(
+            "needs equally many pictures of one size, at least "
+            f"{PATCH_SIZE}x{PATCH_SIZE}, got {real.shape} and {fake.shape}"
+        )
+    rng = np.random.default_rng(seed)
+    distances = []
+    levels = zip(laplacian_pyramid(real), laplacian_pyramid(fake), strict=True)
+    for real_level, fake_level in levels:
+        real_patches = cut_patches(real_level, _PATCHES_PER_PICTURE, rng)
+        fake_patches = cut_patches(fake_level, _PATCHES_PER_PICTURE, rng)
+        mean = real_patches.mean(axis=(0, 1))
+        deviation = real_patches.std(axis=(0, 1)) + 1e-8
+        shape = [real_patches[0].size, _PROJECTIONS]
+        directions = rng.normal(size=shape).astype(np.float32)
+        directions /= np.linalg.norm(directions, axis=0)
+        projections = [
+            np.sort(_flatten((patches - mean) / deviation) @ directions, axis=0)
+            for patches in (real_patches, fake_patches)
+        ]
+        distances.append(1000 * float(np.abs(projections[0] - projections[1]).mean()))
+    return distances
+
+
+def patch_probe_accuracy(real: np.ndarray, fake: np.ndarray, seed: int = 0) -> float:
+    """Train a probe to tell patches of two kinds of pictures apart; 0.5 is chance.
+
+    A network with one hidden layer (see `probes`) sees 7x7 patches as they are, of the
+    first half of each collection, and is tested on those of the second half. At most
+    250 pictures of each kind are used, 16 random patches each.
+
+    Returns:
+        Share of the test patches whose kind is recognized.
+    """
+    rng = np.random.default_rng(seed)
+    count = min(len(real), len(fake), _PROBED_PICTURES)
+    patches, labels = [], []
+    for half in (slice(0, count // 2), slice(count // 2, count)):
+        kinds = [
+            _flatten(cut_patches(pictures[half], _PROBED_PATCHES, rng))
+            for pictures in (real, fake)
+        ]
+        patches.append(np.concatenate(kinds).astype(np.float64))
+        labels.append(np.repeat([0, 1], [len(kind) for kind in kinds]))
+    return probe_accuracy(
+        patches[0], labels[0], patches[1], labels[1], kind="mlp", seed=seed
+    )
+
+
+def nearest_distances(pictures: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Find how far each picture is from the most similar one of others.
+
+    Pictures are averaged down to 32x32 pixels first.
+
+    Returns:
+        float64 [n], root mean square difference over pixels and channels.
+    """
+    rows, columns = (_flatten(_shrink(images)) for images in (pictures, others))
+    nearest = np.concatenate(
+        [distances.min(axis=1) for _, distances in squared_distances(rows, columns)]
+    )
+    return np.sqrt(nearest / rows.shape[1])
+
+
+def cut_patches(
+    pictures: np.ndarray, count: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Cut random patches: [n, s, s, c] -> [n * count, 49, c]."""
+    number, size = pictures.shape[:2]
+    rows, columns = rng.integers(0, size - PATCH_SIZE + 1, [2, number, count, 1, 1])
+    steps = np.arange(PATCH_SIZE)
+    picture = np.arange(number)[:, None, None, None]
+    patches = pictures[picture, rows + steps[:, None], columns + steps]
+    return patches.reshape(number * count, PATCH_SIZE**2, -1)
+
+
+def _smooth(pictures: np.ndarray) -> np.ndarray:
+    for axis in (1, 2):
+        pictures = ndimage.convolve1d(pictures, _BINOMIAL, axis, mode="mirror")
+    return pictures
+
+
+def _shrink(pictures: np.ndarray) -> np.ndarray:
+    """Average over squares, down to _COMPARED_SIZE where the size allows."""
+    size = pictures.shape[1]
+    factor = size // _COMPARED_SIZE if size % _COMPARED_SIZE == 0 else 1
+    shape = [len(pictures), size // factor, factor, size // factor, factor, -1]
+    return pictures.reshape(shape).mean(axis=(2, 4)) if factor > 1 else pictures
+
+
+def _flatten(arrays: np.ndarray) -> np.ndarray:
+    return arrays.reshape(len(arrays), -1)
