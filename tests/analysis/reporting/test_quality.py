@@ -111,6 +111,7 @@ def test_a_row_per_kind_and_a_column_per_measure(quality, tmp_path):
     assert not section.more
     assert "120 pictures of each kind against as many training" in section.text
     assert "patches recognized: How often a small network" in section.text
+    assert "lattice 4: " not in section.text
 
 
 def test_fidelity_stands_beside_its_best_and_its_worst(fidelity, tmp_path):

@@ -20,6 +20,9 @@ from tfstyle.modeling.objectives.likeness import Likeness
 JUDGE_FEATURES = "classifier"
 SEEDS = (0, 1, 2)
 NEIGHBORS = 5
+# Kinds that are too similar to the test pictures that they are made of to be compared
+# with them.
+_MADE_OF_TEST = ("blurred_1", "blurred_2", "superimposed")
 # Kinds whose distances the summary shows.
 _SUMMARIZED = ("generated", "prior", "vae", "real", "shuffled")
 
@@ -164,7 +167,11 @@ def measure_fidelity(
         )
         kinds["real"] = train[rows]
         against_test.append(
-            {kind: _compute_distances(real, kinds[kind], seed) for kind in kinds}
+            {
+                kind: _compute_distances(real, kinds[kind], seed)
+                for kind in kinds
+                if kind not in _MADE_OF_TEST
+            }
         )
     has_test = dataset.test_split == "test"
     if has_test:

@@ -54,8 +54,13 @@ _INTRODUCTION = (
 
 
 def _describe_quality(quality: Quality) -> str:
+    used = {
+        label for result in quality.kinds.values() for label in result.list_values()
+    }
     meanings = "\n".join(
-        f"{label}: {meaning}" for label, meaning in list_meanings(KindQuality).items()
+        f"{label}: {meaning}"
+        for label, meaning in list_meanings(KindQuality).items()
+        if label in used
     )
     return (
         f"By pixels, {quality.pictures} pictures of each kind against as many training "
