@@ -13,8 +13,8 @@ from tfstyle.core.cli import UserError
 from tfstyle.data import input_pipeline
 from tfstyle.modeling import stages
 from tfstyle.modeling.networks import color
+from tfstyle.modeling.networks.codes import ArtistPrior
 from tfstyle.modeling.networks.frozen_codes import CodeStatistics
-from tfstyle.modeling.networks.style_prior import ArtistPrior
 from tfstyle.runs import advice
 from tfstyle.runs.description import StageDescription
 from tfstyle.runs.folder import StageFolder

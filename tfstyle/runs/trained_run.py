@@ -12,10 +12,14 @@ from tfstyle.core.cli import UserError
 from tfstyle.data import pictures, records
 from tfstyle.modeling import stages
 from tfstyle.modeling.networks import frozen_codes
-from tfstyle.modeling.networks.codes import decode_codes, encode_pictures
+from tfstyle.modeling.networks.codes import (
+    UNIFORMS,
+    ArtistPrior,
+    decode_codes,
+    encode_pictures,
+)
 from tfstyle.modeling.networks.frozen_codes import CodeStatistics, NormalizedEncoder
 from tfstyle.modeling.networks.networks import Generator
-from tfstyle.modeling.networks.style_prior import UNIFORMS, ArtistPrior
 from tfstyle.modeling.stages import classifier, gan, metric, vae
 from tfstyle.runs import advice, style_space
 from tfstyle.runs.description import Collection, StageDescription

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
-from tfstyle.modeling.networks.style_prior import UNIFORMS
+from tfstyle.modeling.networks.codes import UNIFORMS
 from tfstyle.modeling.networks.weight_norm import fold
 from tfstyle.runs.trained_run import TrainedRun
 from tfstyle.serving import pictures_in_graph

@@ -11,10 +11,10 @@ from helpers import runs
 from tfstyle.analysis.evaluation import generator as evaluation
 from tfstyle.analysis.evaluation.fidelity import SEEDS
 from tfstyle.analysis.evaluation.results import Options
-from tfstyle.analysis.evaluation.samples import KINDS
 from tfstyle.data import input_pipeline
 from tfstyle.metrics import fidelity
 from tfstyle.modeling.networks import color
+from tfstyle.runs.samples import KINDS
 from tfstyle.runs.trained_run import TrainedRun
 
 PER_ARTIST = evaluation.GENERATED_PER_ARTIST

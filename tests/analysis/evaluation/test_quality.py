@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from tfstyle.analysis.evaluation import quality, results
-from tfstyle.analysis.evaluation.samples import KINDS, PictureSampler
 from tfstyle.metrics import texture
+from tfstyle.runs.samples import KINDS, PictureSampler
 
 
 @pytest.fixture(scope="module")

@@ -6,15 +6,15 @@ import numpy as np
 import tensorflow as tf
 
 from tfstyle.analysis.evaluation.results import Result, from_json, measured
-from tfstyle.analysis.evaluation.samples import (
-    KINDS,
-    PictureSampler,
-    choose_rows_of_artists,
-)
 from tfstyle.data import records
 from tfstyle.metrics import fidelity
 from tfstyle.metrics.repeats import Spread, combine_kinds
 from tfstyle.modeling.objectives.likeness import Likeness
+from tfstyle.runs.samples import (
+    KINDS,
+    PictureSampler,
+    choose_rows_of_artists,
+)
 
 # Name, in a protocol, of the judge's features.
 JUDGE_FEATURES = "classifier"

@@ -20,11 +20,6 @@ from tfstyle.analysis.evaluation.fidelity import (
 )
 from tfstyle.analysis.evaluation.quality import Quality, measure_quality
 from tfstyle.analysis.evaluation.results import measured, reference
-from tfstyle.analysis.evaluation.samples import (
-    MAX_TEST_PICTURES,
-    PictureSampler,
-    read_first_pictures,
-)
 from tfstyle.data import input_pipeline
 from tfstyle.metrics import consistency
 from tfstyle.metrics.distances import squared_distances
@@ -34,6 +29,11 @@ from tfstyle.modeling.networks.codes import decode_codes, encode_pictures
 from tfstyle.modeling.objectives import passes
 from tfstyle.modeling.stages import classifier, gan
 from tfstyle.runs import metrics_log
+from tfstyle.runs.samples import (
+    MAX_TEST_PICTURES,
+    PictureSampler,
+    read_first_pictures,
+)
 from tfstyle.runs.trained_run import TrainedRun
 
 # Generated pictures per artist, and of all artists at most.

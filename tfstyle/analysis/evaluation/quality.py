@@ -10,13 +10,13 @@ from collections.abc import Callable
 import numpy as np
 
 from tfstyle.analysis.evaluation.results import Result, from_json, list_labels, measured
-from tfstyle.analysis.evaluation.samples import (
+from tfstyle.metrics import texture
+from tfstyle.metrics.repeats import Spread, combine_kinds
+from tfstyle.runs.samples import (
     KINDS,
     PictureSampler,
     choose_rows_of_artists,
 )
-from tfstyle.metrics import texture
-from tfstyle.metrics.repeats import Spread, combine_kinds
 
 SEEDS = (0, 1, 2)
 # Pictures of each kind at most.

@@ -9,7 +9,7 @@ from tfstyle.analysis.evaluation.fidelity import Distances, Fidelity
 from tfstyle.analysis.evaluation.quality import KindQuality, Quality
 from tfstyle.analysis.evaluation.results import Result, list_meanings
 from tfstyle.analysis.evaluation.run import Evaluation
-from tfstyle.analysis.evaluation.samples import KINDS
+from tfstyle.runs.samples import KINDS
 
 Cells = list[list[object]]
 

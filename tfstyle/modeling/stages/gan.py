@@ -9,15 +9,16 @@ import numpy as np
 import tensorflow as tf
 
 from tfstyle.core.cli import UserError
-from tfstyle.modeling.networks import networks, style_prior
+from tfstyle.modeling.networks import networks
 from tfstyle.modeling.networks.codes import (
+    UNIFORMS,
+    ArtistPrior,
     PictureTable,
     decode_codes,
     encode_pictures,
     style_by_content_table,
 )
 from tfstyle.modeling.networks.discriminators import DiscriminatorConsortium
-from tfstyle.modeling.networks.style_prior import ArtistPrior
 from tfstyle.modeling.objectives import generation
 from tfstyle.modeling.objectives.draws import BatchDraws
 from tfstyle.modeling.objectives.likeness import Likeness, spread_artist_ids
@@ -257,7 +258,7 @@ class ConditionalGAN(stage.Stage):
         styles = draws.normal("style", self.style_encoder.dims)
         contents = draws.normal("content", self.content_encoder.dims)
         if self._settings.style_prior == ARTISTS:
-            uniforms = draws.uniform("artists", style_prior.UNIFORMS)
+            uniforms = draws.uniform("artists", UNIFORMS)
             styles = self._prior.transform(uniforms, styles)
         share = self._settings.reconstruction_share
         if not share:

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from tfstyle.modeling.networks.codes import ArtistPrior
 from tfstyle.modeling.networks.frozen_codes import CodeStatistics
-from tfstyle.modeling.networks.style_prior import ArtistPrior
 
 MEANS = np.array([[1.0, 0.5], [-1.0, 0.5], [0.0, -1.0]], np.float32)
 
