@@ -51,8 +51,7 @@ def line_energies(spectrum: np.ndarray) -> np.ndarray:
     Returns:
         float64 [size / 2 + 1], by cycles per picture along either axis.
     """
-    energies = spectrum.sum(axis=0) + spectrum.sum(axis=1)
-    return energies[: len(spectrum) // 2 + 1]
+    return _sum_lines(spectrum)[: len(spectrum) // 2 + 1]
 
 
 def lattice_energy(spectrum: np.ndarray, period: int) -> float:
@@ -74,7 +73,7 @@ def lattice_energy(spectrum: np.ndarray, period: int) -> float:
         raise ValueError(
             f"period must divide {size} and be from 2 to {size // 4}, got {period}"
         )
-    energies = spectrum.sum(axis=0) + spectrum.sum(axis=1)
+    energies = _sum_lines(spectrum)
     line = size // period
     lower, upper = line - _NEIGHBOR_BINS, (line + _NEIGHBOR_BINS) % size
     neighbors = (energies[lower] + energies[upper]) / 2
@@ -190,6 +189,11 @@ def cut_patches(
     picture = np.arange(number)[:, None, None, None]
     patches = pictures[picture, rows + steps[:, None], columns + steps]
     return patches.reshape(number * count, PATCH_SIZE**2, -1)
+
+
+def _sum_lines(spectrum: np.ndarray) -> np.ndarray:
+    """Sum a spectrum over the rows and the columns of each index, [size]."""
+    return spectrum.sum(axis=0) + spectrum.sum(axis=1)
 
 
 def _smooth(pictures: np.ndarray) -> np.ndarray:

@@ -12,12 +12,14 @@ from scipy import ndimage
 
 from tfstyle.data import input_pipeline, records
 from tfstyle.modeling.networks.codes import decode_codes
+from tfstyle.modeling.objectives.likeness import MAX_TRAINING_PICTURES
 from tfstyle.runs.trained_run import TrainedRun
 
-# Pictures of each kind at most, and training pictures that they are compared with: the
-# first of the records, which were shuffled when written.
+# Of the random draws.
+SEEDS = (0, 1, 2)
+# Pictures of each kind at most: the first of the records, which were shuffled when
+# written.
 MAX_TEST_PICTURES = 1000
-MAX_TRAINING_PICTURES = 2000
 # Kinds of pictures, and their labels.
 KINDS = {
     "generated": "generated, mean styles",

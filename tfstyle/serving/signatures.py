@@ -115,13 +115,14 @@ def make_generator(run: TrainedRun) -> ExportedModel:
         return {"image_bytes": pictures_in_graph.encode_pictures(images)}
 
     def sample(style: tf.Tensor, content: tf.Tensor, seed: tf.Tensor) -> Outputs:
-        return generate(style, content, _draw_normal(seed, _NOISE, noise_dims))
+        return generate(style, content, _draw(seed, _NOISE, noise_dims))
 
     def draw(seed: tf.Tensor) -> Outputs:
-        style = _draw_normal(seed, _STYLE, style_dims)
+        style = _draw(seed, _STYLE, style_dims)
         if prior is not None:
-            style = prior.transform(_draw_uniform(seed, _ARTISTS, UNIFORMS), style)
-        content = _draw_normal(seed, _CONTENT, content_dims)
+            uniform = tf.random.stateless_uniform
+            style = prior.transform(_draw(seed, _ARTISTS, UNIFORMS, uniform), style)
+        content = _draw(seed, _CONTENT, content_dims)
         return {"style": style, "content": content, **sample(style, content, seed)}
 
     codes = {"style": _floats(style_dims), "content": _floats(content_dims)}
@@ -161,19 +162,15 @@ def draw_transfer_noise(dims: int) -> np.ndarray:
     return np.random.default_rng(NOISE_SEED).normal(size=dims).astype(np.float32)
 
 
-def _draw_normal(seeds: tf.Tensor, purpose: int, dims: int) -> tf.Tensor:
-    """Draw N(0, 1), float32 [B, dims]; a row depends on its seed, int64 [B], alone."""
+def _draw(
+    seeds: tf.Tensor,
+    purpose: int,
+    dims: int,
+    distribution: Callable[..., tf.Tensor] = tf.random.stateless_normal,
+) -> tf.Tensor:
+    """Draw float32 [B, dims]; a row depends on its seed, int64 [B], alone."""
     return tf.map_fn(
-        lambda seed: tf.random.stateless_normal([dims], tf.stack([seed, purpose])),
-        seeds,
-        fn_output_signature=tf.TensorSpec([dims], tf.float32),
-    )
-
-
-def _draw_uniform(seeds: tf.Tensor, purpose: int, dims: int) -> tf.Tensor:
-    """Draw uniformly from [0, 1), as `_draw_normal`."""
-    return tf.map_fn(
-        lambda seed: tf.random.stateless_uniform([dims], tf.stack([seed, purpose])),
+        lambda seed: distribution([dims], tf.stack([seed, purpose])),
         seeds,
         fn_output_signature=tf.TensorSpec([dims], tf.float32),
     )

@@ -1,4 +1,4 @@
-"""The discriminators of section 5.2, and what they are told beyond the paper."""
+"""The discriminators of section 5.2, and their conditioning on styles."""
 
 import numpy as np
 import pytest
@@ -126,7 +126,7 @@ def test_features_are_those_after_each_block():
     np.testing.assert_array_equal(logits, network(images))
 
 
-def test_a_consortium_tells_every_patch_the_style_of_its_picture():
+def test_a_consortium_judges_every_patch_by_the_style_of_its_picture():
     consortium = make_consortium(3)
     rng = np.random.default_rng(4)
     images = rng.normal(size=[2, 16, 16, 3]).astype(np.float32)

@@ -136,7 +136,7 @@ def test_features_of_rebuilt_pictures_are_drawn_towards_those_of_the_originals(i
     assert means["feature_difference"] == pytest.approx(float(difference) / 2, rel=1e-4)
 
 
-def test_conditional_discriminators_are_told_both_kinds_of_styles(images):
+def test_conditional_discriminators_get_both_kinds_of_styles(images):
     """Real pictures come with the style encoder's codes, fakes with those given."""
     model = make_wakeful_stage("discriminators.conditional = True")
     told = []

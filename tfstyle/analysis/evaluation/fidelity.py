@@ -12,13 +12,13 @@ from tfstyle.metrics.repeats import Spread, combine_kinds
 from tfstyle.modeling.objectives.likeness import Likeness
 from tfstyle.runs.samples import (
     KINDS,
+    SEEDS,
     PictureSampler,
     choose_rows_of_artists,
 )
 
 # Name, in a protocol, of the judge's features.
 JUDGE_FEATURES = "classifier"
-SEEDS = (0, 1, 2)
 NEIGHBORS = 5
 # Kinds that are too similar to the test pictures that they are made of to be compared
 # with them.

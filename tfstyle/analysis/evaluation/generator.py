@@ -14,7 +14,6 @@ from tfstyle.analysis.evaluation import results
 from tfstyle.analysis.evaluation.content import Content
 from tfstyle.analysis.evaluation.fidelity import (
     JUDGE_FEATURES,
-    SEEDS,
     Fidelity,
     measure_fidelity,
 )
@@ -31,6 +30,7 @@ from tfstyle.modeling.stages import classifier, gan
 from tfstyle.runs import metrics_log
 from tfstyle.runs.samples import (
     MAX_TEST_PICTURES,
+    SEEDS,
     PictureSampler,
     read_first_pictures,
 )

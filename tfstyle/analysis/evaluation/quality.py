@@ -14,11 +14,11 @@ from tfstyle.metrics import texture
 from tfstyle.metrics.repeats import Spread, combine_kinds
 from tfstyle.runs.samples import (
     KINDS,
+    SEEDS,
     PictureSampler,
     choose_rows_of_artists,
 )
 
-SEEDS = (0, 1, 2)
 # Pictures of each kind at most.
 _MOST_PICTURES = 250
 _PERIODS = (2, 4, 8)

@@ -19,7 +19,7 @@ class Discriminator(Encoder):
     Args:
         features: see `Encoder`.
         blocks: see `Encoder`.
-        style_dims: dimensions of the styles that it is told. Then the inputs are
+        style_dims: dimensions of the styles that it is conditioned on. Then inputs are
             (images, styles float32 [batch, style_dims]), and the logit also has the
             inner product of the style with a linear function of the features
             (projection, arXiv 1802.05637); 0 for none, as in the paper.

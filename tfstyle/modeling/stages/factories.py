@@ -94,7 +94,7 @@ def discriminators(
 ) -> DiscriminatorConsortium:
     """Make Table 1's D, three of them at 256x256 (section 5.2).
 
-    With `conditional` they are told the style of each picture.
+    With `conditional` they are conditioned on the style of each picture.
     """
     return DiscriminatorConsortium(
         features,

@@ -189,8 +189,8 @@ class ConditionalGAN(stage.Stage):
             self.group_gradients(tape, discriminator_loss, 1),
         ]
         if self._settings.r1_weight:
-            patches = self.discriminators.extract_patches_by_scale(images, real_offsets)
-            penalty = self._penalty_gradients(patches, real_styles, draws)
+            inputs = (images, real_offsets, real_styles)
+            penalty = self._penalty_gradients(inputs, draws)
             gradients[1] = tf.nest.map_structure(tf.add, gradients[1], penalty)
         return gradients
 
@@ -323,18 +323,20 @@ class ConditionalGAN(stage.Stage):
         return style_loss, generation.code_loss(fake_contents, contents)
 
     def _penalty_gradients(
-        self, patches: list[tf.Tensor], styles: tf.Tensor, draws: BatchDraws
+        self, inputs: tuple[tf.Tensor, tf.Tensor, tf.Tensor], draws: BatchDraws
     ) -> list[tf.Tensor]:
         """Differentiate what R1 adds to the discriminators' loss in this step.
 
-        Patches are those of the real pictures, with these styles.
+        Inputs are those of the discriminators for the real pictures.
         """
+        images, offsets, styles = inputs
         weight = float(self._settings.r1_weight) * self._settings.r1_interval
 
         def judge(watched: Sequence[tf.Tensor]) -> list[tf.Tensor]:
             return self.discriminators.judge_patches(watched, styles)
 
         def differentiate() -> tuple[list[tf.Tensor], tf.Tensor]:
+            patches = self.discriminators.extract_patches_by_scale(images, offsets)
             with tf.GradientTape() as tape:
                 penalties = weight * generation.consortium_penalty(judge, patches)
                 loss = tf.reduce_sum(penalties) / draws.total
