@@ -9,7 +9,7 @@ import pytest
 from helpers import configuration as tiny
 from helpers import runs
 from tfstyle.analysis.evaluation.content import measure_content
-from tfstyle.analysis.evaluation.results import Options
+from tfstyle.analysis.results import Options
 from tfstyle.data import input_pipeline
 from tfstyle.metrics import probes
 from tfstyle.modeling.networks.codes import collect_codes

@@ -9,11 +9,11 @@ import tensorflow as tf
 from helpers import configuration as tiny
 from helpers import runs
 from tfstyle.analysis.evaluation import generator as evaluation
-from tfstyle.analysis.evaluation.results import Options
+from tfstyle.analysis.realism.samples import KINDS, SEEDS
+from tfstyle.analysis.results import Options
 from tfstyle.data import input_pipeline
 from tfstyle.metrics import fidelity
 from tfstyle.modeling.networks import color
-from tfstyle.runs.samples import KINDS, SEEDS
 from tfstyle.runs.trained_run import TrainedRun
 
 PER_ARTIST = evaluation.GENERATED_PER_ARTIST

@@ -3,8 +3,8 @@
 import pytest
 
 from helpers import runs
-from tfstyle.analysis.evaluation.results import to_json
 from tfstyle.analysis.evaluation.run import evaluate_run
+from tfstyle.analysis.results import to_json
 from tfstyle.core.cli import UserError
 from tfstyle.runs.folder import StageFolder
 from tfstyle.runs.trained_run import TrainedRun

@@ -4,10 +4,10 @@ import pytest
 from PIL import Image
 
 from tfstyle.analysis.drawing.page import Picture
-from tfstyle.analysis.evaluation.fidelity import Distances, Fidelity
 from tfstyle.analysis.evaluation.generator import Generator
-from tfstyle.analysis.evaluation.quality import KindQuality, Quality
 from tfstyle.analysis.evaluation.run import Evaluation
+from tfstyle.analysis.realism.fidelity import Distances, Fidelity
+from tfstyle.analysis.realism.quality import KindQuality, Quality
 from tfstyle.analysis.reporting.quality import quality_section
 
 FRECHET = {"generated": 12.6, "real": 3.16, "shuffled": 81.2}

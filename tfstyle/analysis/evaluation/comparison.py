@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from tfstyle.analysis.evaluation.results import Result, list_labels, measured, to_json
 from tfstyle.analysis.evaluation.run import load_or_evaluate
 from tfstyle.analysis.evaluation.style import RETRAINED_LABEL, Curves, Style
+from tfstyle.analysis.results import Result, list_labels, measured, to_json
 from tfstyle.core import files
 from tfstyle.core.cli import UserError
 from tfstyle.metrics import repeats

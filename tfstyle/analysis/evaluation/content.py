@@ -6,8 +6,8 @@ import time
 import numpy as np
 import tensorflow as tf
 
-from tfstyle.analysis.evaluation import results
-from tfstyle.analysis.evaluation.results import measured, reference
+from tfstyle.analysis import results
+from tfstyle.analysis.results import measured, reference
 from tfstyle.data import input_pipeline
 from tfstyle.metrics import prefix, probes
 from tfstyle.modeling.networks.codes import collect_codes

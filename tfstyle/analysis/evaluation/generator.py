@@ -10,15 +10,21 @@ import time
 import numpy as np
 import tensorflow as tf
 
-from tfstyle.analysis.evaluation import results
+from tfstyle.analysis import results
 from tfstyle.analysis.evaluation.content import Content
-from tfstyle.analysis.evaluation.fidelity import (
+from tfstyle.analysis.realism.fidelity import (
     JUDGE_FEATURES,
     Fidelity,
     measure_fidelity,
 )
-from tfstyle.analysis.evaluation.quality import Quality, measure_quality
-from tfstyle.analysis.evaluation.results import measured, reference
+from tfstyle.analysis.realism.quality import Quality, measure_quality
+from tfstyle.analysis.realism.samples import (
+    MAX_TEST_PICTURES,
+    SEEDS,
+    PictureSampler,
+    read_first_pictures,
+)
+from tfstyle.analysis.results import measured, reference
 from tfstyle.data import input_pipeline
 from tfstyle.metrics import consistency
 from tfstyle.metrics.distances import squared_distances
@@ -28,12 +34,6 @@ from tfstyle.modeling.networks.codes import decode_codes, encode_pictures
 from tfstyle.modeling.objectives import passes
 from tfstyle.modeling.stages import classifier, gan
 from tfstyle.runs import metrics_log
-from tfstyle.runs.samples import (
-    MAX_TEST_PICTURES,
-    SEEDS,
-    PictureSampler,
-    read_first_pictures,
-)
 from tfstyle.runs.trained_run import TrainedRun
 
 # Generated pictures per artist, and of all artists at most.

@@ -10,8 +10,8 @@ import tensorflow as tf
 from tfstyle.analysis.evaluation import content, generator, style
 from tfstyle.analysis.evaluation.content import Content
 from tfstyle.analysis.evaluation.generator import Generator
-from tfstyle.analysis.evaluation.results import Options, from_json, merge, to_json
 from tfstyle.analysis.evaluation.style import Style
+from tfstyle.analysis.results import Options, from_json, merge, to_json
 from tfstyle.core import files
 from tfstyle.core.cli import UserError
 from tfstyle.modeling import stages as registry

@@ -9,7 +9,7 @@ from tfstyle.analysis.drawing.curves import write_curves
 from tfstyle.analysis.drawing.examples import FixedPictures
 from tfstyle.analysis.drawing.page import Section, list_pictures
 from tfstyle.analysis.evaluation.content import Content
-from tfstyle.analysis.evaluation.results import tabulate
+from tfstyle.analysis.results import tabulate
 from tfstyle.modeling.networks.codes import decode_codes, encode_pictures
 from tfstyle.modeling.stages import vae
 from tfstyle.runs.trained_run import TrainedRun

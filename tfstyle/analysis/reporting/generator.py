@@ -11,8 +11,8 @@ from tfstyle.analysis.drawing.animation import interpolate_loop, write_gif
 from tfstyle.analysis.drawing.curves import write_curves
 from tfstyle.analysis.drawing.examples import FixedPictures, interpolate_bilinear
 from tfstyle.analysis.drawing.page import Picture, Section, list_pictures
-from tfstyle.analysis.evaluation.results import tabulate
 from tfstyle.analysis.evaluation.run import Evaluation
+from tfstyle.analysis.results import tabulate
 from tfstyle.modeling.networks.codes import style_by_content_table
 from tfstyle.runs.folder import StageFolder
 from tfstyle.runs.trained_run import TrainedRun

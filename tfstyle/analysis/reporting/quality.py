@@ -5,11 +5,11 @@ from collections.abc import Iterable, Mapping
 
 from tfstyle.analysis.drawing.curves import write_curves
 from tfstyle.analysis.drawing.page import Picture, Section, list_pictures
-from tfstyle.analysis.evaluation.fidelity import Distances, Fidelity
-from tfstyle.analysis.evaluation.quality import KindQuality, Quality
-from tfstyle.analysis.evaluation.results import Result, list_meanings
 from tfstyle.analysis.evaluation.run import Evaluation
-from tfstyle.runs.samples import KINDS
+from tfstyle.analysis.realism.fidelity import Distances, Fidelity
+from tfstyle.analysis.realism.quality import KindQuality, Quality
+from tfstyle.analysis.realism.samples import KINDS
+from tfstyle.analysis.results import Result, list_meanings
 
 Cells = list[list[object]]
 

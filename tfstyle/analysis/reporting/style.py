@@ -12,8 +12,8 @@ from tfstyle.analysis.evaluation.comparison import (
     average_methods,
     tabulate_recommended,
 )
-from tfstyle.analysis.evaluation.results import tabulate
 from tfstyle.analysis.evaluation.style import RETRAINED_LABEL, Style
+from tfstyle.analysis.results import tabulate
 from tfstyle.metrics.repeats import CurveSpread, format_curve_spread, format_run_count
 from tfstyle.modeling.stages import metric
 from tfstyle.runs.trained_run import TrainedRun

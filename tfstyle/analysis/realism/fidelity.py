@@ -5,17 +5,17 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
-from tfstyle.analysis.evaluation.results import Result, from_json, measured
-from tfstyle.data import records
-from tfstyle.metrics import fidelity
-from tfstyle.metrics.repeats import Spread, combine_kinds
-from tfstyle.modeling.objectives.likeness import Likeness
-from tfstyle.runs.samples import (
+from tfstyle.analysis.realism.samples import (
     KINDS,
     SEEDS,
     PictureSampler,
     choose_rows_of_artists,
 )
+from tfstyle.analysis.results import Result, from_json, measured
+from tfstyle.data import records
+from tfstyle.metrics import fidelity
+from tfstyle.metrics.repeats import Spread, combine_kinds
+from tfstyle.modeling.objectives.likeness import Likeness
 
 # Name, in a protocol, of the judge's features.
 JUDGE_FEATURES = "classifier"

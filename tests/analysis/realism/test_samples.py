@@ -5,8 +5,8 @@ import pytest
 from scipy import ndimage
 
 from helpers import configuration as tiny
+from tfstyle.analysis.realism import samples
 from tfstyle.modeling.networks import color
-from tfstyle.runs import samples
 
 
 @pytest.fixture(scope="module")

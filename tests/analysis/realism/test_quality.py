@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from tfstyle.analysis.evaluation import quality, results
+from tfstyle.analysis import results
+from tfstyle.analysis.realism import quality
+from tfstyle.analysis.realism.samples import KINDS, PictureSampler
 from tfstyle.metrics import texture
-from tfstyle.runs.samples import KINDS, PictureSampler
 
 
 @pytest.fixture(scope="module")

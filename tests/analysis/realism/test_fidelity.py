@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tfstyle.analysis.evaluation import fidelity
+from tfstyle.analysis.realism import fidelity
 from tfstyle.data import input_pipeline
 from tfstyle.modeling.objectives.likeness import Inception
 

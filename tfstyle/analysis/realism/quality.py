@@ -9,15 +9,15 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tfstyle.analysis.evaluation.results import Result, from_json, list_labels, measured
-from tfstyle.metrics import texture
-from tfstyle.metrics.repeats import Spread, combine_kinds
-from tfstyle.runs.samples import (
+from tfstyle.analysis.realism.samples import (
     KINDS,
     SEEDS,
     PictureSampler,
     choose_rows_of_artists,
 )
+from tfstyle.analysis.results import Result, from_json, list_labels, measured
+from tfstyle.metrics import texture
+from tfstyle.metrics.repeats import Spread, combine_kinds
 
 # Pictures of each kind at most.
 _MOST_PICTURES = 250

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from tfstyle.analysis.evaluation.results import (
+from tfstyle.analysis.results import (
     Part,
     Result,
     from_json,

@@ -1,0 +1,1 @@
+"""How real generated pictures look, by pixels and by features."""
