@@ -89,28 +89,27 @@ def test_the_distance_of_shifted_noise_is_the_mean_projection_of_the_shift():
     """
     rng = np.random.default_rng(1)
     real, fake = rng.normal(size=[2, 100, 16, 16, 3])
-    distance = texture.sliced_wasserstein(real, fake + 0.5)
+    distance = texture.PatchSlices(real).distances(fake + 0.5)
 
     assert distance == [pytest.approx(1000 * 0.5 * np.sqrt(2 / np.pi), rel=0.1)]
-    assert texture.sliced_wasserstein(real, fake)[0] < 40
+    assert texture.PatchSlices(real).distances(fake)[0] < 40
 
 
 def test_the_distance_is_zero_for_flat_pictures():
     flat = np.zeros([3, 16, 16, 3])
 
-    assert texture.sliced_wasserstein(flat, flat) == [0]
+    assert texture.PatchSlices(flat).distances(flat) == [0]
 
 
 @pytest.mark.parametrize("shape", [(3, 16, 16, 3), (4, 32, 32, 3)])
 def test_patches_of_different_collections_are_refused(shape):
-    with pytest.raises(ValueError, match="equally many pictures of one size"):
-        texture.sliced_wasserstein(np.zeros([4, 16, 16, 3]), np.zeros(shape))
+    with pytest.raises(ValueError, match="like the real ones"):
+        texture.PatchSlices(np.zeros([4, 16, 16, 3])).distances(np.zeros(shape))
 
 
 def test_pictures_smaller_than_a_patch_are_refused():
-    small = np.zeros([4, 6, 6, 3])
     with pytest.raises(ValueError, match="at least 7x7"):
-        texture.sliced_wasserstein(small, small)
+        texture.PatchSlices(np.zeros([4, 6, 6, 3]))
 
 
 def test_patches_are_windows_of_their_picture():

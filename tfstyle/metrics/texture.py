@@ -99,44 +99,64 @@ def laplacian_pyramid(pictures: np.ndarray) -> list[np.ndarray]:
     return [*levels, rest]
 
 
-def sliced_wasserstein(
-    real: np.ndarray, fake: np.ndarray, seed: int = 0
-) -> list[float]:
-    """Compare small patches of two equally large collections, scale by scale.
+class PatchSlices:
+    """Small patches of real pictures, projected, to compare collections with.
 
     128 random patches of 7x7 pixels per picture and level of the Laplacian pyramid are
     standardized by the real ones' mean and deviation of each channel. The distance is
     the mean over 256 random directions of the Wasserstein-1 distance of the projected
     patches (Karras et al. 2018, arXiv 1710.10196, section 5).
 
-    Returns:
-        The distance at each level, fine to coarse, times 1,000 as in that paper.
+    Args:
+        real: the real pictures.
+        seed: of all random choices.
 
     Raises:
-        ValueError: if shapes differ, or pictures are smaller than a patch.
+        ValueError: if pictures are smaller than a patch.
     """
-    if real.shape != fake.shape or real.shape[1] < PATCH_SIZE:
-        raise ValueError(
-            "needs equally many pictures of one size, at least "
-            f"{PATCH_SIZE}x{PATCH_SIZE}, got {real.shape} and {fake.shape}"
-        )
-    rng = np.random.default_rng(seed)
-    distances = []
-    levels = zip(laplacian_pyramid(real), laplacian_pyramid(fake), strict=True)
-    for real_level, fake_level in levels:
-        real_patches = cut_patches(real_level, _PATCHES_PER_PICTURE, rng)
-        fake_patches = cut_patches(fake_level, _PATCHES_PER_PICTURE, rng)
-        mean = real_patches.mean(axis=(0, 1))
-        deviation = real_patches.std(axis=(0, 1)) + 1e-8
-        shape = [real_patches[0].size, _PROJECTIONS]
-        directions = rng.normal(size=shape).astype(np.float32)
-        directions /= np.linalg.norm(directions, axis=0)
-        projections = [
-            np.sort(_flatten((patches - mean) / deviation) @ directions, axis=0)
-            for patches in (real_patches, fake_patches)
-        ]
-        distances.append(1000 * float(np.abs(projections[0] - projections[1]).mean()))
-    return distances
+
+    def __init__(self, real: np.ndarray, seed: int = 0) -> None:
+        if real.shape[1] < PATCH_SIZE:
+            raise ValueError(
+                f"needs pictures of at least {PATCH_SIZE}x{PATCH_SIZE}, got "
+                f"{real.shape}"
+            )
+        self._shape = real.shape
+        self._seed = seed
+        self._levels = []
+        for number, level in enumerate(laplacian_pyramid(real)):
+            rng = np.random.default_rng([seed, number])
+            patches = cut_patches(level, _PATCHES_PER_PICTURE, rng)
+            mean = patches.mean(axis=(0, 1))
+            deviation = patches.std(axis=(0, 1)) + 1e-8
+            shape = [patches[0].size, _PROJECTIONS]
+            directions = rng.normal(size=shape).astype(np.float32)
+            directions /= np.linalg.norm(directions, axis=0)
+            scale = (mean, deviation, directions)
+            self._levels.append((scale, _project(patches, *scale)))
+
+    def distances(self, fake: np.ndarray) -> list[float]:
+        """Compute the sliced Wasserstein distance of equally many pictures.
+
+        Returns:
+            The distance at each level, fine to coarse, times 1,000 as in that paper.
+
+        Raises:
+            ValueError: if there are other numbers or sizes of pictures.
+        """
+        if fake.shape != self._shape:
+            raise ValueError(
+                f"needs pictures of shape {self._shape} like the real ones, got "
+                f"{fake.shape}"
+            )
+        distances = []
+        for number, level in enumerate(laplacian_pyramid(fake)):
+            rng = np.random.default_rng([self._seed, number, 1])
+            patches = cut_patches(level, _PATCHES_PER_PICTURE, rng)
+            scale, real = self._levels[number]
+            gaps = np.abs(real - _project(patches, *scale))
+            distances.append(1000 * float(gaps.mean()))
+        return distances
 
 
 def patch_probe_accuracy(real: np.ndarray, fake: np.ndarray, seed: int = 0) -> float:
@@ -208,6 +228,17 @@ def _shrink(pictures: np.ndarray) -> np.ndarray:
     factor = size // _COMPARED_SIZE if size % _COMPARED_SIZE == 0 else 1
     shape = [len(pictures), size // factor, factor, size // factor, factor, -1]
     return pictures.reshape(shape).mean(axis=(2, 4)) if factor > 1 else pictures
+
+
+def _project(
+    patches: np.ndarray,
+    mean: np.ndarray,
+    deviation: np.ndarray,
+    directions: np.ndarray,
+) -> np.ndarray:
+    """Standardize, project and sort patches: [patches, directions]."""
+    standardized = _flatten((patches - mean) / deviation)
+    return np.sort(standardized @ directions, axis=0)
 
 
 def _flatten(arrays: np.ndarray) -> np.ndarray:

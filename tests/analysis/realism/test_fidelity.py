@@ -15,21 +15,21 @@ def test_inceptions_features_are_compared_without_scaling(
     """Real pictures against themselves are at distance 0, noise is far."""
     batches = list(input_pipeline.eval_batches(small_records, "test"))
 
+    pictures = np.concatenate([batch["image"].numpy() for batch in batches])[:12]
+
     class Sampler:
-        test = np.concatenate([batch["image"].numpy() for batch in batches])[:12]
+        test = pictures
         artist_ids = np.concatenate([batch["artist"].numpy() for batch in batches])[:12]
 
-        def draw(self, rng):
-            noise = rng.integers(0, 256, self.test.shape).astype(np.uint8)
-            return {"generated": noise, "vae": self.test}
-
-        def spoil(self):
-            return {"real": self.test}
-
-    measured = fidelity.measure_fidelity(
+    measure = fidelity.FidelityMeasure(
         "inception", Sampler(), Inception(inception_file), small_records
     )
+    for seed in (0, 1, 2):
+        noise = np.random.default_rng(seed).integers(0, 256, pictures.shape)
+        measure.add(seed, {"generated": noise.astype(np.uint8), "vae": pictures})
+    measured = measure.combine()
 
+    assert measure.is_possible
     assert measured.protocol == "inception_2048_features_12_pictures"
     distance = {
         kind: distances.frechet_distance["mean"]

@@ -16,7 +16,9 @@ def sampler(trained):
 
 @pytest.fixture(scope="module")
 def measured(sampler):
-    return quality.measure_quality(sampler, lambda pictures, ids: float(len(ids)))
+    measure = quality.QualityMeasure(sampler, lambda pictures, ids: float(len(ids)))
+    sampler.measure_kinds([measure])
+    return measure.combine()
 
 
 def test_every_kind_is_measured(measured):
@@ -91,6 +93,6 @@ def test_the_summary_names_the_kinds_with_their_numbers(measured):
 
 
 def test_too_few_pictures_are_not_measured(sampler, monkeypatch):
+    assert quality.QualityMeasure.is_possible(sampler)
     monkeypatch.setattr(sampler, "test", sampler.test[:3])
-
-    assert quality.measure_quality(sampler) is None
+    assert not quality.QualityMeasure.is_possible(sampler)

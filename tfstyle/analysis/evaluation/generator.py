@@ -15,9 +15,9 @@ from tfstyle.analysis.evaluation.content import Content
 from tfstyle.analysis.realism.fidelity import (
     JUDGE_FEATURES,
     Fidelity,
-    measure_fidelity,
+    FidelityMeasure,
 )
-from tfstyle.analysis.realism.quality import Quality, measure_quality
+from tfstyle.analysis.realism.quality import Quality, QualityMeasure
 from tfstyle.analysis.realism.samples import (
     MAX_TEST_PICTURES,
     SEEDS,
@@ -189,6 +189,7 @@ def measure_generator(run: TrainedRun, options: results.Options) -> Generator:
         [measurer.judge_pictures(artist_ids, seed) for seed in SEEDS]
     )
     splits = run.description(gan.SPEC.name).identity["splits"]
+    quality, fidelity, fidelity_inception = measurer.compare_kinds(options.inception)
     generator = Generator(
         generated_pictures=len(artist_ids),
         seeds=[*SEEDS],
@@ -206,11 +207,9 @@ def measure_generator(run: TrainedRun, options: results.Options) -> Generator:
         **measurer.judge_references(),
         consistency=measurer.measure_consistency() if artists > 1 else None,
         test_pictures_unseen=dataset.test_split not in splits,
-        quality=measure_quality(
-            measurer.sampler, measurer.classify if run.judge_encoder else None
-        ),
-        fidelity=measurer.measure_fidelity(JUDGE_FEATURES, run.judge_encoder),
-        fidelity_inception=measurer.measure_fidelity("inception", options.inception),
+        quality=quality,
+        fidelity=fidelity,
+        fidelity_inception=fidelity_inception,
     )
     _log(run, generator, start)
     return generator
@@ -273,13 +272,37 @@ class _Measurer:
             "classifier_accuracy_vae": float(np.mean(accuracies)),
         }
 
-    def measure_fidelity(
+    def compare_kinds(
+        self, inception: tf.keras.Model | None
+    ) -> tuple[Quality | None, Fidelity | None, Fidelity | None]:
+        """Compare kinds of pictures with real ones.
+
+        Returns:
+            By pixels, by the classifier's features, by Inception's features; None where
+            there are too few pictures, or no such network.
+        """
+        judge = self._run.judge_encoder
+        quality = None
+        if QualityMeasure.is_possible(self.sampler):
+            quality = QualityMeasure(self.sampler, self.classify if judge else None)
+        by_features = [
+            self._make_fidelity_measure(JUDGE_FEATURES, judge),
+            self._make_fidelity_measure("inception", inception),
+        ]
+        measures = [each for each in (quality, *by_features) if each]
+        self.sampler.measure_kinds(measures)
+        fidelity, fidelity_inception = (
+            each.combine() if each else None for each in by_features
+        )
+        return quality.combine() if quality else None, fidelity, fidelity_inception
+
+    def _make_fidelity_measure(
         self, features: str, encoder: tf.keras.Model | None
-    ) -> Fidelity | None:
-        """Compare pictures with real ones by an encoder's features, if there is one."""
+    ) -> FidelityMeasure | None:
         if encoder is None:
             return None
-        return measure_fidelity(features, self.sampler, encoder, self._run.dataset)
+        measure = FidelityMeasure(features, self.sampler, encoder, self._run.dataset)
+        return measure if measure.is_possible else None
 
     def measure_consistency(self) -> Consistency:
         """Measure pictures of several contents, each in several artists' styles."""

@@ -1,6 +1,7 @@
 """How similar generated pictures are to real ones, by features of a network."""
 
 import dataclasses
+from collections.abc import Mapping
 
 import numpy as np
 import tensorflow as tf
@@ -117,13 +118,8 @@ class Fidelity:
         ]
 
 
-def measure_fidelity(
-    features: str,
-    sampler: PictureSampler,
-    encoder: tf.keras.Model,
-    dataset: records.Dataset,
-) -> Fidelity | None:
-    """Compare equal numbers of pictures of several kinds with real ones.
+class FidelityMeasure:
+    """Compares equal numbers of pictures of several kinds with real ones.
 
     All kinds have the artists of the test pictures. "real" are the test pictures when
     compared with training pictures, and training pictures of the same artists when
@@ -135,56 +131,70 @@ def measure_fidelity(
         sampler: draws the pictures.
         encoder: scaled Lab -> features.
         dataset: the records.
-
-    Returns:
-        The comparisons, or None if there are too few pictures.
     """
-    likeness = Likeness(encoder, dataset, scaled=features == JUDGE_FEATURES)
-    train = likeness.train_features
-    real = likeness.extract_features(sampler.test)
-    if min(len(real), len(train)) <= NEIGHBORS:
-        return None
-    spoiled = {
-        kind: likeness.extract_features(pictures)
-        for kind, pictures in sampler.spoil().items()
-        if kind != "real"
-    }
-    against_train: list[dict[str, dict[str, float]]] = []
-    against_test: list[dict[str, dict[str, float]]] = []
-    for seed in SEEDS:
-        rng = np.random.default_rng(seed)
-        kinds = {
-            kind: likeness.extract_features(pictures)
-            for kind, pictures in sampler.draw(rng).items()
+
+    def __init__(
+        self,
+        features: str,
+        sampler: PictureSampler,
+        encoder: tf.keras.Model,
+        dataset: records.Dataset,
+    ) -> None:
+        self._features = features
+        self._likeness = Likeness(encoder, dataset, scaled=features == JUDGE_FEATURES)
+        self._real = self._likeness.extract_features(sampler.test)
+        self._artist_ids = sampler.artist_ids
+        self._has_test = dataset.test_split == "test"
+        self._against_train: list[dict[str, dict[str, float]]] = []
+        self._against_test: list[dict[str, dict[str, float]]] = []
+
+    @property
+    def is_possible(self) -> bool:
+        """Whether there are enough pictures to count neighbors."""
+        return min(len(self._real), len(self._likeness.train_features)) > NEIGHBORS
+
+    def add(self, seed: int, kinds: Mapping[str, np.ndarray]) -> None:
+        """Measure kinds that were drawn with a seed."""
+        train = self._likeness.train_features
+        features = {
+            kind: self._likeness.extract_features(pictures)
+            for kind, pictures in kinds.items()
+            if kind != "real"
         }
-        if seed == SEEDS[0]:
-            kinds |= spoiled
-        against_train.append(
-            {kind: _compare_with_train(train, kinds[kind], seed) for kind in kinds}
-        )
-        rows = choose_rows_of_artists(
-            likeness.train_artist_ids, sampler.artist_ids, rng
-        )
-        kinds["real"] = train[rows]
-        against_test.append(
+        against_test = {k: v for k, v in features.items() if k not in _MADE_OF_TEST}
+        if self._has_test and "real" in kinds:
+            features["real"] = self._real
+        self._against_train.append(
             {
-                kind: _compute_distances(real, kinds[kind], seed)
-                for kind in kinds
-                if kind not in _MADE_OF_TEST
+                kind: _compare_with_train(train, features[kind], seed)
+                for kind in features
             }
         )
-    has_test = dataset.test_split == "test"
-    if has_test:
-        against_train[0]["real"] = _compare_with_train(train, real, SEEDS[0])
-    return Fidelity(
-        protocol=f"{features}_{real.shape[1]}_features_{len(real)}_pictures",
-        pictures=len(real),
-        train_pictures=len(train),
-        neighbours=NEIGHBORS,
-        seeds=[*SEEDS],
-        against_train=_combine(against_train),
-        against_test=_combine(against_test) if has_test else None,
-    )
+        rows = choose_rows_of_artists(
+            self._likeness.train_artist_ids,
+            self._artist_ids,
+            np.random.default_rng(seed),
+        )
+        against_test["real"] = train[rows]
+        self._against_test.append(
+            {
+                kind: _compute_distances(self._real, values, seed)
+                for kind, values in against_test.items()
+            }
+        )
+
+    def combine(self) -> Fidelity:
+        """Combine the seeds."""
+        return Fidelity(
+            protocol=f"{self._features}_{self._real.shape[1]}_features_"
+            f"{len(self._real)}_pictures",
+            pictures=len(self._real),
+            train_pictures=len(self._likeness.train_features),
+            neighbours=NEIGHBORS,
+            seeds=[*SEEDS],
+            against_train=_combine(self._against_train),
+            against_test=_combine(self._against_test) if self._has_test else None,
+        )
 
 
 def _combine(by_seed: list[dict[str, dict[str, float]]]) -> dict[str, Distances]:

@@ -5,7 +5,7 @@ network that a generator may have learned to please takes part.
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -143,87 +143,92 @@ class Quality:
         return lines
 
 
-def measure_quality(
-    sampler: PictureSampler, classify: Classify | None = None
-) -> Quality | None:
-    """Compare pictures of all kinds with training pictures.
+class QualityMeasure:
+    """Compares kinds of pictures with training pictures, seed by seed.
 
     Args:
         sampler: draws the pictures.
         classify: judges the artists of the pictures; None if no classifier is trained.
-
-    Returns:
-        The comparisons, or None if there are fewer than four test pictures, or pictures
-        are smaller than a patch.
     """
-    train, _ = sampler.train
-    count = min(len(sampler.test), len(train), _MOST_PICTURES)
-    if count < 4 or train.shape[1] < texture.PATCH_SIZE:
-        return None
-    real_nearest = texture.nearest_distances(sampler.test, train)
-    limit = float(np.quantile(real_nearest, _COPIES_OF_REAL))
-    by_seed: list[dict[str, dict[str, float]]] = []
-    spectra: dict[str, list[float]] = {}
-    fixed = sampler.spoil()
-    for seed in SEEDS:
-        rng = np.random.default_rng(seed)
-        kinds = sampler.draw(rng)
-        if seed == SEEDS[0]:
-            kinds |= fixed
-        spectra |= {kind: _spectrum(kinds[kind]) for kind in kinds}
+
+    def __init__(
+        self, sampler: PictureSampler, classify: Classify | None = None
+    ) -> None:
+        self._artist_ids = sampler.artist_ids
+        self._train, self._train_ids = sampler.train
+        self._count = min(len(sampler.test), len(self._train), _MOST_PICTURES)
+        real_nearest = texture.nearest_distances(sampler.test, self._train)
+        self._limit = float(np.quantile(real_nearest, _COPIES_OF_REAL))
+        self._classify = classify
+        self._by_seed: list[dict[str, dict[str, float]]] = []
+        self._spectra: dict[str, list[float]] = {}
+
+    @staticmethod
+    def is_possible(sampler: PictureSampler) -> bool:
+        """Return whether there are four pictures of each kind, as large as a patch."""
+        train, _ = sampler.train
+        enough = min(len(sampler.test), len(train)) >= 4
+        return enough and train.shape[1] >= texture.PATCH_SIZE
+
+    def add(self, seed: int, kinds: Mapping[str, np.ndarray]) -> None:
+        """Measure kinds that were drawn with a seed."""
         # Test pictures are in random order, so the first are a fair choice.
-        rows = choose_rows_of_artists(sampler.train[1], sampler.artist_ids[:count], rng)
-        measures = {
-            kind: _measure(pictures, train[rows], train, limit, seed)
-            for kind, pictures in kinds.items()
-        }
-        # Drawn styles have no artist.
-        for kind in measures.keys() - {"prior"}:
-            if classify:
-                accuracy = classify(kinds[kind], sampler.artist_ids)
+        rows = choose_rows_of_artists(
+            self._train_ids,
+            self._artist_ids[: self._count],
+            np.random.default_rng(seed),
+        )
+        real = self._train[rows]
+        slices = texture.PatchSlices(real, seed)
+        measures = {}
+        for kind, pictures in kinds.items():
+            spectrum = texture.mean_power_spectrum(pictures[: self._count] / 255)
+            self._spectra[kind] = texture.line_energies(spectrum).tolist()
+            measures[kind] = {
+                **_measure_spectrum(spectrum),
+                **_measure_patches(slices, real, pictures[: self._count], seed),
+                **self._find_copies(pictures[: self._count]),
+            }
+            # Drawn styles have no artist.
+            if self._classify and kind != "prior":
+                accuracy = self._classify(pictures, self._artist_ids)
                 measures[kind]["classifier_accuracy"] = accuracy
-        by_seed.append(measures)
-    return Quality(
-        protocol=f"{count}_pictures_against_training_pictures",
-        pictures=count,
-        train_pictures=len(train),
-        seeds=[*SEEDS],
-        spectra={kind: spectra[kind] for kind in ("generated", "prior", "vae", "real")},
-        kinds=from_json(dict[str, KindQuality], combine_kinds(by_seed)),
-    )
+        self._by_seed.append(measures)
+
+    def combine(self) -> Quality:
+        """Combine the seeds."""
+        shown = ("generated", "prior", "vae", "real")
+        return Quality(
+            protocol=f"{self._count}_pictures_against_training_pictures",
+            pictures=self._count,
+            train_pictures=len(self._train),
+            seeds=[*SEEDS],
+            spectra={kind: self._spectra[kind] for kind in shown},
+            kinds=from_json(dict[str, KindQuality], combine_kinds(self._by_seed)),
+        )
+
+    def _find_copies(self, pictures: np.ndarray) -> dict[str, float]:
+        nearest = texture.nearest_distances(pictures, self._train)
+        return {
+            "nearest_distance": float(nearest.mean()) / 255,
+            "copies": float((nearest < self._limit).mean()),
+        }
 
 
-def _spectrum(pictures: np.ndarray) -> list[float]:
-    spectrum = texture.mean_power_spectrum(pictures / 255)
-    return texture.line_energies(spectrum).tolist()
-
-
-def _measure(
-    pictures: np.ndarray,
-    real: np.ndarray,
-    train: np.ndarray,
-    limit: float,
-    seed: int,
-) -> dict[str, float]:
-    """Measure a kind of pictures against as many real ones, and all training ones."""
-    pictures = pictures[: len(real)]
-    spectrum = texture.mean_power_spectrum(pictures)
-    distances = texture.sliced_wasserstein(real, pictures, seed)
-    nearest = texture.nearest_distances(pictures, train)
+def _measure_spectrum(spectrum: np.ndarray) -> dict[str, float]:
     size = len(spectrum)
-    lattices = {
+    return {
         f"lattice_{period}": texture.lattice_energy(spectrum, period)
         for period in _PERIODS
         if size % period == 0 and size >= 4 * period
     }
-    patches = {
-        f"patches_{scale}": distance
-        for scale, distance in zip(_SCALES, distances, strict=False)
-    }
+
+
+def _measure_patches(
+    slices: texture.PatchSlices, real: np.ndarray, pictures: np.ndarray, seed: int
+) -> dict[str, float]:
+    distances = zip(_SCALES, slices.distances(pictures), strict=False)
     return {
-        **lattices,
-        **patches,
+        **{f"patches_{scale}": distance for scale, distance in distances},
         "patch_probe": texture.patch_probe_accuracy(real, pictures, seed),
-        "nearest_distance": float(nearest.mean()) / 255,
-        "copies": float((nearest < limit).mean()),
     }

@@ -6,6 +6,8 @@ worth.
 """
 
 import functools
+from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 import numpy as np
 from scipy import ndimage
@@ -34,6 +36,13 @@ KINDS = {
 }
 
 
+class KindMeasure(Protocol):
+    """What compares kinds of pictures with real ones."""
+
+    def add(self, seed: int, kinds: Mapping[str, np.ndarray]) -> None:
+        """Measure kinds, uint8 [n, size, size, 3] each, that were drawn with a seed."""
+
+
 class PictureSampler:
     """Draws pictures in the styles of the test pictures' artists.
 
@@ -54,6 +63,20 @@ class PictureSampler:
     def train(self) -> tuple[np.ndarray, np.ndarray]:
         """The first training pictures, uint8 [m, size, size, 3], and their artists."""
         return read_first_pictures(self._run.dataset, "train", MAX_TRAINING_PICTURES)
+
+    def measure_kinds(self, measures: Sequence[KindMeasure]) -> None:
+        """Draw all kinds with each of SEEDS, and give them to each measure.
+
+        Kinds that do not depend on the seed come with the first one only.
+        """
+        if not measures:
+            return
+        for seed in SEEDS:
+            kinds = self.draw(np.random.default_rng(seed))
+            if seed == SEEDS[0]:
+                kinds |= self.spoil()
+            for measure in measures:
+                measure.add(seed, kinds)
 
     def draw(self, rng: np.random.Generator) -> dict[str, np.ndarray]:
         """Draw the kinds that depend on a seed, as many of each as in `test`."""
