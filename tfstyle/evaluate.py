@@ -44,12 +44,19 @@ _INCEPTION = flags.DEFINE_string(
     "Keras' InceptionV3 without its top (inception_v3_weights_tf_dim_ordering_tf_"
     "kernels_notop.h5), to compare generated pictures by its features too.",
 )
+_MATCH_FILENAMES = flags.DEFINE_bool(
+    "match_filenames",
+    False,
+    "Works by different artists with the same file name show the same, such as letters "
+    "in typefaces: compare style transfers with the true pictures.",
+)
 
 
 def main() -> None:
     """Measure the runs, and print the results."""
     from tfstyle.analysis.evaluation.comparison import check_comparable, compare_runs
     from tfstyle.analysis.evaluation.run import evaluate_run
+    from tfstyle.analysis.results import Options
     from tfstyle.modeling import stages
     from tfstyle.modeling.objectives.likeness import Inception
     from tfstyle.runs.trained_run import TrainedRun
@@ -65,6 +72,7 @@ def main() -> None:
     inception = None
     if _INCEPTION.value is not None:
         inception = Inception(pathlib.Path(_INCEPTION.value))
+    options = Options(_TOLERANCE.value, inception, _MATCH_FILENAMES.value)
     runs = [TrainedRun(run_dir) for run_dir in _RUN_DIR.value]
     check_comparable(runs)
     if _RETRAIN.value is not None:
@@ -74,7 +82,7 @@ def main() -> None:
     for run in runs:
         if len(runs) > 1:
             print(f"{run.path}:")
-        evaluation = evaluate_run(run, _TOLERANCE.value, names, inception)
+        evaluation = evaluate_run(run, options, names)
         print("\n".join(evaluation.summarize()))
     in_figure_1 = any(stages.spec(name).classify for name in names or stages.names())
     if len(runs) > 1 and in_figure_1:

@@ -150,10 +150,13 @@ class Options:
         tolerance: loss of accuracy, or relative growth of the reconstruction error,
             that the recommended number of dimensions may cost.
         inception: scaled Lab -> features, to compare pictures by them too.
+        match_filenames: works by different artists with the same file name show the
+            same, so transfers have a true result to be compared with.
     """
 
     tolerance: float = 0.01
     inception: tf.keras.Model | None = None
+    match_filenames: bool = False
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,7 +8,8 @@ from tfstyle.analysis.evaluation.generator import Generator
 from tfstyle.analysis.evaluation.run import Evaluation
 from tfstyle.analysis.realism.fidelity import Distances, Fidelity
 from tfstyle.analysis.realism.quality import KindQuality, Quality
-from tfstyle.analysis.reporting.quality import quality_section
+from tfstyle.analysis.realism.transfers import METHODS, Agreement, Transfers
+from tfstyle.analysis.reporting.quality import quality_section, transfers_section
 
 FRECHET = {"generated": 12.6, "real": 3.16, "shuffled": 81.2}
 
@@ -169,3 +170,20 @@ def test_without_measures_only_the_given_pictures_are_shown(tmp_path):
 
     assert not section.table and not section.more
     assert section.pictures == [other]
+
+
+def test_transfers_are_tabulated_and_shown_beside_the_true_pictures(trained, tmp_path):
+    agreement = Agreement(error=spread(0.0125), similarity=spread(0.5))
+    measured = Transfers(
+        protocol="", pictures=12, seeds=[0], methods=dict.fromkeys(METHODS, agreement)
+    )
+    section = transfers_section(trained, measured, tmp_path)
+
+    assert section.table[0] == ["pictures", "squared error", "structural similarity"]
+    row = [METHODS["copy"], "0.0125 +- 0.0100", "0.500 +- 0.010"]
+    assert row in section.table
+    assert len(section.table) == 1 + len(METHODS)
+    assert section.text.startswith("12 test pictures")
+    with Image.open(tmp_path / "transfers.png") as sheet:
+        # Content, style, truth, and every method, of 32 pixels each.
+        assert sheet.width >= (3 + len(METHODS)) * 32

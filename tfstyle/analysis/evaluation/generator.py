@@ -24,6 +24,7 @@ from tfstyle.analysis.realism.samples import (
     PictureSampler,
     read_first_pictures,
 )
+from tfstyle.analysis.realism.transfers import Transfers, measure_transfers
 from tfstyle.analysis.results import measured, reference
 from tfstyle.data import input_pipeline
 from tfstyle.metrics import consistency
@@ -94,6 +95,7 @@ class Generator(results.Result):
         quality: by pixels; None with fewer than four test pictures.
         fidelity: by the classifier's features; None without a classifier.
         fidelity_inception: by Inception's features, if they were given.
+        transfers: compared with true pictures, if works show the same content.
     """
 
     generated_pictures: int
@@ -144,6 +146,7 @@ class Generator(results.Result):
     quality: Quality | None = None
     fidelity: Fidelity | None = None
     fidelity_inception: Fidelity | None = None
+    transfers: Transfers | None = None
 
     def get_spread(self, name: str) -> Spread:
         """Return a measure with its deviation over seeds, if it has one."""
@@ -174,6 +177,8 @@ class Generator(results.Result):
         if self.fidelity_inception:
             inception = self.fidelity_inception.summarize()
             lines += [f"Inception features: {line}" for line in inception]
+        if self.transfers:
+            lines += self.transfers.summarize()
         return [f"{gan.SPEC.name}: {line}" for line in lines]
 
 
@@ -210,6 +215,7 @@ def measure_generator(run: TrainedRun, options: results.Options) -> Generator:
         quality=quality,
         fidelity=fidelity,
         fidelity_inception=fidelity_inception,
+        transfers=measure_transfers(run) if options.match_filenames else None,
     )
     _log(run, generator, start)
     return generator
@@ -355,7 +361,8 @@ def _log(run: TrainedRun, generator: Generator, start: float) -> None:
         metrics_log.log_evaluation(run.folder(gan.SPEC.name), means, count, start)
 
     values = results.to_json(generator)
-    for name in ("consistency", "quality", "fidelity", "fidelity_inception"):
+    groups = ("consistency", "quality", "fidelity", "fidelity_inception", "transfers")
+    for name in groups:
         if name in values:
             log({name: values.pop(name)}, getattr(generator, name).pictures)
     log(values, generator.generated_pictures)

@@ -5,8 +5,6 @@ import logging
 from collections.abc import Collection
 from typing import Any
 
-import tensorflow as tf
-
 from tfstyle.analysis.evaluation import content, generator, style
 from tfstyle.analysis.evaluation.content import Content
 from tfstyle.analysis.evaluation.generator import Generator
@@ -94,18 +92,16 @@ class Evaluation:
 
 def evaluate_run(
     run: TrainedRun,
-    tolerance: float = 0.01,
+    options: Options | None = None,
     stages: Collection[str] | None = None,
-    inception: tf.keras.Model | None = None,
 ) -> Evaluation:
     """Measure trained stages, and write the results into the run.
 
     Args:
         run: the run.
-        tolerance: see `Options`.
+        options: what to measure beside the usual.
         stages: to measure; all that are trained by default. Results of the others are
             kept if nothing that they depend on was trained since.
-        inception: see `Options`.
 
     Raises:
         UserError: if no stage is trained, or one of `stages` is not.
@@ -114,7 +110,6 @@ def evaluate_run(
     _check_trained(run, stages)
     digests = _read_digests(run)
     previous = Evaluation.read(run)
-    options = Options(tolerance, inception)
     results: dict[str, Any] = {}
     unmeasured = []
     for part in PARTS:
@@ -122,7 +117,7 @@ def evaluate_run(
             continue
         result = None
         if stages is None or part.stage in stages:
-            result = part.measure(run, options)
+            result = part.measure(run, options or Options())
         elif previous and previous.is_current(part.depends_on, digests):
             result = part.extract(getattr(previous, part.place))
         if result is None:

@@ -1,21 +1,31 @@
 """Generated pictures against real ones in the report: every kind, every measure."""
 
-import pathlib
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
+from tfstyle.analysis.drawing import grids
 from tfstyle.analysis.drawing.curves import write_curves
 from tfstyle.analysis.drawing.page import Picture, Section, list_pictures
 from tfstyle.analysis.evaluation.run import Evaluation
 from tfstyle.analysis.realism.fidelity import Distances, Fidelity
 from tfstyle.analysis.realism.quality import KindQuality, Quality
 from tfstyle.analysis.realism.samples import KINDS
+from tfstyle.analysis.realism.transfers import (
+    METHODS,
+    Agreement,
+    Transfers,
+    draw_examples,
+)
 from tfstyle.analysis.results import Result, list_meanings
+from tfstyle.runs.trained_run import TrainedRun
 
 Cells = list[list[object]]
+# Transfers that are shown beside the true pictures.
+_EXAMPLES = 10
 
 
 def quality_section(
-    evaluation: Evaluation, folder: pathlib.Path, pictures: Iterable[Picture] = ()
+    evaluation: Evaluation, folder: Path, pictures: Iterable[Picture] = ()
 ) -> Section:
     """Tabulate how all kinds of pictures compare with real ones; draw their spectra.
 
@@ -39,6 +49,31 @@ def quality_section(
         table=_tabulate_quality(generator.quality) if generator.quality else [],
         more=_tabulate_fidelity(generator.fidelity) if generator.fidelity else [],
         pictures=drawn,
+    )
+
+
+def transfers_section(run: TrainedRun, transfers: Transfers, folder: Path) -> Section:
+    """Tabulate how transfers compare with true pictures; show the first ones."""
+    meanings = "\n".join(
+        f"{label}: {meaning}" for label, meaning in list_meanings(Agreement).items()
+    )
+    examples = draw_examples(run, _EXAMPLES)
+    if examples:
+        rows = [[*row] for row in zip(*examples.values(), strict=True)]
+        sheet = grids.draw_grid(rows, column_captions=[*examples])
+        grids.write_picture(sheet, folder / "transfers.png")
+    return Section(
+        "Transfers against true pictures",
+        f"{transfers.pictures} test pictures whose content another artist drew too: "
+        "that other picture gives the content, a training picture by the artist of the "
+        "true one gives the style. Works with the same file name were taken to show "
+        f"the same.\n{meanings}",
+        table=_tabulate(
+            {METHODS[name]: row for name, row in transfers.methods.items()}
+        ),
+        pictures=list_pictures(
+            folder, {"transfers.png": "Transfers beside the true pictures."}
+        ),
     )
 
 
@@ -113,7 +148,7 @@ def _in_order(kinds: Mapping[str, Result]) -> list[tuple[str, Result]]:
     return [(kind, kinds[kind]) for kind in KINDS if kind in kinds]
 
 
-def _draw_spectra(quality: Quality, folder: pathlib.Path) -> list[Picture]:
+def _draw_spectra(quality: Quality, folder: Path) -> list[Picture]:
     write_curves(
         folder / "spectra.png",
         {

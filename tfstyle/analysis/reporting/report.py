@@ -21,7 +21,7 @@ from tfstyle.analysis.reporting.generator import (
     draw_frechet_curve,
     measures_section,
 )
-from tfstyle.analysis.reporting.quality import quality_section
+from tfstyle.analysis.reporting.quality import quality_section, transfers_section
 from tfstyle.analysis.reporting.style import comparison_section, style_section
 from tfstyle.modeling.stages import gan
 from tfstyle.runs.trained_run import TrainedRun
@@ -102,6 +102,9 @@ def draw_run(
         curve = draw_frechet_curve(run.folder(gan.SPEC.name), folder)
         sections.append(measures_section(evaluation))
         sections.append(quality_section(evaluation, folder, curve))
+        transfers = evaluation.generator.transfers
+        if transfers:
+            sections.append(transfers_section(run, transfers, folder))
         rng = np.random.default_rng(seed)
         sections += GeneratorFigures(run, folder, fixed, rng).draw_sections()
     report = run.path / "report.html"
