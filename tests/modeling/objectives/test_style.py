@@ -119,6 +119,60 @@ def test_an_images_loss_does_not_depend_on_its_batch(toy):
     )
 
 
+LENGTHS = [1, 3, DIMS, 2, 4, 1, DIMS]
+
+
+def softmax_loss(codes, styles, scales, attraction_weight=0.1):
+    return style.softmax_metric_loss(
+        tf.convert_to_tensor(codes),
+        tf.constant(ARTISTS),
+        tf.convert_to_tensor(styles),
+        tf.convert_to_tensor(scales),
+        tf.constant(LENGTHS),
+        attraction_weight,
+    )
+
+
+@pytest.mark.parametrize("attraction_weight", [0.0, 0.3])
+def test_softmax_is_the_likelihood_of_the_artist_by_distance(toy, attraction_weight):
+    expected = []
+    for code, artist, d in zip(toy["codes"], ARTISTS, LENGTHS, strict=True):
+        squares = [
+            sum((toy["scales"][d - 1] * (code[k] - s[k])) ** 2 for k in range(d))
+            for s in toy["styles"]
+        ]
+        total = sum(math.exp(-square) for square in squares)
+        likelihood = math.exp(-squares[artist]) / total
+        expected.append(-math.log(likelihood) + attraction_weight * squares[artist])
+
+    losses = softmax_loss(**toy, attraction_weight=attraction_weight)
+
+    assert losses.dtype == tf.float64
+    np.testing.assert_allclose(losses, expected, rtol=1e-9)
+
+
+def test_softmax_is_exact_for_small_distances_far_from_the_origin():
+    """In float32 the squares, 1e6, would leave no digit of a distance of 0.01."""
+    styles = np.float32([[1000.0], [1000.5]])
+    loss = style.softmax_metric_loss(
+        tf.constant([[1000.25]]), [0], styles, tf.ones([1]), tf.constant([1]), 1.0
+    )
+
+    np.testing.assert_allclose(loss, [math.log(2) + 0.25**2], rtol=1e-6)
+
+
+def test_softmax_repels_the_most_similar_artist_most(toy):
+    """Equation 2 would repel both others alike at these distances."""
+    styles = tf.Variable([[0.0, 0.0], [0.5, 0.0], [0.0, 3.0]])
+    with tf.GradientTape() as tape:
+        loss = style.softmax_metric_loss(
+            tf.zeros([1, 2]), [0], styles, tf.ones([2]), tf.constant([2]), 0.1
+        )
+    _, near, far = np.linalg.norm(tape.gradient(loss, styles), axis=1)
+
+    assert near > 100 * far
+
+
 def test_one_image_of_two_artists_worked_by_hand():
     """One dimension, counts (1, 3): M = 4, Q = 10, M^2 - Q = 6.
 

@@ -18,7 +18,7 @@ def test_a_healthy_space_has_numbers_and_no_warning():
     styles = np.array([[0.0, 0.0], [2.0, 0.0]])
 
     numbers, warning = measure_style_distances(
-        make_codes(styles[ARTIST_IDS] + 0.1), styles, 3 * ONES
+        make_codes(styles[ARTIST_IDS] + 0.1), styles, 3 * ONES, True
     )
 
     assert warning is None
@@ -33,7 +33,7 @@ def test_artists_at_one_point_are_a_collapsed_space():
     styles = np.full([2, 2], 0.5)
 
     _, warning = measure_style_distances(
-        make_codes(styles[ARTIST_IDS] + 0.001), styles, ONES
+        make_codes(styles[ARTIST_IDS] + 0.001), styles, ONES, True
     )
 
     assert "collapsed" in warning
@@ -44,29 +44,17 @@ def test_works_far_from_their_own_style_are_a_saturated_space():
     styles = np.array([[5.0, 0.0], [0.0, 5.0]])
     codes = make_codes(np.full([4, 2], -5.0))
 
-    _, warning = measure_style_distances(codes, styles, ONES)
+    _, warning = measure_style_distances(codes, styles, ONES, True)
 
     assert "repulsion gradient vanishes" in warning
-    assert measure_style_distances(codes, styles, None)[1] is None
-
-
-def test_without_scales_distances_are_taken_as_they_are():
-    styles = np.array([[2.0, 0.0], [0.0, 0.0]])
-
-    numbers, warning = measure_style_distances(
-        make_codes(styles[ARTIST_IDS] + 0.1), styles, None
-    )
-
-    assert warning is None
-    assert numbers["prefix_scale_1"] == 1
-    assert numbers["same_distance_1"] == pytest.approx(0.1, rel=1e-5)
+    assert measure_style_distances(codes, styles, ONES, False)[1] is None
 
 
 def test_artists_far_apart_with_works_nearby_are_healthy():
     styles = np.array([[50.0, 0.0], [0.0, 50.0]])
 
     _, warning = measure_style_distances(
-        make_codes(styles[ARTIST_IDS] + 0.1), styles, ONES
+        make_codes(styles[ARTIST_IDS] + 0.1), styles, ONES, True
     )
 
     assert warning is None

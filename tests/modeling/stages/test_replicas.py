@@ -24,6 +24,7 @@ STEPS = 3
 # The stage and the bindings of each case.
 CASES = {
     "metric": ("metric", []),
+    "softmax": ("metric", ['metric.objective = "softmax"']),
     # With scales of 1, by which weights move further.
     "pairwise": (
         "metric",

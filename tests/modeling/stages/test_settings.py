@@ -29,6 +29,11 @@ from tfstyle.modeling import stages
         ("metric", {"start_distance": -1.2}, "metric.start_distance must be above 0"),
         (
             "metric",
+            {"attraction_weight": -0.1},
+            "metric.attraction_weight must be at least 0, got -0.1",
+        ),
+        (
+            "metric",
             {"warm_start_steps": -1},
             "metric.warm_start_steps must be a whole number of at least 0, got -1",
         ),

@@ -191,22 +191,22 @@ def measure_figure_1(
 
 
 def measure_style_distances(
-    test: Codes, presumed_styles: np.ndarray, prefix_scales: np.ndarray | None
+    test: Codes,
+    presumed_styles: np.ndarray,
+    scales: np.ndarray,
+    saturates: bool,
 ) -> tuple[dict[str, float], str | None]:
     """Measure distances by prefix, and whether a style space can learn from them.
 
     Args:
         test: raw style codes of the test pictures.
         presumed_styles: float [N, D].
-        prefix_scales: float [D], h_d; None for an objective without scales, whose
-            gradient does not vanish at any distance.
+        scales: float [D], h_d.
+        saturates: see `style.describe_distances`.
 
     Returns:
         Numbers by name, and a warning or None.
     """
-    scales = prefix_scales
-    if scales is None:
-        scales = np.ones(presumed_styles.shape[1], np.float32)
     dims = prefix.curve_dims(len(scales))
     same, different = prefix.style_distances(
         test.codes, test.artist_ids, presumed_styles, scales, dims
@@ -216,5 +216,4 @@ def measure_style_distances(
         numbers[f"same_distance_{d}"] = float(same[k])
         numbers[f"different_distance_{d}"] = float(different[k])
         numbers[f"prefix_scale_{d}"] = float(scales[d - 1])
-    saturates = prefix_scales is not None
     return numbers, describe_distances(same[-1], different[-1], saturates)

@@ -67,6 +67,41 @@ def presumed_style_loss(
     return attraction_weight * attraction + repulsion
 
 
+def softmax_metric_loss(
+    codes: tf.Tensor,
+    artist_ids: tf.Tensor,
+    presumed_styles: tf.Tensor,
+    prefix_scales: tf.Tensor,
+    prefix_lengths: tf.Tensor,
+    attraction_weight: float,
+) -> tf.Tensor:
+    """Compute the cross entropy of artists by their distances, with an attraction.
+
+    An image is by artist j with a probability proportional to exp(-D_j^2), where D_j is
+    its prefix distance to s_j. Equation 2 weights the repulsion of a similar artist
+    like that of any other; here it is the more, the more similar the artist (as in
+    neighborhood components analysis with proxies, arXiv 1703.07464). D_i^2 of the own
+    artist is added, since the probability alone allows works to be far from every s_j.
+
+    Args:
+        codes: float [B, D].
+        artist_ids: int [B].
+        presumed_styles: float [N, D], s_j.
+        prefix_scales: float [D], h_d.
+        prefix_lengths: int32 [B], see `sample_prefix_lengths`.
+        attraction_weight: of the own artist's squared distance.
+
+    Returns:
+        float [B].
+    """
+    distances = _sampled_prefix_distances(
+        codes, presumed_styles, prefix_scales, prefix_lengths
+    )
+    own_distances = tf.gather(distances, artist_ids, axis=1, batch_dims=1)
+    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(artist_ids, -distances)
+    return losses + attraction_weight * own_distances
+
+
 def pairwise_metric_loss(
     codes: tf.Tensor, artist_ids: tf.Tensor, prefix_scales: tf.Tensor, t: float
 ) -> tf.Tensor:
@@ -207,6 +242,27 @@ def _squared_prefix_distances(
     """Compute (h_d ||x[d] - y[d]||)^2 for every prefix d: [.., D] -> [.., D]."""
     squares = tf.math.squared_difference(x, y)
     return tf.square(prefix_scales) * prefix_sums(squares)
+
+
+def _sampled_prefix_distances(
+    codes: tf.Tensor,
+    styles: tf.Tensor,
+    prefix_scales: tf.Tensor,
+    prefix_lengths: tf.Tensor,
+) -> tf.Tensor:
+    """Compute squared prefix distances of each code to all styles, [B, N].
+
+    Squares are expanded, so that no [B, N, D] tensor exists. Small distances are then
+    differences of large numbers, hence float64.
+    """
+    mask = tf.sequence_mask(prefix_lengths, codes.shape[-1], tf.float64)
+    x, s = tf.cast(codes, tf.float64) * mask, tf.cast(styles, tf.float64)
+    products = tf.matmul(x, s, transpose_b=True)
+    own_squares = tf.reduce_sum(tf.square(x), axis=-1, keepdims=True)
+    squares = tf.matmul(mask, tf.square(s), transpose_b=True)
+    distances = tf.cast(own_squares - 2 * products + squares, codes.dtype)
+    scales = tf.gather(prefix_scales, prefix_lengths - 1)
+    return tf.square(scales)[:, None] * distances
 
 
 def _weighted_repulsion(

@@ -28,7 +28,7 @@ from tfstyle.modeling.objectives.nested_dropout import prefix_probabilities
 from tfstyle.modeling.stages import factories, stage
 from tfstyle.modeling.stages.optimizers import adam
 
-OBJECTIVES = ("presumed", "pairwise", "triplet")
+OBJECTIVES = ("presumed", "softmax", "pairwise", "triplet")
 STARTS = ("random", "mean_codes")
 # Prefixes that the triplet loss of a step averages; it has no closed form over all.
 _TRIPLET_PREFIXES = 8
@@ -46,10 +46,13 @@ class MetricSettings:
     """
 
     t: float = 0.995  # nested dropout's parameter (Table 2)
-    # Equation 2; or, on pairs within a batch, "pairwise" (equation 1) or "triplet"
-    # (semi-hard, by tensorflow-addons).
+    # "presumed" (equation 2), or "softmax", which repels similar artists most; or, on
+    # pairs within a batch, "pairwise" (equation 1) or "triplet" (semi-hard, by
+    # tensorflow-addons).
     objective: str = "presumed"
-    # K pictures by each artist of a batch, for the latter two.
+    # Of the own artist's squared distance in "softmax".
+    attraction_weight: float = 0.1
+    # K pictures by each artist of a batch, for "pairwise" and "triplet".
     images_per_artist: int = 4
     start: str = "random"  # of the presumed styles; or "mean_codes" of the artists
     # Mean scaled distance between artists at the start, to which the scales h_d are set
@@ -75,6 +78,11 @@ class MetricSettings:
             raise UserError(
                 f"metric.start_distance must be above 0, got {self.start_distance}"
             )
+        if self.attraction_weight < 0:
+            raise UserError(
+                "metric.attraction_weight must be at least 0, got "
+                f"{self.attraction_weight}"
+            )
         if type(self.warm_start_steps) is not int or self.warm_start_steps < 0:
             raise UserError(
                 "metric.warm_start_steps must be a whole number of at least 0, got "
@@ -90,13 +98,13 @@ class MetricSettings:
     @property
     def compares_pairs(self) -> bool:
         """Whether the objective compares the pictures of a batch with each other."""
-        return self.objective != "presumed"
+        return self.objective in ("pairwise", "triplet")
 
 
 class MetricModel(stage.Stage):
-    """The style encoder with presumed styles: equations 2 and 3.
+    """The style encoder with presumed styles: equations 2 and 3, or their softmax.
 
-    The other objectives compare the pictures of a batch with each other, so a batch
+    "pairwise" and "triplet" compare the pictures of a batch with each other, so a batch
     must hold several by each artist, which weights pairs differently from equation 1
     over all pictures. A batch that happens to be by a single artist has no pairs that
     differ, and only attracts. These objectives have no presumed styles; the artists'
@@ -198,7 +206,8 @@ class MetricModel(stage.Stage):
         if self._settings.compares_pairs:
             return {}
         codes = self.style_encoder(images, training=False)
-        return {"loss": self._example_losses(codes, artist_ids)}
+        all_dims = tf.fill(tf.shape(artist_ids), self.dims)
+        return {"loss": self._example_losses(codes, artist_ids, all_dims)}
 
     def measure(self, view: stage.TestView) -> stage.TestNumbers:
         if not self.learns_presumed_styles:
@@ -210,10 +219,12 @@ class MetricModel(stage.Stage):
         accuracy = prefix.prefix_accuracy(test.codes, test.artist_ids, styles)
         figure_1, score = passes.measure_figure_1(test, accuracy, view.pruning)
         scales = self.presumed_styles.prefix_scales.numpy()
-        # The triplet loss compares distances as they are, alike at any distance.
-        triplets = self._settings.objective == "triplet"
+        objective = self._settings.objective
+        if objective == "triplet":  # compares distances as they are
+            scales = np.ones_like(scales)
+        saturates = objective in ("presumed", "pairwise")
         distances, warning = passes.measure_style_distances(
-            test, styles, None if triplets else scales
+            test, styles, scales, saturates
         )
         numbers = {**numbers, **figure_1, **distances}
         if self._in_warm_start:
@@ -238,7 +249,8 @@ class MetricModel(stage.Stage):
     def _presumed_loss(
         self, codes: tf.Tensor, artist_ids: tf.Tensor, draws: BatchDraws
     ) -> tf.Tensor:
-        losses = self._example_losses(codes, artist_ids)
+        lengths = draws.prefix_lengths("prefix", self.dims, self._settings.t)
+        losses = self._example_losses(codes, artist_ids, lengths)
         own_styles = tf.gather(self.presumed_styles.styles, artist_ids)
         self.record("loss", losses)
         self.record("own_distance", tf.norm(codes - own_styles, axis=-1))
@@ -265,15 +277,17 @@ class MetricModel(stage.Stage):
         # Each replica differentiates the whole, and gradients are summed.
         return loss / context.num_replicas_in_sync
 
-    def _example_losses(self, codes: tf.Tensor, artist_ids: tf.Tensor) -> tf.Tensor:
-        return style.presumed_style_loss(
-            codes,
-            artist_ids,
-            self.presumed_styles.styles,
-            self.presumed_styles.prefix_scales,
-            self._artist_counts,
-            self._settings.t,
-        )
+    def _example_losses(
+        self, codes: tf.Tensor, artist_ids: tf.Tensor, prefix_lengths: tf.Tensor
+    ) -> tf.Tensor:
+        """Compute the objective; equation 2 is exact over all prefixes."""
+        settings, presumed = self._settings, self.presumed_styles
+        compared = (codes, artist_ids, presumed.styles, presumed.prefix_scales)
+        if settings.objective == "softmax":
+            return style.softmax_metric_loss(
+                *compared, prefix_lengths, settings.attraction_weight
+            )
+        return style.presumed_style_loss(*compared, self._artist_counts, settings.t)
 
 
 def build(settings: MetricSettings, context: stage.BuildContext) -> stage.Built:
@@ -292,7 +306,7 @@ def recommend_dims(trained: stage.TrainedStage) -> int:
     """Recommend the number of style dimensions by test accuracy (section 3)."""
     encoder = trained.load_network("style_encoder")
     presumed_styles = trained.read_array(_STYLES)
-    if trained.objective["objective"] != "presumed":
+    if trained.objective["objective"] in ("pairwise", "triplet"):
         # Those in the checkpoint are of the last evaluation, not of its weights.
         presumed_styles = passes.compute_artist_means(encoder, trained.dataset)
     dataset = trained.dataset

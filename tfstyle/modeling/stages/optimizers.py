@@ -1,7 +1,13 @@
 """Table 2's optimizers with their learning-rate ramp, and averages of weights."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import gin
 import tensorflow as tf
+
+# What is left of a learning rate that has fallen.
+FALLEN = 0.02
 
 
 class LinearRamp(tf.keras.optimizers.schedules.LearningRateSchedule):
@@ -10,22 +16,43 @@ class LinearRamp(tf.keras.optimizers.schedules.LearningRateSchedule):
     The first updates are divided by statistics of a single gradient; at the full rate
     they can throw strictly normalized networks far off.
 
+    Args:
+        learning_rate: the rate.
+        ramp_steps: steps until it is reached.
+        fall: the steps between which the rate falls linearly to FALLEN of itself; None
+            for never, as in the paper.
+
     Raises:
-        ValueError: if the rate is not above 0.
+        ValueError: if the rate is not above 0, or `fall` is not ascending.
     """
 
-    def __init__(self, learning_rate: float, ramp_steps: int = 100) -> None:
+    def __init__(
+        self,
+        learning_rate: float,
+        ramp_steps: int = 100,
+        fall: Sequence[int] | None = None,
+    ) -> None:
         if not learning_rate > 0:
             raise ValueError(f"learning_rate must be above 0, got {learning_rate}")
+        if fall is not None and not (len(fall) == 2 and 0 <= fall[0] < fall[1]):
+            raise ValueError(f"fall must be two ascending steps, got {fall}")
         self.learning_rate = learning_rate
         self.ramp_steps = ramp_steps
+        self.fall = fall
 
     def __call__(self, step: tf.Tensor) -> tf.Tensor:
         done = tf.cast(step, tf.float32) + 1
-        return self.learning_rate * tf.minimum(1.0, done / max(1, self.ramp_steps))
+        share = tf.minimum(1.0, done / max(1, self.ramp_steps))
+        if self.fall is not None:
+            start, end = self.fall
+            left = tf.clip_by_value((end - done) / (end - start), 0, 1)
+            share *= FALLEN + (1 - FALLEN) * left
+        return self.learning_rate * share
 
-    def get_config(self) -> dict[str, float]:
-        return {"learning_rate": self.learning_rate, "ramp_steps": self.ramp_steps}
+    def get_config(self) -> dict[str, Any]:
+        config = {"learning_rate": self.learning_rate, "ramp_steps": self.ramp_steps}
+        # Without it, as before there was one, so that older runs can be resumed.
+        return config if self.fall is None else {**config, "fall": list(self.fall)}
 
 
 @gin.configurable
@@ -35,10 +62,11 @@ def adam(
     beta_2: float = 0.999,
     epsilon: float = 1e-8,
     ramp_steps: int = 100,
+    fall: Sequence[int] | None = None,
 ) -> tf.keras.optimizers.Optimizer:
     """Make Adam, the style encoder's optimizer (Table 2)."""
     return tf.keras.optimizers.Adam(
-        LinearRamp(learning_rate, ramp_steps),
+        LinearRamp(learning_rate, ramp_steps, fall),
         beta_1=beta_1,
         beta_2=beta_2,
         epsilon=epsilon,
@@ -51,13 +79,14 @@ def rmsprop(
     rho: float = 0.9,
     epsilon: float = 1e-16,
     ramp_steps: int = 100,
+    fall: Sequence[int] | None = None,
 ) -> tf.keras.optimizers.Optimizer:
     """Make RMSprop as in reference [13] (Table 2).
 
     [13] adds 1e-8 outside the root; Keras adds epsilon inside, hence its square.
     """
     return tf.keras.optimizers.RMSprop(
-        LinearRamp(learning_rate, ramp_steps), rho=rho, epsilon=epsilon
+        LinearRamp(learning_rate, ramp_steps, fall), rho=rho, epsilon=epsilon
     )
 
 
