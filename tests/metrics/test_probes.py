@@ -131,3 +131,47 @@ def test_codes_that_are_not_finite_are_rejected():
         probes.probe_accuracy(
             np.full([2, 3], np.nan), np.arange(2), np.zeros([2, 3]), np.arange(2)
         )
+
+
+def test_the_nearest_code_is_found_by_a_loop():
+    _, ids, train, test = clusters(artists=5, each=30, dims=3, apart=1.0)
+    hits = 0
+    for code, artist in zip(test, ids, strict=True):
+        distances = [sum((code - other) ** 2) for other in train]
+        hits += ids[int(np.argmin(distances))] == artist
+
+    accuracy = probes.nearest_accuracy(train, ids, test, ids)
+
+    assert 0.3 < accuracy < 0.95  # else this could not fail
+    assert accuracy == hits / len(ids)
+
+
+def test_discriminants_find_what_is_hidden_below_louder_dimensions():
+    """Nearest codes drown in noise of deviation 20; discriminants divide by it."""
+    _, ids, train, test = clusters(artists=4, each=150, dims=3, apart=2)
+    noise = 20 * np.random.default_rng(1).normal(size=[2, len(ids), 6])
+    loud_train, loud_test = (
+        np.concatenate([codes, loud], axis=1)
+        for codes, loud in zip((train, test), noise, strict=True)
+    )
+
+    discriminants = probes.discriminant_accuracy(loud_train, ids, loud_test, ids)
+
+    assert discriminants == pytest.approx(
+        probes.discriminant_accuracy(train, ids, test, ids), abs=0.03
+    )
+    nearest = probes.nearest_accuracy(loud_train, ids, loud_test, ids)
+    assert discriminants > 0.8 > 0.5 > nearest
+
+
+@pytest.mark.parametrize("each", [1, 2])
+def test_discriminants_of_few_codes_have_as_many_components_as_there_are(each):
+    _, ids, train, test = clusters(artists=6, each=each, dims=100, apart=10)
+
+    assert probes.discriminant_accuracy(train, ids, test, ids) == 1
+
+
+def test_discriminants_of_a_single_artist_are_always_right():
+    codes = np.random.default_rng(0).normal(size=[5, 3])
+
+    assert probes.discriminant_accuracy(codes, np.zeros(5, int), codes, [0] * 5) == 1

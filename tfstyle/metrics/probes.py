@@ -11,6 +11,8 @@ neither settings nor when training stops.
 import warnings
 
 import numpy as np
+from sklearn.decomposition import PCA
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression
 from sklearn.neural_network import MLPClassifier
@@ -18,9 +20,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
-from tfstyle.metrics.distances import validate_codes
+from tfstyle.metrics.distances import squared_distances, validate_codes
 
 HIDDEN_UNITS = 64
+COMPONENTS = 40  # principal components that linear discriminants see
 MOST_TRAINING_CODES = 20_000  # limits the table [codes, artists] of logits
 _PENALTY = 1.0
 ITERATIONS = 200
@@ -71,6 +74,53 @@ def probe_accuracy(
         warnings.simplefilter("ignore", ConvergenceWarning)
         probe.fit(train_codes, train_ids)
     return float(probe.score(test_codes, test_ids))
+
+
+def nearest_accuracy(
+    train_codes: np.ndarray,
+    train_ids: np.ndarray,
+    test_codes: np.ndarray,
+    test_ids: np.ndarray,
+) -> float:
+    """Compute how often the nearest training code is by the test code's artist.
+
+    Arguments as of `probe_accuracy`.
+    """
+    train_codes, train_ids = validate_codes(train_codes, train_ids)
+    test_codes, test_ids = validate_codes(test_codes, test_ids)
+    nearest = np.concatenate(
+        [part.argmin(axis=1) for _, part in squared_distances(test_codes, train_codes)]
+    )
+    return float((train_ids[nearest] == test_ids).mean())
+
+
+def discriminant_accuracy(
+    train_codes: np.ndarray,
+    train_ids: np.ndarray,
+    test_codes: np.ndarray,
+    test_ids: np.ndarray,
+) -> float:
+    """Compute the accuracy of linear discriminants on principal components.
+
+    The discriminants are Fisher's, on the first COMPONENTS of the training codes.
+    Arguments as of `probe_accuracy`.
+    """
+    train_codes, train_ids = validate_codes(train_codes, train_ids)
+    test_codes, test_ids = validate_codes(test_codes, test_ids)
+    artists = len(np.unique(train_ids))
+    if artists == 1:
+        return float((test_ids == train_ids[0]).mean())
+    # Discriminants need more codes than artists, and components fewer than codes.
+    if len(train_codes) <= artists:
+        return nearest_accuracy(train_codes, train_ids, test_codes, test_ids)
+    components = min(COMPONENTS, len(train_codes) - artists, train_codes.shape[1])
+    classifier = make_pipeline(
+        PCA(components, svd_solver="randomized", random_state=0),
+        LinearDiscriminantAnalysis(),
+    )
+    with threadpool_limits(1):
+        classifier.fit(train_codes, train_ids)
+    return float(classifier.score(test_codes, test_ids))
 
 
 def majority_accuracy(train_ids: np.ndarray, test_ids: np.ndarray) -> float:

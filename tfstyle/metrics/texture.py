@@ -192,7 +192,7 @@ def nearest_distances(pictures: np.ndarray, others: np.ndarray) -> np.ndarray:
     Returns:
         float64 [n], root mean square difference over pixels and channels.
     """
-    rows, columns = (_flatten(_shrink(images)) for images in (pictures, others))
+    rows, columns = (_flatten(shrink(images)) for images in (pictures, others))
     nearest = np.concatenate(
         [distances.min(axis=1) for _, distances in squared_distances(rows, columns)]
     )
@@ -222,8 +222,11 @@ def _smooth(pictures: np.ndarray) -> np.ndarray:
     return pictures
 
 
-def _shrink(pictures: np.ndarray) -> np.ndarray:
-    """Average over squares, down to _COMPARED_SIZE where the size allows."""
+def shrink(pictures: np.ndarray) -> np.ndarray:
+    """Average over squares, down to 32x32 pixels where the size allows.
+
+    [n, size, size, channels] -> float [n, smaller, smaller, channels].
+    """
     size = pictures.shape[1]
     factor = size // _COMPARED_SIZE if size % _COMPARED_SIZE == 0 else 1
     shape = [len(pictures), size // factor, factor, size // factor, factor, -1]

@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfstyle.analysis import results
+from tfstyle.analysis.evaluation.baselines import Baselines, measure_baselines
 from tfstyle.analysis.results import measured, reference
 from tfstyle.data import input_pipeline
 from tfstyle.metrics import prefix, retrieval
@@ -119,6 +120,7 @@ class Style(results.Result):
     Args:
         metric: of the metric stage.
         kept_dims: style dimensions that later stages see.
+        baselines: what pixels tell, and what training pictures do.
         retrieval: by the kept dimensions; None if no artist has two test pictures.
         unseen_artists: by the number of enrolled pictures; None without a holdout.
         classifier: of the classifier stage.
@@ -127,14 +129,16 @@ class Style(results.Result):
 
     metric: PrefixCurves | None = None
     kept_dims: int | None = None
+    baselines: Baselines | None = None
     retrieval: Retrieval | None = None
     unseen_artists: dict[str, UnseenArtists] | None = None
     classifier: PrefixCurves | None = None
     retrained: Curves | None = None
 
     def list_search_rows(self) -> list[results.Row]:
-        """List how well codes find works and artists."""
-        rows = self.retrieval.list_rows() if self.retrieval else []
+        """List how well pixels and codes find works and artists."""
+        rows = self.baselines.list_rows() if self.baselines else []
+        rows += self.retrieval.list_rows() if self.retrieval else []
         for count, unseen in (self.unseen_artists or {}).items():
             (row,) = unseen.list_rows()
             pictures = "1 picture" if count == "1" else f"{count} pictures"
@@ -167,6 +171,7 @@ def measure_metric(run: TrainedRun, options: results.Options) -> Style:
     return Style(
         metric=curves,
         kept_dims=kept_dims,
+        baselines=measure_baselines(run),
         retrieval=_measure_retrieval(folder, test, kept_dims),
         unseen_artists=_measure_unseen_artists(run, kept_dims),
     )
@@ -183,7 +188,7 @@ METRIC = results.Part(
     place="style",
     depends_on=(metric.SPEC.name,),
     measure=measure_metric,
-    fields=("metric", "kept_dims", "retrieval", "unseen_artists"),
+    fields=("metric", "kept_dims", "baselines", "retrieval", "unseen_artists"),
 )
 CLASSIFIER = results.Part(
     stage=classifier.SPEC.name,
