@@ -47,8 +47,11 @@ def portraits_records(tmp_path_factory) -> records.Dataset:
 
 @pytest.fixture(scope="session")
 def small_records(tmp_path_factory) -> records.Dataset:
-    """3 artists x 24 pictures at 32x32 in two shards: per artist 20 train, 4 test."""
-    sources = list_portraits(artists=range(3), count=24)
+    """3 artists x 26 pictures at 32x32 in two shards.
+
+    Per artist 20 to train, 2 to validate, and 4 to test.
+    """
+    sources = list_portraits(artists=range(3), count=26)
     rule = splits.SplitRule(min_images_per_artist=20, min_test_images=4)
     folder = tmp_path_factory.mktemp("small") / "records"
     return record_writer.write_dataset(

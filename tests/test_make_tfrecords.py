@@ -10,7 +10,7 @@ import pytest
 
 from helpers import commands
 from helpers.pictures import make_pictures
-from tfstyle.data import records
+from tfstyle.data import records, splits
 
 TOOL = commands.tool("make_tfrecords")
 SMALL = ("--image_size=8", "--min_images_per_artist=4", "--min_test_images=1")
@@ -39,9 +39,10 @@ def assert_refused(result, output_dir, *words):
 def test_the_shipped_portraits_become_records(portraits_dir, tmp_path):
     out = tmp_path / "records"
     output = commands.read_output(run(portraits_dir, out, "--image_size=64"))
-    assert "artists   12" in output
-    assert "train     600 pictures" in output
-    assert "test      120 pictures" in output
+    assert "artists    12" in output
+    assert "train      540 pictures" in output
+    assert "validation 60 pictures" in output
+    assert "test       120 pictures" in output
     assert (
         "python -m tfstyle.train --gin_file=gin/metric.gin"
         f" --records_dir={out} --gin_param=train.image_size=64" in output
@@ -63,7 +64,7 @@ def test_other_records_are_replaced_only_when_asked(few, small_records, tmp_path
     assert records.read_dataset(str(out)).digest == small_records.digest
 
     commands.read_output(run(few, out, *SMALL, "--overwrite"))
-    assert records.read_dataset(str(out)).num_examples("train", "test") == 12
+    assert records.read_dataset(str(out)).num_examples(*splits.SPLITS) == 12
 
 
 @pytest.mark.parametrize("written", ["D", "d ", "d\u3000", "\uff44"])
@@ -102,7 +103,7 @@ def test_flags_reach_the_records(few, tmp_path):
         )
     )
     assert "names 'nobody', which has no folder" in output
-    assert "artists   2 + 1 held out" in output
+    assert "artists    2 + 1 held out" in output
     assert "6 excluded_artist" in output
     dataset = records.read_dataset(str(tmp_path / "out"))
     assert (dataset.fit, dataset.background) == ("pad", "#204060")
@@ -237,15 +238,15 @@ def test_a_folder_that_cannot_be_written_is_found_before_pictures_are_read(few):
 
 def test_fewer_files_than_num_shards_are_reported(few, tmp_path):
     output = commands.read_output(run(few, tmp_path / "out", *SMALL, "--num_shards=10"))
-    assert "train     10 pictures\n" in output
-    assert "test      2 pictures in only 2 files, one picture each\n" in output
+    assert "train      8 pictures in only 8 files, one picture each\n" in output
+    assert "test       2 pictures in only 2 files, one picture each\n" in output
 
 
 def test_groups_of_artist_folders_count_as_artists_and_are_noted(tmp_path):
     pictures = make_pictures(tmp_path / "in", ["old/a", "old/b", "new/c", "new/d"])
     output = commands.read_output(run(pictures, tmp_path / "out", *SMALL))
     assert "note: 2 of the 2 folders" in output
-    assert "artists   2\n" in output
+    assert "artists    2\n" in output
 
     inside = run(pictures / "old", tmp_path / "out", *SMALL, "--overwrite")
     assert "note:" not in inside.stdout

@@ -64,10 +64,18 @@ flags.DEFINE_integer(
     "min_test_images", 10, "Least number of pictures per artist in the test split.", 0
 )
 flags.DEFINE_float(
+    "validation_fraction",
+    0.1,
+    "Fraction of each artist's other pictures in the validation split, by which weights"
+    " and numbers of dimensions are chosen.",
+    0,
+    1,
+)
+flags.DEFINE_float(
     "holdout_artists",
     0,
-    "Artists to exclude from training, in a third split: a fraction (below 1) or a"
-    " number.",
+    "Artists to exclude from training, in a split of their own: a fraction (below 1) or"
+    " a number.",
     0,
 )
 flags.DEFINE_string(
@@ -114,7 +122,10 @@ def _check_flags() -> None:
     for flag in ("input_dir", "output_dir"):
         if not FLAGS[flag].value:
             raise UserError(f"--{flag} is missing (see --help)")
-    for flag in ("test_fraction", "holdout_artists", "max_skipped_fraction"):
+    for flag in (
+        *("test_fraction", "validation_fraction"),
+        *("holdout_artists", "max_skipped_fraction"),
+    ):
         if math.isnan(getattr(FLAGS, flag)):
             raise UserError(f"--{flag} must be a number, got nan")
     if FLAGS.holdout_artists >= 1 and FLAGS.holdout_artists % 1:
@@ -218,20 +229,20 @@ def _fold(name: str) -> str:
 def _print_summary(dataset: "Dataset", skipped_file: pathlib.Path) -> None:
     num_held_out = len(dataset.holdout_artists)
     held_out = f" + {num_held_out} held out" if num_held_out else ""
-    print(f"artists   {len(dataset.artists)}{held_out}")
+    print(f"artists    {len(dataset.artists)}{held_out}")
     for split, shards in dataset.shards.items():
         if shards:
             few = f" in only {len(shards)} files, one picture each"
             note = few if len(shards) < FLAGS.num_shards else ""
-            print(f"{split:<9} {dataset.num_examples(split)} pictures{note}")
+            print(f"{split:<10} {dataset.num_examples(split)} pictures{note}")
     if dataset.skipped:
         reasons = ", ".join(f"{n} {reason}" for reason, n in dataset.skipped.items())
-        print(f"skipped   {reasons} (listed in {skipped_file})")
+        print(f"skipped    {reasons} (listed in {skipped_file})")
     size = dataset.image_size
     setting = f" --gin_param=train.image_size={size}" if size != 256 else ""
     print(
-        f"records   {dataset.records_dir}\n"
-        "next      python -m tfstyle.train --gin_file=gin/metric.gin"
+        f"records    {dataset.records_dir}\n"
+        "next       python -m tfstyle.train --gin_file=gin/metric.gin"
         f" --records_dir={shlex.quote(dataset.records_dir)}{setting}"
     )
 

@@ -54,11 +54,12 @@ def test_what_is_read_is_what_was_written(portraits_records):
     assert dataset == portraits_records
     assert dataset.artist_names == sorted(dataset.artist_names)
     assert len(dataset.artist_names) == 12
-    np.testing.assert_array_equal(dataset.artist_counts("train"), [50] * 12)
+    np.testing.assert_array_equal(dataset.artist_counts("train"), [45] * 12)
+    np.testing.assert_array_equal(dataset.artist_counts("validation"), [5] * 12)
     np.testing.assert_array_equal(dataset.artist_counts("test"), [10] * 12)
-    assert dataset.num_examples("train", "test") == 720
+    assert dataset.num_examples("train", "validation", "test") == 720
     assert dataset.num_examples("holdout") == 0
-    assert len(names_in(dataset, "train")) == 600
+    assert len(names_in(dataset, "train")) == 540
     assert dataset.skipped == {}  # files beside the artist folders do not count
 
 
@@ -79,10 +80,11 @@ def test_the_number_of_workers_does_not_change_a_byte(tmp_path):
 def test_shards_share_the_examples_evenly(tmp_path):
     pictures = make_pictures(tmp_path / "in", ["a", "b"], count=8)
     dataset = write(pictures, tmp_path / "out", num_shards=3)
-    assert [shard.examples for shard in dataset.shards["train"]] == [4, 5, 5]
-    # There are only two test pictures, so two files.
+    assert [shard.examples for shard in dataset.shards["train"]] == [4, 4, 4]
+    # There are only two validation and two test pictures, so two files.
+    assert [shard.examples for shard in dataset.shards["validation"]] == [1, 1]
     assert [shard.examples for shard in dataset.shards["test"]] == [1, 1]
-    assert len(set(names_in(dataset, "train", "test"))) == 16
+    assert len(set(names_in(dataset, "train", "validation", "test"))) == 16
 
 
 def test_unusable_pictures_are_listed_with_the_reason(pictures, tmp_path):
@@ -160,7 +162,7 @@ def test_foreign_shards_are_replaced_only_with_overwrite(pictures, tmp_path):
         write(pictures, tmp_path / "out")
     assert len(contents_of(tmp_path / "out")) == 1
     dataset = write(pictures, tmp_path / "out", overwrite=True)
-    assert len(contents_of(dataset.records_dir)) == 4
+    assert len(contents_of(dataset.records_dir)) == 5
 
 
 def test_a_failed_write_leaves_nothing_behind(tmp_path):
@@ -201,6 +203,7 @@ def test_overwriting_removes_old_shards_but_nothing_else(pictures, tmp_path):
         "skipped.tsv",
         "test-00000-of-00001.tfrecord",
         "train-00000-of-00001.tfrecord",
+        "validation-00000-of-00001.tfrecord",
     ]
     assert records.read_dataset(dataset.records_dir) == dataset
 
@@ -210,7 +213,7 @@ def test_files_of_a_killed_run_are_replaced(pictures, tmp_path):
     (tmp_path / "out" / ".partial" / "spool").write_bytes(b"half")
     (tmp_path / "out" / "train-00000-of-00009.tfrecord").write_bytes(b"half")
     dataset = write(pictures, tmp_path / "out")
-    assert len(contents_of(dataset.records_dir)) == 4
+    assert len(contents_of(dataset.records_dir)) == 5
 
 
 def test_held_out_examples_have_labels_after_the_others(tmp_path):

@@ -36,10 +36,10 @@ def test_dataset_json_has_the_documented_fields(portraits_records):
     assert index["format_version"] == 1
     assert index["image_size"] == 64
     assert index["fit"] == "crop" and index["background"] == "#ffffff"
-    expected = {"name": "adventurer", "label": 0, "train": 50, "test": 10}
-    assert index["artists"][0] == expected
+    expected = {"name": "adventurer", "label": 0, "train": 45}
+    assert index["artists"][0] == {**expected, "validation": 5, "test": 10}
     assert index["shards"]["train"][0]["file"] == "train-00000-of-00001.tfrecord"
-    assert index["shards"]["train"][0]["examples"] == 600
+    assert index["shards"]["train"][0]["examples"] == 540
     assert len(index["digest"]) == 64
 
 

@@ -39,7 +39,9 @@ def test_the_test_split_is_a_fraction_but_at_least_the_minimum():
     rule = SplitRule(min_images_per_artist=20, min_test_images=5)
     artists = plan(make_sources({"a": 20, "b": 54, "c": 55, "d": 200}), rule).artists
     assert [artist.test for artist in artists] == [5, 5, 6, 20]
-    assert [artist.train for artist in artists] == [15, 49, 49, 180]
+    # A tenth of the other 15, 49, 49, 180, to the nearest, rounded up.
+    assert [artist.validation for artist in artists] == [2, 5, 5, 18]
+    assert [artist.train for artist in artists] == [13, 44, 44, 162]
 
 
 def test_groups_and_identical_pixels_stay_on_one_side():
@@ -58,6 +60,34 @@ def test_groups_and_identical_pixels_stay_on_one_side():
         assert len(test) == 16  # per artist 8: the target is 10, and 12 is no nearer
         for i in range(0, 80, 4):
             assert len(test & {i, i + 1, i + 2, i + 3}) in (0, 4)
+
+
+def test_validation_pictures_are_whole_groups_of_what_is_left():
+    sources = [
+        Source("", s.artist, s.name, group=f"{s.artist}{i // 3}")
+        for i, s in enumerate(make_sources({"a": 60, "b": 60}))
+    ]
+    rule = SplitRule(4, 0.2, 1, validation_fraction=0.25)
+    examples = plan(sources, rule).examples
+
+    # Per artist 12 of 60 to test, then 12 of 48.
+    assert [len(examples[s]) for s in ("train", "validation", "test")] == [72, 24, 24]
+    groups = [{sources[i].group for i in members} for members in examples.values()]
+    assert sum(map(len, groups)) == len(set().union(*groups)) == 40
+
+
+def test_without_a_fraction_there_is_no_validation():
+    rule = SplitRule(4, 0.1, 1, validation_fraction=0)
+
+    assert plan(make_sources({"a": 20, "b": 20}), rule).examples["validation"] == []
+
+
+def test_an_artist_whose_pictures_are_all_kept_from_training_is_skipped():
+    rule = SplitRule(1, 0.1, 1, validation_fraction=0.9)
+    result = plan(make_sources({"a": 3, "b": 20, "c": 20}), rule)
+
+    assert [artist.name for artist in result.artists] == ["b", "c"]
+    assert result.skipped == [(i, "artist_without_training") for i in range(3)]
 
 
 def test_a_new_artist_does_not_move_the_pictures_of_others():

@@ -108,15 +108,15 @@ def test_skipped_files_are_logged_with_the_reason_and_counted(
 def test_records_are_encoded_in_their_order_whatever_the_split(trained, small_records):
     codes = encoding.encode_records(trained, small_records.records_dir)
 
-    assert len(set(codes.filenames)) == len(codes.filenames) == 72
+    assert len(set(codes.filenames)) == len(codes.filenames) == 78
     assert codes.artists == [name.split("/")[0] for name in codes.filenames]
-    assert codes.splits == ["train"] * 60 + ["test"] * 12
+    assert codes.splits == ["train"] * 60 + ["validation"] * 6 + ["test"] * 12
     in_test = {
         records.parse_example(example)["filename"].numpy().decode()
         for example in tf.data.TFRecordDataset(small_records.shard_paths("test"))
     }
-    assert set(codes.filenames[60:]) == in_test
-    assert codes.style.shape == (72, tiny.STYLE_DIMS)
+    assert set(codes.filenames[66:]) == in_test
+    assert codes.style.shape == (78, tiny.STYLE_DIMS)
     # The training pictures come first, and normalize to mean 0 and deviation 1.
     np.testing.assert_allclose(codes.style[:60].mean(axis=0), 0, atol=1e-4)
     np.testing.assert_allclose(codes.style[:60].std(axis=0), 1, atol=1e-4)

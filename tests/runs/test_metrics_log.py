@@ -35,13 +35,13 @@ def read_scalars(folder, kind):
 def test_a_number_is_a_line_with_its_step_count_and_seed(folder):
     log = MetricsLog(folder, 0, seed=7)
     log.write("train", 10, {"loss": 0.5, "accuracy_1": 1}, count=80, seconds=1.23456)
-    log.write("eval", 10, {"test_loss": 0.25}, count=12, seconds=2)
+    log.write("eval", 10, {"eval_loss": 0.25}, count=12, seconds=2)
 
     lines = read_lines(folder)
     assert [(line["kind"], line["name"], line["value"]) for line in lines] == [
         ("train", "loss", 0.5),
         ("train", "accuracy_1", 1.0),
-        ("eval", "test_loss", 0.25),
+        ("eval", "eval_loss", 0.25),
     ]
     assert all(line["time"] > 1e9 for line in lines)
     del lines[0]["time"]
@@ -56,7 +56,7 @@ def test_a_number_is_a_line_with_its_step_count_and_seed(folder):
         "seconds": 1.235,
     }
     assert read_scalars(folder, "train") == {("loss", 10): 0.5, ("accuracy_1", 10): 1.0}
-    assert read_scalars(folder, "eval") == {("test_loss", 10): 0.25}
+    assert read_scalars(folder, "eval") == {("eval_loss", 10): 0.25}
 
 
 def test_lines_after_the_resumed_step_are_deleted(folder):

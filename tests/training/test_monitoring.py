@@ -11,7 +11,7 @@ from helpers.layers import assert_same
 from helpers.stages import make_tiny_stage
 from tfstyle.data import input_pipeline
 from tfstyle.modeling.networks.codes import PictureTable
-from tfstyle.modeling.stages.stage import TestNumbers
+from tfstyle.modeling.stages.stage import EvalNumbers
 from tfstyle.runs.trained_run import TrainedRun
 from tfstyle.training.monitoring import PREVIEW_PICTURES, Monitor
 
@@ -28,9 +28,9 @@ class RecordingStage:
         self.previews.append((pictures, list(names)))
         return self.table
 
-    def measure(self, view) -> TestNumbers:
+    def measure(self, view) -> EvalNumbers:
         self.judges.append(view.load_judge())
-        return TestNumbers({"number": 1.0})
+        return EvalNumbers({"number": 1.0})
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def make_monitor(small_records, run_dir):
     return make
 
 
-def test_previews_show_the_same_test_pictures_after_a_resumption(
+def test_previews_show_the_same_validation_pictures_after_a_resumption(
     make_monitor, run_dir, small_records
 ):
     stage = RecordingStage()
@@ -56,11 +56,11 @@ def test_previews_show_the_same_test_pictures_after_a_resumption(
     (pictures, names), (later_pictures, later_names) = stage.previews
     np.testing.assert_array_equal(later_pictures, pictures)
     assert later_names == names
-    assert len(pictures) == PREVIEW_PICTURES
+    assert len(pictures) == 6 < PREVIEW_PICTURES, "all there are"
     assert set(names) == set(small_records.artist_names)
-    tests = input_pipeline.read_pictures(small_records, ["test"], range(12))
+    unseen = input_pipeline.read_pictures(small_records, ["validation"], range(6))
     for picture in pictures:
-        assert any(np.array_equal(picture, test) for test in tests)
+        assert any(np.array_equal(picture, other) for other in unseen)
     # Without a table there is no picture; the inputs are stored.
     files = [path.name for path in (run_dir / "metric" / "previews").iterdir()]
     assert files == ["inputs.npz"]
@@ -96,8 +96,8 @@ def test_a_real_stage_is_measured_and_shown(make_monitor, run_dir):
     test = monitor.evaluate(model)
     monitor.preview(model, 0)
 
-    assert test.score == -test.numbers["test_reconstruction"]
-    assert monitor.test_count == 12
+    assert test.score == -test.numbers["eval_reconstruction"]
+    assert monitor.count == 6
     assert (run_dir / "metric" / "previews" / "step-0000000.png").exists()
 
 

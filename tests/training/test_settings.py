@@ -1,5 +1,6 @@
 """Mistakes in the settings of training are found before it, and named."""
 
+import dataclasses
 import math
 
 import gin
@@ -62,13 +63,32 @@ def test_training_ends_after_steps_or_epochs(values, last_step):
         ({}, True),
         ({"checkpoint": "best"}, True),
         ({"checkpoint": "last"}, False),
-        ({"splits": ("train", "test")}, False),
+        ({"splits": ("train", "test")}, True),
+        ({"splits": ("train", "validation")}, False),
         ({"stage": "gan"}, False),
     ],
 )
-def test_the_best_weights_are_kept_if_test_pictures_are_unseen(values, keeps_best):
+def test_the_best_weights_are_kept_if_validation_pictures_are_unseen(
+    values, keeps_best, small_records
+):
     """Unless the stage has no score, as the gan."""
-    assert TrainSettings(**{**SETTINGS, **values}).keeps_best == keeps_best
+    settings = TrainSettings(**{**SETTINGS, **values})
+    assert settings.keeps_best(small_records) == keeps_best
+
+
+def test_without_validation_pictures_the_last_weights_are_kept(small_records):
+    old = dataclasses.replace(
+        small_records, shards={**small_records.shards, "validation": ()}
+    )
+
+    assert not TrainSettings(**SETTINGS).keeps_best(old)
+    with pytest.raises(UserError, match="needs validation pictures .* has 0"):
+        TrainSettings(**SETTINGS, checkpoint="best").keeps_best(old)
+    trained_on = TrainSettings(
+        **SETTINGS, checkpoint="best", splits=("train", "validation")
+    )
+    with pytest.raises(UserError, match="train.splits is .'train', 'validation'."):
+        trained_on.keeps_best(small_records)
 
 
 @pytest.mark.usefixtures("clean_gin")

@@ -66,7 +66,7 @@ class ToyStage(Stage):
         self.style_encoder.trainable = False
         self.student = student
         self._weight = settings.weight
-        self.declare_means("loss", "test_loss")
+        self.declare_means("loss", "eval_loss")
 
     @property
     def networks(self):
@@ -147,7 +147,7 @@ def test_a_registered_stage_is_trained_like_the_others(run_dir, small_records, c
         assert preview.width > 8 * tiny.IMAGE_SIZE
     log = [json.loads(line) for line in folder.metrics_file.open()]
     names = {(line["kind"], line["step"], line["name"]) for line in log}
-    assert {("train", 1, "loss"), ("train", 2, "loss"), ("eval", 2, "test_loss")} < (
+    assert {("train", 1, "loss"), ("train", 2, "loss"), ("eval", 2, "eval_loss")} < (
         names
     )
     config = (folder.path / "operative_config.gin").read_text()

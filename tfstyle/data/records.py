@@ -83,6 +83,16 @@ class Dataset:
         """The split to measure on: "test", or "train" if there are no test pictures."""
         return "test" if self.num_examples("test") else "train"
 
+    @property
+    def has_validation(self) -> bool:
+        """Whether choices can be made without looking at test pictures."""
+        return self.num_examples("validation") > 0
+
+    @property
+    def validation_split(self) -> str:
+        """The split to choose by; `test_split` in records without validation."""
+        return "validation" if self.has_validation else self.test_split
+
     def artist_counts(self, split: str) -> np.ndarray:
         """Return int64 [N], the number of pictures per artist in `split`.
 
@@ -218,7 +228,8 @@ def write_index(path: pathlib.Path, dataset: Dataset) -> None:
     for artist in index["artists"]:
         del artist["holdout"]
     for artist in index["holdout_artists"]:
-        del artist["train"], artist["test"]
+        for split in ("train", "validation", "test"):
+            del artist[split]
     text = json.dumps(index, ensure_ascii=False, indent=1)
     path.write_text(text, "utf-8", "surrogateescape")
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from tfstyle.core.cli import UserError
 from tfstyle.data.sources import Source
 
-SPLITS = ("train", "test", "holdout")
+SPLITS = ("train", "validation", "test", "holdout")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,8 +23,10 @@ class SplitRule:
         min_images_per_artist: artists with fewer usable pictures are skipped.
         test_fraction: fraction of each artist's pictures in the test split.
         min_test_images: least number of pictures per artist in the test split.
-        holdout_artists: artists excluded from train and test; a fraction below 1, a
-            number from 1 on.
+        validation_fraction: fraction of each artist's other pictures in the validation
+            split.
+        holdout_artists: artists excluded from training and testing; a fraction below
+            1, a number from 1 on.
         seed: determines every random choice.
     """
 
@@ -33,6 +35,7 @@ class SplitRule:
     min_test_images: int = 10
     holdout_artists: float = 0
     seed: int = 0
+    validation_fraction: float = 0.1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +45,7 @@ class Artist:
     name: str
     label: int
     train: int = 0
+    validation: int = 0
     test: int = 0
     holdout: int = 0
 
@@ -77,7 +81,7 @@ def plan_splits(
     rule: SplitRule,
     skipped: Iterable[str] = (),
 ) -> SplitPlan:
-    """Divide usable pictures into train, test and holdout.
+    """Divide usable pictures into train, validation, test and holdout.
 
     Args:
         sources: the usable pictures.
@@ -98,14 +102,14 @@ def plan_splits(
     for index, source in enumerate(sources):
         if index not in copies:
             by_artist[source.artist].append(index)
-    tests, reasons = {}, {}
+    parts, reasons = {}, {}
     for artist, members in by_artist.items():
-        tests[artist] = _choose_test(sources, contents, members, rule)
+        parts[artist] = _divide(sources, contents, members, rule)
         if len(members) < rule.min_images_per_artist:
             reasons[artist] = "artist_under_minimum"
-        elif len(tests[artist]) == len(members):
+        elif not parts[artist]["train"]:
             reasons[artist] = "artist_without_training"
-    names = sorted(tests.keys() - reasons.keys())
+    names = sorted(parts.keys() - reasons.keys())
     if not names:
         left = [source for i, source in enumerate(sources) if i not in copies]
         require_enough_pictures(left, rule, [*skipped, *["ambiguous"] * len(copies)])
@@ -118,12 +122,10 @@ def plan_splits(
     examples: dict[str, list[int]] = {split: [] for split in SPLITS}
     for label, name in enumerate([*names, *sorted(held_out)]):
         if name in held_out:
-            parts = {"holdout": by_artist[name]}
-        else:
-            train = [index for index in by_artist[name] if index not in tests[name]]
-            parts = {"train": train, "test": list(tests[name])}
-        artists.append(Artist(name, label, **{k: len(v) for k, v in parts.items()}))
-        for split, members in parts.items():
+            parts[name] = {"holdout": by_artist[name]}
+        counts = {split: len(members) for split, members in parts[name].items()}
+        artists.append(Artist(name, label, **counts))
+        for split, members in parts[name].items():
             examples[split] += members
     for members in examples.values():
         members.sort(key=lambda i: _rank(rule.seed, "order", sources[i].name))
@@ -179,23 +181,33 @@ def _find_copies(sources: Sequence[Source], contents: Sequence[str]) -> dict[int
     return copies
 
 
-def _choose_test(
+def _divide(
     sources: Sequence[Source],
     contents: Sequence[str],
     members: Sequence[int],
     rule: SplitRule,
-) -> set[int]:
-    """Choose whole groups in hash order while that approaches the target number."""
-    target = max(rule.min_test_images, int(rule.test_fraction * len(members) + 0.5))
-    groups = sorted(
-        (min(_rank(rule.seed, "test", sources[i].name) for i in group), group)
-        for group in _join_groups(sources, contents, members)
-    )
-    test: set[int] = set()
-    for _, group in groups:
-        if abs(len(test) + len(group) - target) < abs(len(test) - target):
-            test.update(group)
-    return test
+) -> dict[str, list[int]]:
+    """Divide an artist's pictures into splits, whole groups each."""
+    groups = _join_groups(sources, contents, members)
+
+    def choose(purpose: str, target: int) -> list[int]:
+        """Take groups out, in hash order, while that approaches the target number."""
+        chosen: list[int] = []
+        for group in sorted(
+            groups,
+            key=lambda g: min(_rank(rule.seed, purpose, sources[i].name) for i in g),
+        ):
+            if abs(len(chosen) + len(group) - target) < abs(len(chosen) - target):
+                chosen += group
+                groups.remove(group)
+        return chosen
+
+    fraction = int(rule.test_fraction * len(members) + 0.5)
+    test = choose("test", max(rule.min_test_images, fraction))
+    rest = len(members) - len(test)
+    validation = choose("validation", int(rule.validation_fraction * rest + 0.5))
+    train = [index for group in groups for index in group]
+    return {"train": train, "validation": validation, "test": test}
 
 
 def _join_groups(
@@ -237,7 +249,11 @@ def _refuse_too_few_artists(
 ) -> None:
     flags = ["min_images_per_artist", "holdout_artists", "exclude_artists"]
     if "artist_without_training" in reasons.values():
-        flags = [f"test_fraction={rule.test_fraction:g}", "min_test_images", *flags]
+        fractions = (
+            f"{name}={getattr(rule, name):g}"
+            for name in ("test_fraction", "validation_fraction")
+        )
+        flags = [*fractions, "min_test_images", *flags]
     raise UserError(
         f"{len(names)} artist{'s' * (not names)} left to train on"
         + (f" ({names[0]}, {len(by_artist[names[0]])} pictures)" if names else "")

@@ -1,6 +1,6 @@
 """Find the artists and works of a run that are nearest in style to pictures.
 
-The style codes of the run's training and test pictures are stored in
+The style codes of the run's training, validation, and test pictures are stored in
 RUN_DIR/metric/index.npz. The index is made by the first search, and made again when the
 style codes or the records have changed. If the run folder is read-only, each search
 makes it.
@@ -28,7 +28,7 @@ from tfstyle.runs.trained_run import TrainedRun
 logger = logging.getLogger(__name__)
 
 INDEX_FILE = "index.npz"
-_SPLITS = ("train", "test")
+_SPLITS = ("train", "validation", "test")
 # Works on a sheet for each picture, at most.
 MAX_SHOWN = 100
 _PER_ROW = 10
@@ -38,7 +38,7 @@ _PER_ROW = 10
 class Work:
     """A picture of the records, and its distance in the learned metric."""
 
-    position: int  # in the training and test splits
+    position: int  # in the splits that are searched
     filename: str
     artist: str
     distance: float

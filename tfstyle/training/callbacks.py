@@ -22,7 +22,7 @@ from tfstyle.training.settings import TrainSettings
 
 logger = logging.getLogger(__name__)
 
-# Test numbers that are shown; metrics.jsonl has them all.
+# Numbers of an evaluation that are shown; metrics.jsonl has them all.
 _SHOWN_NUMBERS = 4
 
 
@@ -35,7 +35,8 @@ class Housekeeping(tf.keras.callbacks.Callback):
         model: the stage, at the step that training starts or resumes from.
         steps: the step where it ends, at which everything is due.
         manager: of the checkpoints to resume from.
-        monitor: evaluates (the highest score is the best) and writes previews.
+        monitor: evaluates and writes previews.
+        keeps_best: whether the weights with the highest score are kept.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class Housekeeping(tf.keras.callbacks.Callback):
         steps: int,
         manager: tf.train.CheckpointManager,
         monitor: Monitor,
+        keeps_best: bool,
     ) -> None:
         super().__init__()
         self._folder = folder
@@ -54,7 +56,7 @@ class Housekeeping(tf.keras.callbacks.Callback):
         self._manager = manager
         self._monitor = monitor
         self._best_manager = None
-        if settings.keeps_best:
+        if keeps_best:
             self._best_manager = tf.train.CheckpointManager(
                 tf.train.Checkpoint(**model.networks),
                 str(folder.checkpoints / "best"),
@@ -133,7 +135,7 @@ class Housekeeping(tf.keras.callbacks.Callback):
         start = time.time()
         test = self._monitor.evaluate(self.model)
         self.model.reset_metrics()
-        count, seconds = self._monitor.test_count, time.time() - start
+        count, seconds = self._monitor.count, time.time() - start
         self._log.write("eval", self._step, test.numbers, count, seconds)
         shown = dict(list(test.numbers.items())[:_SHOWN_NUMBERS])
         logger.info(

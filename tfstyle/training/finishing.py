@@ -29,7 +29,7 @@ def finish(
     """Put a stage's final weights in place and compute what later stages need.
 
     The stage is trained or stopped. Its final weights are those of the checkpoint
-    "best" (by test numbers), "last", or None: the best if there is one.
+    "best" (by validation numbers), "last", or None: the best if there is one.
 
     Raises:
         UserError: if there is no such checkpoint, or the encoder has fewer dimensions

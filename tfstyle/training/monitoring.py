@@ -1,4 +1,4 @@
-"""What a stage shows while it trains: test numbers and preview pictures."""
+"""What a stage shows while it trains: numbers and preview pictures."""
 
 import functools
 
@@ -9,7 +9,7 @@ from tfstyle.analysis.drawing.examples import FixedPictures
 from tfstyle.core import files
 from tfstyle.data import input_pipeline, records
 from tfstyle.modeling.networks.frozen_codes import Pruning
-from tfstyle.modeling.stages.stage import Stage, TestNumbers, TestView
+from tfstyle.modeling.stages.stage import EvalNumbers, EvalView, Stage
 from tfstyle.runs.trained_run import TrainedRun
 
 # Pictures in a preview.
@@ -17,7 +17,9 @@ PREVIEW_PICTURES = 8
 
 
 class Monitor:
-    """Evaluates and previews a stage.
+    """Evaluates and previews a stage on validation pictures.
+
+    Records without these are measured on test pictures; nothing is chosen by them then.
 
     Args:
         run: the run.
@@ -31,18 +33,18 @@ class Monitor:
     ) -> None:
         self._previews = run.folder(stage).previews
         batches = input_pipeline.eval_batches(
-            dataset, dataset.test_split, batch_size=batch_size
+            dataset, dataset.validation_split, batch_size=batch_size
         )
-        self._view = TestView(dataset, batches, Pruning(), lambda: run.judge_encoder)
+        self._view = EvalView(dataset, batches, Pruning(), lambda: run.judge_encoder)
 
     @property
-    def test_count(self) -> int:
-        """Number of pictures that test numbers average."""
+    def count(self) -> int:
+        """Number of pictures that an evaluation averages."""
         dataset = self._view.dataset
-        return dataset.num_examples(dataset.test_split)
+        return dataset.num_examples(dataset.validation_split)
 
-    def evaluate(self, model: Stage) -> TestNumbers:
-        """Compute test numbers and the score by which the best weights are kept."""
+    def evaluate(self, model: Stage) -> EvalNumbers:
+        """Compute numbers and the score by which the best weights are kept."""
         return model.measure(self._view)
 
     def preview(self, model: Stage, step: int) -> None:
@@ -64,6 +66,9 @@ class Monitor:
         if path.exists():
             with np.load(path) as arrays:
                 return FixedPictures(**arrays)
-        pictures = FixedPictures.choose(self._view.dataset, PREVIEW_PICTURES)
+        dataset = self._view.dataset
+        pictures = FixedPictures.choose(
+            dataset, dataset.validation_split, PREVIEW_PICTURES
+        )
         files.write_npz(path, **vars(pictures))
         return pictures

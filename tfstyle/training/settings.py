@@ -7,6 +7,7 @@ import pathlib
 import gin
 
 from tfstyle.core.cli import UserError
+from tfstyle.data.records import Dataset
 from tfstyle.modeling import stages
 
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
@@ -49,8 +50,9 @@ class TrainSettings:
     preview_interval: int = 2000
     checkpoint_interval: int = 2000
     checkpoints_kept: int = 2  # to resume from
-    # The final weights: "best" (by test numbers), "last", or None for the best if test
-    # pictures are not trained on and the stage keeps its best.
+    # The final weights: "best" (by validation numbers), "last", or None for the best if
+    # there are validation pictures that are not trained on and the stage keeps its
+    # best.
     checkpoint: str | None = None
     # "mirrored" (all GPUs, or the CPU), "multi_worker" (TF_CONFIG) or "one_device".
     strategy: str = "mirrored"
@@ -76,11 +78,15 @@ class TrainSettings:
             raise UserError(
                 f"train.seed must be a number from 0 to {_SEEDS - 1}, got {self.seed!r}"
             )
-        splits = {"train", "test"}
-        if isinstance(self.splits, str) or not splits.issuperset(self.splits):
+        splits = ("train", "validation", "test")
+        if (
+            isinstance(self.splits, str)
+            or "train" not in self.splits
+            or not set(splits).issuperset(self.splits)
+        ):
             raise UserError(
-                'train.splits must be ("train",) or ("train", "test"), got '
-                f"{self.splits!r}"
+                f'train.splits must be "train" and others of {splits}, such as '
+                f'("train",), got {self.splits!r}'
             )
         if self.precision not in PRECISIONS:
             raise UserError(
@@ -93,14 +99,22 @@ class TrainSettings:
                 f"stage, got {self.checkpoint!r}"
             )
 
-    @property
-    def keeps_best(self) -> bool:
-        """Whether the best weights by test numbers are kept."""
-        return (
-            stages.spec(self.stage).keeps_best
-            and "test" not in self.splits
-            and self.checkpoint != "last"
-        )
+    def keeps_best(self, dataset: Dataset) -> bool:
+        """Return whether the best weights by validation numbers are kept.
+
+        Raises:
+            UserError: if they are asked for, but there is nothing to choose by.
+        """
+        can_choose = dataset.has_validation and "validation" not in self.splits
+        if self.checkpoint == "best" and not can_choose:
+            raise UserError(
+                'train.checkpoint = "best" needs validation pictures that are not '
+                f"trained on: {dataset.records_dir} has "
+                f"{dataset.num_examples('validation')}, and train.splits is "
+                f"{self.splits!r}"
+            )
+        keeps = stages.spec(self.stage).keeps_best and self.checkpoint != "last"
+        return keeps and can_choose
 
     def last_step(self, steps_per_epoch: int) -> int:
         """Return the step at which training ends."""

@@ -59,6 +59,7 @@ def train(paths: Paths, settings: TrainSettings) -> None:
     identity.check_folders(paths.run_dir, paths.init_from)
     dataset = records.read_dataset(paths.records_dir)
     input_pipeline.check_image_size(dataset, settings.image_size)
+    keeps_best = settings.keeps_best(dataset)
     identity.require_earlier_stages(spec, paths, dataset)
 
     run = TrainedRun(paths.run_dir)
@@ -71,7 +72,7 @@ def train(paths: Paths, settings: TrainSettings) -> None:
     )
     model.check_steps(steps)
     description = identity.describe_stage(settings, steps, model, dataset, paths)
-    training = _Training(paths, settings, run, dataset, model, description)
+    training = _Training(paths, settings, run, dataset, model, description, keeps_best)
     if paths.dry_run:
         training.log_plan(start=0)
         return
@@ -160,6 +161,7 @@ class _Training:
     dataset: records.Dataset
     model: Stage  # built and compiled
     description: StageDescription  # for run.json
+    keeps_best: bool  # the best weights are final, not the last
     dependents: Sequence[str] = ()
     manager: tf.train.CheckpointManager | None = None
 
@@ -227,7 +229,7 @@ class _Training:
         _write_operative_config(folder)
         monitor = Monitor(self.run, folder.stage, self.dataset, settings.batch_size)
         housekeeping = Housekeeping(
-            folder, settings, model, steps, self.manager, monitor
+            folder, settings, model, steps, self.manager, monitor, self.keeps_best
         )
         housekeeping.listen_for_signals()
         with _explain_failures(self.dataset, settings):
@@ -267,6 +269,13 @@ class _Training:
             f"{settings.precision}\n"
             f"  folder:   {self.folder.path}"
         )
+        if not self.dataset.has_validation:
+            logger.info(
+                "note: %s has no validation pictures, so the final weights are the "
+                "last, and test pictures are shown while training; newer records have "
+                "some",
+                self.dataset.records_dir,
+            )
 
     def _resume_description(self) -> None:
         """Keep where the first weights came from, and steps beyond those asked for."""

@@ -25,7 +25,7 @@ from tfstyle.modeling.networks.codes import decode_codes, style_by_content_table
 def test_fixed_pictures_are_the_first_of_evenly_spaced_artists(
     count, artist_ids, small_records
 ):
-    fixed = FixedPictures.choose(small_records, count)
+    fixed = FixedPictures.choose(small_records, "test", count)
 
     assert fixed.artist_ids.tolist() == artist_ids
     (batch,) = input_pipeline.eval_batches(small_records, "test")

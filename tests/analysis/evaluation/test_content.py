@@ -107,7 +107,7 @@ def test_training_logs_the_kl_of_dimensions_at_every_evaluation(tiny_run):
             if line["step"] == step and line["kind"] == "eval"
         }
         of_dimensions = [values[f"kl_of_dimension_{d}"] for d in (1, 2, 4, 8, 12)]
-        assert 0 < sum(of_dimensions) < values["test_kl"]
+        assert 0 < sum(of_dimensions) < values["eval_kl"]
         assert 0 <= values["active_units"] <= 12
 
 

@@ -104,15 +104,25 @@ def test_accuracy_is_that_of_the_nearest_presumed_style(evaluation, run, unseen)
 
     measured = evaluation.style.metric
 
-    assert len(set(expected)) > 2  # else this could not fail
+    assert len(set(expected)) > 1  # else this could not fail
     np.testing.assert_allclose(measured.every_accuracy, expected)
     assert measured.dims == [1, 2, 4, 8, 16]
     np.testing.assert_allclose(
         measured.accuracy, [expected[d - 1] for d in measured.dims]
     )
-    allowed = expected[-1] - 0.01
-    first = next(d for d in range(1, 17) if expected[d - 1] >= allowed)
-    assert measured.recommended_dims == first
+
+
+def test_dimensions_are_recommended_by_validation_pictures(evaluation, run):
+    images, labels = read_split(run.dataset, "validation")
+    codes = raw_codes(run, images.astype(np.float32))
+    styles = run.folder("metric").read_array("presumed_styles/styles")
+    accuracy = []
+    for d in range(1, 17):
+        distances = np.linalg.norm(codes[:, None, :d] - styles[None, :, :d], axis=2)
+        accuracy.append((distances.argmin(axis=1) == labels).mean())
+    first = next(d for d in range(1, 17) if accuracy[d - 1] >= accuracy[-1] - 0.01)
+
+    assert evaluation.style.metric.recommended_dims == first
 
 
 def test_the_classifiers_accuracy_is_that_of_its_largest_logit(evaluation, run, unseen):

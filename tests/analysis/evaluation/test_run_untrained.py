@@ -32,7 +32,8 @@ def test_untrained_stages_are_skipped_with_a_message(
     if "style" in parts:
         expected = set(stages) & {"metric", "classifier"}
         # Search and pruning need the metric stage.
-        expected |= {"kept_dims", "retrieval"} if "metric" in stages else set()
+        searched = {"kept_dims", "baselines", "retrieval"}
+        expected |= searched if "metric" in stages else set()
         assert set(written["style"]) == expected
     assert evaluation.summarize()
 

@@ -86,6 +86,32 @@ def test_random_styles_are_of_the_artists_prior_if_asked(images):
         np.testing.assert_allclose(styles[row], expected, rtol=1e-5, atol=1e-6)
 
 
+def test_styles_of_real_pictures_are_near_their_artists_if_asked(images, monkeypatch):
+    """For the pictures that are rebuilt, and for the discriminators' real ones."""
+    artist_ids = tf.constant([2, 0, 1, 2])
+    model = make_tiny_stage(
+        "gan",
+        "gan.reconstruction_share = 1.0",
+        "gan.style_source = 'artist'",
+        "discriminators.conditional = True",
+    )
+    draws = make_draws(4)
+    normals = draws.normal("own style", model.style_encoder.dims).numpy()
+    expected = model._prior.means[artist_ids] + normals * model._prior.deviation
+    seen = []
+
+    def judge(inputs, **options):
+        seen.append(inputs)
+        return type(model.discriminators).call(model.discriminators, inputs, **options)
+
+    monkeypatch.setattr(model.discriminators, "call", judge)
+    model.compute_gradients(images, artist_ids, draws)
+
+    assert len(seen) == 2
+    for _, _, styles in seen:
+        np.testing.assert_allclose(styles, expected, rtol=1e-6)
+
+
 # Features of discriminators.
 
 

@@ -50,6 +50,16 @@ from tfstyle.modeling import stages
         ("classifier", {"t": 0.0}, "classifier.t must be .* or None, got 0.0"),
         ("classifier", {"t": 2}, "classifier.t must be .* or None, got 2"),
         ("vae", {"t": -0.5}, "vae.t must be above 0 and at most 1, got -0.5"),
+        (
+            "vae",
+            {"style_source": "work"},
+            r"vae.style_source must be one of \('picture', 'artist'\), got 'work'",
+        ),
+        (
+            "gan",
+            {"style_source": "work"},
+            r"gan.style_source must be one of \('picture', 'artist'\), got 'work'",
+        ),
         ("vae", {"kl_weight": -1}, "vae.kl_weight must be at least 0, got -1"),
         (
             "gan",
@@ -104,7 +114,8 @@ def test_the_ends_of_a_range_are_allowed(stage, values):
 def test_gin_binds_settings_by_the_name_of_the_stage():
     model = make_tiny_stage("vae", "vae.kl_weight = 0.25", "vae.t = 0.9")
 
-    assert model.objective == {"t": 0.9, "kl_weight": 0.25}
+    assert model.objective["kl_weight"] == 0.25
+    assert model.objective["t"] == 0.9
 
 
 @pytest.mark.parametrize("stage", stages.names())

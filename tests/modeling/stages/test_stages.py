@@ -7,6 +7,7 @@ import tensorflow as tf
 from helpers.layers import assert_same, differ
 from helpers.stages import (
     GAN_ADDITIONS,
+    ROWS,
     assert_trained_alike,
     copy_weights,
     fit,
@@ -16,6 +17,7 @@ from helpers.stages import (
 from tfstyle.modeling import stages
 from tfstyle.modeling.networks import color
 from tfstyle.modeling.objectives import style
+from tfstyle.modeling.objectives.draws import BatchDraws
 
 STAGES = stages.names()
 # And the gan stage with all its additions.
@@ -129,7 +131,30 @@ def test_evaluation_counts_only_what_the_mask_shows(stage):
     assert terms
     for name, values in terms.items():
         expected = (values[0] + values[2]) / 2
-        assert results[f"test_{name}"] == pytest.approx(float(expected), rel=1e-4)
+        assert results[f"eval_{name}"] == pytest.approx(float(expected), rel=1e-4)
+
+
+# VAE.
+
+
+def test_the_decoder_sees_a_style_of_the_artist_not_of_the_picture_if_asked():
+    """Two pictures change places, and with them their codes, but the styles stay."""
+    model = make_tiny_stage("vae", "vae.style_source = 'artist'")
+    batch = make_batch()
+    images, ids = color.rgb_to_lab(batch["image"]), batch["artist"]
+    draws = BatchDraws(3, tf.constant(1, tf.int64), tf.constant(0), ROWS, ROWS)
+    prior = model._prior
+    normals = draws.normal("style", len(prior.deviation)).numpy()
+    expected = prior.means[ids] + normals * prior.deviation
+    seen = []
+    model.content_decoder.call = lambda inputs: seen.append(inputs[0]) or images
+
+    for pictures in (images, images[::-1]):
+        model.compute_gradients(pictures, ids, draws)
+
+    assert len(seen) == 2
+    for styles in seen:
+        np.testing.assert_allclose(styles, expected, rtol=1e-6)
 
 
 # Metric.

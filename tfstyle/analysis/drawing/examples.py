@@ -23,15 +23,17 @@ class FixedPictures:
     artist_ids: np.ndarray
 
     @classmethod
-    def choose(cls, dataset: records.Dataset, count: int) -> "FixedPictures":
-        """Choose the first test pictures of evenly spaced artists, in turn.
+    def choose(
+        cls, dataset: records.Dataset, split: str, count: int
+    ) -> "FixedPictures":
+        """Choose the first pictures of evenly spaced artists in a split, in turn.
 
         There are fewer than `count` if the split has fewer.
         """
         artists = np.linspace(0, len(dataset.artists) - 1, count).round().astype(int)
         by_artist: dict[int, list[np.ndarray]] = {int(k): [] for k in artists}
         rounds = -(-count // len(by_artist))
-        for batch in input_pipeline.eval_batches(dataset, dataset.test_split):
+        for batch in input_pipeline.eval_batches(dataset, split):
             mask = batch["mask"].numpy() > 0
             images = batch["image"].numpy()[mask]
             artist_ids = batch["artist"].numpy()[mask]

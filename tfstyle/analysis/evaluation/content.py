@@ -59,7 +59,8 @@ class Content(results.Result):
         dims: numbers of content dimensions.
         errors: reconstruction error by each of dims.
         kept_dims: content dimensions that later stages see.
-        recommended_dims: the smallest of dims with nearly the smallest error.
+        recommended_dims: the smallest of dims with nearly the smallest error, on
+            validation pictures if there are any.
         unseen: whether the test pictures were not trained on.
         kl: mean KL divergence of each dimension from N(0, 1), in nats.
         normalized: whether later stages see normalized codes; "given_style" if what
@@ -132,13 +133,19 @@ def measure_content(run: TrainedRun, options: results.Options) -> Content:
     kept_dims = statistics.dims
     dims = sorted({*prefix.curve_dims(encoder.get_config()["dims"]), kept_dims})
     test = input_pipeline.eval_batches(dataset, dataset.test_split)
-    errors = passes.measure_reconstruction_errors(
-        run.style_encoder,
-        encoder,
-        run.network(vae.SPEC.name, "content_decoder"),
-        test,
-        dims,
-    ).tolist()
+
+    def measure_errors(split: str) -> list[float]:
+        return passes.measure_reconstruction_errors(
+            run.style_encoder,
+            encoder,
+            run.network(vae.SPEC.name, "content_decoder"),
+            input_pipeline.eval_batches(dataset, split),
+            dims,
+        ).tolist()
+
+    errors = chosen_by = measure_errors(dataset.test_split)
+    if dataset.has_validation:
+        chosen_by = measure_errors(dataset.validation_split)
     use = passes.measure_content_use(encoder, test)
     content = Content(
         dims=dims,
@@ -151,7 +158,7 @@ def measure_content(run: TrainedRun, options: results.Options) -> Content:
             )
         ),
         recommended_dims=prefix.recommended_dims_by_error(
-            errors, dims, options.tolerance
+            chosen_by, dims, options.tolerance
         ),
         unseen=dataset.test_split
         not in run.description(vae.SPEC.name).identity["splits"],

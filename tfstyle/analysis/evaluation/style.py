@@ -55,7 +55,8 @@ class PrefixCurves(Curves):
     Args:
         every_accuracy: by 1, 2, 3, .. dimensions.
         every_variance_ratio: likewise.
-        recommended_dims: the smallest prefix nearly as accurate as the full code.
+        recommended_dims: the smallest prefix nearly as accurate as the full code, on
+            validation pictures if there are any.
     """
 
     every_accuracy: list[float]
@@ -199,16 +200,15 @@ CLASSIFIER = results.Part(
 )
 
 
-def _classify_test_pictures(
-    run: TrainedRun, folder: StageFolder, encoder: tf.keras.Model
-) -> tuple[Codes, np.ndarray, np.ndarray]:
-    """Return raw codes, and accuracy and variance ratio by prefix, float64 [dims]."""
+def _classify_pictures(
+    run: TrainedRun, folder: StageFolder, encoder: tf.keras.Model, split: str
+) -> tuple[Codes, np.ndarray]:
+    """Return raw codes of a split, and accuracy by prefix, float64 [dims]."""
     classify = folder.spec.classify
     assert classify is not None, f"{folder.stage} does not classify"
-    batches = input_pipeline.eval_batches(run.dataset, run.dataset.test_split)
-    test = collect_codes(encoder, batches)
-    accuracy = classify(folder.read_array, test.codes, test.artist_ids)
-    return test, accuracy, prefix.variance_ratio(test.codes, test.artist_ids)
+    batches = input_pipeline.eval_batches(run.dataset, split)
+    seen = collect_codes(encoder, batches)
+    return seen, classify(folder.read_array, seen.codes, seen.artist_ids)
 
 
 def _measure_curves(
@@ -218,7 +218,10 @@ def _measure_curves(
     start = time.time()
     folder = run.folder(stage)
     encoder = run.network(stage, "style_encoder")
-    test, accuracy, ratio = _classify_test_pictures(run, folder, encoder)
+    dataset = run.dataset
+    _, chosen_by = _classify_pictures(run, folder, encoder, dataset.validation_split)
+    test, accuracy = _classify_pictures(run, folder, encoder, dataset.test_split)
+    ratio = prefix.variance_ratio(test.codes, test.artist_ids)
     dims = prefix.curve_dims(len(accuracy))
     curves = PrefixCurves(
         dims=dims,
@@ -226,7 +229,7 @@ def _measure_curves(
         variance_ratio=[float(ratio[d - 1]) for d in dims],
         every_accuracy=accuracy.tolist(),
         every_variance_ratio=ratio.tolist(),
-        recommended_dims=prefix.recommended_dims(accuracy, tolerance),
+        recommended_dims=prefix.recommended_dims(chosen_by, tolerance),
     )
     _log_curves(folder, curves, "figure_1/", len(test.codes), start)
     return curves, test
@@ -241,7 +244,10 @@ def _measure_retrained(run: TrainedRun) -> Curves | None:
     accuracies, ratios = [], []
     for folder in folders.values():
         encoder = folder.load_network("style_encoder")
-        _, accuracy, ratio = _classify_test_pictures(run, folder, encoder)
+        test, accuracy = _classify_pictures(
+            run, folder, encoder, run.dataset.test_split
+        )
+        ratio = prefix.variance_ratio(test.codes, test.artist_ids)
         accuracies.append(float(accuracy[-1]))
         ratios.append(float(ratio[-1]))
     curves = Curves(dims=[*folders], accuracy=accuracies, variance_ratio=ratios)

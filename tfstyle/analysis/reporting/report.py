@@ -85,7 +85,7 @@ def draw_run(
     _ = run.dimension_names
     evaluation = load_or_evaluate(run)
     folder = run.path / "figures"
-    fixed = FixedPictures.choose(run.dataset, _EXAMPLES)
+    fixed = FixedPictures.choose(run.dataset, run.dataset.test_split, _EXAMPLES)
     sections = [_introduce(run, evaluation)]
     if evaluation.style:
         sections.append(style_section(run, evaluation.style, folder, comparison))

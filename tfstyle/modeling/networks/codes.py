@@ -63,6 +63,18 @@ class ArtistPrior:
         within = np.sqrt(np.maximum(1 - between, 0))
         return cls(means.astype(np.float32), within.astype(np.float32))
 
+    def near(self, artist_ids: tf.Tensor, normals: tf.Tensor) -> tf.Tensor:
+        """Turn random numbers into styles like those of works by given artists.
+
+        Args:
+            artist_ids: int [n].
+            normals: float32 [n, dims], of N(0, 1).
+
+        Returns:
+            float32 [n, dims].
+        """
+        return tf.gather(self.means, artist_ids) + normals * self.deviation
+
     def transform(self, uniforms: tf.Tensor, normals: tf.Tensor) -> tf.Tensor:
         """Turn random numbers into styles.
 
@@ -81,6 +93,10 @@ class ArtistPrior:
         share = tf.cast(share, tf.float32)
         between = (1 - share) * means[:, 0] + share * means[:, 1]
         return between + normals * self.deviation
+
+
+# Where the style of a training picture comes from: S, or `ArtistPrior.near`.
+STYLE_SOURCES = PICTURE, ARTIST = ("picture", "artist")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -185,7 +201,7 @@ def nearest_works_table(
         rows,
         row_captions=names,
         column_captions=["picture", *(f"nearest {k}" for k in range(1, len(rows[0])))],
-        title="nearest test pictures by style code",
+        title="nearest pictures of the split by style code",
         column_breaks=[1],
     )
 

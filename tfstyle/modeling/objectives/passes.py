@@ -166,32 +166,35 @@ def measure_generator_reconstruction_error(
 
 
 def measure_figure_1(
-    test: Codes, accuracy: np.ndarray, pruning: Pruning
+    seen: Codes, accuracy: np.ndarray, pruning: Pruning
 ) -> tuple[dict[str, float], float]:
-    """Compute figure 1's numbers, and the accuracy by the dimensions that are kept.
+    """Compute figure 1's numbers, and the score by which the best weights are kept.
+
+    The score is the mean accuracy over figure 1's numbers of dimensions: a rule that
+    favors neither a method that is good with few dimensions nor one that needs many.
 
     Args:
-        test: raw style codes of the test pictures.
+        seen: raw style codes of the pictures that are evaluated.
         accuracy: float64 [dims], by every prefix.
         pruning: the pruning settings.
     """
-    ratio = prefix.variance_ratio(test.codes, test.artist_ids)
+    ratio = prefix.variance_ratio(seen.codes, seen.artist_ids)
     recommended = prefix.recommended_dims(accuracy, pruning.tolerance)
     # A classifier may have fewer dimensions than the style space keeps.
     dims = min(pruning.style_dims or recommended, len(accuracy))
-    score = float(accuracy[dims - 1])
     numbers = {
-        f"accuracy_{dims}": score,
+        f"accuracy_{dims}": float(accuracy[dims - 1]),
         f"variance_ratio_{dims}": float(ratio[dims - 1]),
         "recommended_dims": recommended,
     }
-    for d in prefix.curve_dims(len(accuracy)):
+    curve = prefix.curve_dims(len(accuracy))
+    for d in curve:
         numbers[f"accuracy_{d}"] = float(accuracy[d - 1])
-    return numbers, score
+    return numbers, float(np.mean([accuracy[d - 1] for d in curve]))
 
 
 def measure_style_distances(
-    test: Codes,
+    seen: Codes,
     presumed_styles: np.ndarray,
     scales: np.ndarray,
     saturates: bool,
@@ -199,7 +202,7 @@ def measure_style_distances(
     """Measure distances by prefix, and whether a style space can learn from them.
 
     Args:
-        test: raw style codes of the test pictures.
+        seen: raw style codes of the pictures that are evaluated.
         presumed_styles: float [N, D].
         scales: float [D], h_d.
         saturates: see `style.describe_distances`.
@@ -209,7 +212,7 @@ def measure_style_distances(
     """
     dims = prefix.curve_dims(len(scales))
     same, different = prefix.style_distances(
-        test.codes, test.artist_ids, presumed_styles, scales, dims
+        seen.codes, seen.artist_ids, presumed_styles, scales, dims
     )
     numbers: dict[str, float] = {}
     for k, d in enumerate(dims):

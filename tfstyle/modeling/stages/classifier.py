@@ -56,7 +56,7 @@ class ClassifierModel(stage.Stage):
         self.dims = self.style_encoder.dims
         self.artist_logits = ArtistLogits(len(context.artist_counts), self.dims)
         self._t = settings.t
-        self.declare_means("loss", "test_loss")
+        self.declare_means("loss", "eval_loss")
 
     def compute_gradients(
         self, images: tf.Tensor, artist_ids: tf.Tensor, draws: BatchDraws
@@ -78,18 +78,18 @@ class ClassifierModel(stage.Stage):
         all_dims = self._all_dims(artist_ids)
         return {"loss": self.artist_logits.losses(features, artist_ids, all_dims)}
 
-    def measure(self, view: stage.TestView) -> stage.TestNumbers:
+    def measure(self, view: stage.EvalView) -> stage.EvalNumbers:
         numbers = super().measure(view).numbers
-        test = collect_codes(self.style_encoder, view.batches)
+        seen = collect_codes(self.style_encoder, view.batches)
         kernel, bias = (v.numpy() for v in self.artist_logits.weights)
         accuracy = prefix.prefix_logit_accuracy(
-            test.codes, kernel, bias, test.artist_ids
+            seen.codes, kernel, bias, seen.artist_ids
         )
-        figure_1, score = passes.measure_figure_1(test, accuracy, view.pruning)
-        return stage.TestNumbers({**numbers, **figure_1}, score)
+        figure_1, score = passes.measure_figure_1(seen, accuracy, view.pruning)
+        return stage.EvalNumbers({**numbers, **figure_1}, score)
 
     def preview(
-        self, pictures: np.ndarray, names: Sequence[str], view: stage.TestView
+        self, pictures: np.ndarray, names: Sequence[str], view: stage.EvalView
     ) -> PictureTable:
         return nearest_works_table(self.style_encoder, pictures, names, view.batches)
 

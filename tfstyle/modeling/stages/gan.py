@@ -11,6 +11,9 @@ import tensorflow as tf
 from tfstyle.core.cli import UserError
 from tfstyle.modeling.networks import networks
 from tfstyle.modeling.networks.codes import (
+    ARTIST,
+    PICTURE,
+    STYLE_SOURCES,
     UNIFORMS,
     ArtistPrior,
     PictureTable,
@@ -55,6 +58,8 @@ class GANSettings:
     # Of random styles: "normal", N(0, I) as in equation 6, or "artists": near artists
     # and between them (see `ArtistPrior`).
     style_prior: str = NORMAL
+    # Of the style of real pictures in training, see `vae.style_source`.
+    style_source: str = PICTURE
     # Of the mean difference between the discriminators' features of these pictures and
     # of the real ones, at the same patches (feature matching).
     feature_weight: float = 0.0
@@ -74,13 +79,9 @@ class GANSettings:
     discriminator_optimizer: Callable = rmsprop
 
     def __post_init__(self) -> None:
-        if self.start not in STARTS:
-            raise UserError(f"gan.start must be one of {STARTS}, got {self.start!r}")
-        if self.style_prior not in STYLE_PRIORS:
-            raise UserError(
-                f"gan.style_prior must be one of {STYLE_PRIORS}, got "
-                f"{self.style_prior!r}"
-            )
+        stage.check_choice("gan.start", self.start, STARTS)
+        stage.check_choice("gan.style_prior", self.style_prior, STYLE_PRIORS)
+        stage.check_choice("gan.style_source", self.style_source, STYLE_SOURCES)
         limits = {"reconstruction_share": 1.0}
         for name in ("r1_weight", "decoder_weight", "feature_weight"):
             limits[name] = math.inf
@@ -131,7 +132,7 @@ class ConditionalGAN(stage.Stage):
         if settings.feature_weight:
             self.declare_means("feature_difference")
         self.declare_means("real_logit", "fake_logit")
-        self.declare_means("test_reconstruction", "test_style", "test_content")
+        self.declare_means("eval_reconstruction", "eval_style", "eval_content")
 
     @property
     def networks(self) -> dict[str, tf.keras.Model]:
@@ -151,7 +152,11 @@ class ConditionalGAN(stage.Stage):
     def compute_gradients(
         self, images: tf.Tensor, artist_ids: tf.Tensor, draws: BatchDraws
     ) -> stage.Gradients:
-        real_styles = self.style_encoder(images)
+        if self._settings.style_source == ARTIST:
+            normals = draws.normal("own style", self.style_encoder.dims)
+            real_styles = self._prior.near(artist_ids, normals)
+        else:
+            real_styles = self.style_encoder(images)
         codes = styles, contents, rebuilt = self._draw_codes(images, real_styles, draws)
         noise = draws.normal("noise", self.code_sizes[2])
         with tf.GradientTape(persistent=True) as tape:
@@ -215,15 +220,15 @@ class ConditionalGAN(stage.Stage):
             "content": content_loss,
         }
 
-    def measure(self, view: stage.TestView) -> stage.TestNumbers:
+    def measure(self, view: stage.EvalView) -> stage.EvalNumbers:
         numbers = super().measure(view).numbers
         judge = view.load_judge()
         if judge is not None:
             numbers["frechet_distance"] = self._measure_frechet_distance(judge, view)
-        return stage.TestNumbers(numbers)
+        return stage.EvalNumbers(numbers)
 
     def preview(
-        self, pictures: np.ndarray, names: Sequence[str], view: stage.TestView
+        self, pictures: np.ndarray, names: Sequence[str], view: stage.EvalView
     ) -> PictureTable:
         styles = encode_pictures(self.style_encoder, pictures)
         contents = encode_pictures(self.content_encoder, pictures)
@@ -352,16 +357,18 @@ class ConditionalGAN(stage.Stage):
         return gradients
 
     def _measure_frechet_distance(
-        self, judge: tf.keras.Model, view: stage.TestView
+        self, judge: tf.keras.Model, view: stage.EvalView
     ) -> float:
         """Compare generated with training pictures by the judge's features.
 
-        As many as there are test pictures, in the mean styles of these pictures'
+        As many as there are validation pictures, in the mean styles of these pictures'
         artists; the random codes are the same every time.
         """
         dataset = view.dataset
         if self._reference is None:
-            artist_ids = spread_artist_ids(dataset, dataset.test_split, _MOST_COMPARED)
+            artist_ids = spread_artist_ids(
+                dataset, dataset.validation_split, _MOST_COMPARED
+            )
             means = compute_artist_means(self.style_encoder, dataset)
             self._reference = Likeness(judge, dataset), means[artist_ids]
         likeness, styles = self._reference

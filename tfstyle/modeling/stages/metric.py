@@ -66,12 +66,8 @@ class MetricSettings:
     optimizer: Callable = adam
 
     def __post_init__(self) -> None:
-        for name, choices in (("objective", OBJECTIVES), ("start", STARTS)):
-            if getattr(self, name) not in choices:
-                raise UserError(
-                    f"metric.{name} must be one of {choices}, got "
-                    f"{getattr(self, name)!r}"
-                )
+        stage.check_choice("metric.objective", self.objective, OBJECTIVES)
+        stage.check_choice("metric.start", self.start, STARTS)
         if not 0 < self.t <= 1:
             raise UserError(f"metric.t must be above 0 and at most 1, got {self.t}")
         if self.start_distance is not None and not self.start_distance > 0:
@@ -139,7 +135,7 @@ class MetricModel(stage.Stage):
             self.artist_logits = ArtistLogits(artists, self.dims)
         self.declare_means("loss", "classification_loss")
         if not settings.compares_pairs:
-            self.declare_means("own_distance", "test_loss")
+            self.declare_means("own_distance", "eval_loss")
 
     @property
     def learns_presumed_styles(self) -> bool:
@@ -209,31 +205,31 @@ class MetricModel(stage.Stage):
         all_dims = tf.fill(tf.shape(artist_ids), self.dims)
         return {"loss": self._example_losses(codes, artist_ids, all_dims)}
 
-    def measure(self, view: stage.TestView) -> stage.TestNumbers:
+    def measure(self, view: stage.EvalView) -> stage.EvalNumbers:
         if not self.learns_presumed_styles:
             means = passes.compute_artist_means(self.style_encoder, view.dataset)
             self.presumed_styles.styles.assign(means)
         numbers = super().measure(view).numbers
-        test = collect_codes(self.style_encoder, view.batches)
+        seen = collect_codes(self.style_encoder, view.batches)
         styles = self.presumed_styles.styles.numpy()
-        accuracy = prefix.prefix_accuracy(test.codes, test.artist_ids, styles)
-        figure_1, score = passes.measure_figure_1(test, accuracy, view.pruning)
+        accuracy = prefix.prefix_accuracy(seen.codes, seen.artist_ids, styles)
+        figure_1, score = passes.measure_figure_1(seen, accuracy, view.pruning)
         scales = self.presumed_styles.prefix_scales.numpy()
         objective = self._settings.objective
         if objective == "triplet":  # compares distances as they are
             scales = np.ones_like(scales)
         saturates = objective in ("presumed", "pairwise")
         distances, warning = passes.measure_style_distances(
-            test, styles, scales, saturates
+            seen, styles, scales, saturates
         )
         numbers = {**numbers, **figure_1, **distances}
         if self._in_warm_start:
             # A classifier's codes are no style space: neither the best nor unhealthy.
-            return stage.TestNumbers(numbers)
-        return stage.TestNumbers(numbers, score, warning)
+            return stage.EvalNumbers(numbers)
+        return stage.EvalNumbers(numbers, score, warning)
 
     def preview(
-        self, pictures: np.ndarray, names: Sequence[str], view: stage.TestView
+        self, pictures: np.ndarray, names: Sequence[str], view: stage.EvalView
     ) -> PictureTable:
         return nearest_works_table(self.style_encoder, pictures, names, view.batches)
 
@@ -303,16 +299,16 @@ def classify(
 
 
 def recommend_dims(trained: stage.TrainedStage) -> int:
-    """Recommend the number of style dimensions by test accuracy (section 3)."""
+    """Recommend the number of style dimensions by validation accuracy (section 3)."""
     encoder = trained.load_network("style_encoder")
     presumed_styles = trained.read_array(_STYLES)
     if trained.objective["objective"] in ("pairwise", "triplet"):
         # Those in the checkpoint are of the last evaluation, not of its weights.
         presumed_styles = passes.compute_artist_means(encoder, trained.dataset)
     dataset = trained.dataset
-    batches = input_pipeline.eval_batches(dataset, dataset.test_split)
-    test = collect_codes(encoder, batches)
-    accuracy = prefix.prefix_accuracy(test.codes, test.artist_ids, presumed_styles)
+    batches = input_pipeline.eval_batches(dataset, dataset.validation_split)
+    seen = collect_codes(encoder, batches)
+    accuracy = prefix.prefix_accuracy(seen.codes, seen.artist_ids, presumed_styles)
     return prefix.recommended_dims(accuracy, trained.pruning.tolerance)
 
 

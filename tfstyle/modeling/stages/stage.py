@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tfstyle.core.cli import UserError
 from tfstyle.data.records import Dataset
 from tfstyle.modeling.networks import color
 from tfstyle.modeling.networks.codes import PictureTable
@@ -76,31 +77,33 @@ class StageSpec:
     # Computes the accuracy by every prefix, float64 [dims], from (read_array, raw
     # codes, artist_ids); for stages that figure 1 shows.
     classify: Callable[[ReadArray, np.ndarray, np.ndarray], np.ndarray] | None = None
-    keeps_best: bool = True  # the final weights may be the best by test numbers
+    keeps_best: bool = True  # the final weights may be the best by validation numbers
 
 
 @dataclasses.dataclass(frozen=True)
-class TestView:
+class EvalView:
     """What a stage sees of the run while it evaluates itself."""
 
-    __test__ = False  # not a pytest class
-
     dataset: Dataset
-    batches: tf.data.Dataset  # evaluation batches of the test pictures
+    batches: tf.data.Dataset  # evaluation batches of `dataset.validation_split`
     pruning: Pruning
     # Loads the classifier's encoder, if trained; no stage is trained against it.
     load_judge: Callable[[], tf.keras.Model | None]
 
 
 @dataclasses.dataclass(frozen=True)
-class TestNumbers:
-    """Test numbers by name, the score of the best weights, and what looks wrong."""
-
-    __test__ = False
+class EvalNumbers:
+    """Numbers by name, the score of the best weights, and what looks wrong."""
 
     numbers: dict[str, float]
     score: float | None = None
     warning: str | None = None
+
+
+def check_choice(setting: str, value: Any, choices: Sequence[str]) -> None:
+    """Refuse with a UserError a setting that is none of its choices."""
+    if value not in choices:
+        raise UserError(f"{setting} must be one of {choices}, got {value!r}")
 
 
 class Stage(tf.keras.Model, abc.ABC):
@@ -182,22 +185,22 @@ class Stage(tf.keras.Model, abc.ABC):
     ) -> dict[str, tf.Tensor]:
         """Compute what `evaluate` averages, float32 [batch] by name."""
 
-    def measure(self, view: TestView) -> TestNumbers:
-        """Compute test numbers, and the score by which the best weights are kept."""
+    def measure(self, view: EvalView) -> EvalNumbers:
+        """Compute numbers, and the score by which the best weights are kept."""
         results = self.evaluate(view.batches, verbose=0, return_dict=True)
-        return TestNumbers(
-            {name: value for name, value in results.items() if name.startswith("test_")}
+        return EvalNumbers(
+            {name: value for name, value in results.items() if name.startswith("eval_")}
         )
 
     def preview(
-        self, pictures: np.ndarray, names: Sequence[str], view: TestView
+        self, pictures: np.ndarray, names: Sequence[str], view: EvalView
     ) -> PictureTable | None:
         """Lay out pictures that show what the stage has learned; None for nothing.
 
         Args:
-            pictures: uint8 [n, size, size, 3], test pictures, the same in each preview.
+            pictures: uint8 [n, size, size, 3], the same in each preview.
             names: [n], of their artists.
-            view: see `TestView`.
+            view: see `EvalView`.
         """
         return None
 
@@ -249,7 +252,7 @@ class Stage(tf.keras.Model, abc.ABC):
         images = color.rgb_to_lab(batch["image"])
         terms = self.evaluation_terms(images, batch["artist"])
         for name, values in terms.items():
-            self.record(f"test_{name}", values, batch["mask"])
+            self.record(f"eval_{name}", values, batch["mask"])
         return self._results()
 
     @property

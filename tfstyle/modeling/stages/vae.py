@@ -12,6 +12,10 @@ from tfstyle.data import input_pipeline
 from tfstyle.metrics import prefix
 from tfstyle.modeling.networks import networks
 from tfstyle.modeling.networks.codes import (
+    ARTIST,
+    PICTURE,
+    STYLE_SOURCES,
+    ArtistPrior,
     PictureTable,
     collect_codes,
     decode_codes,
@@ -39,11 +43,16 @@ class VAESettings:
 
     t: float = 0.995  # nested dropout's parameter (Table 2)
     kl_weight: float = 1.0  # against the sum of squares; the paper's is 1
+    # Of the style that Dec is given in training: "picture", S's code of the picture; or
+    # "artist", a code like those of the artist's works. The latter cannot tell what
+    # this work shows, so that the content code must hold all of it.
+    style_source: str = PICTURE
     optimizer: Callable = rmsprop
 
     def __post_init__(self) -> None:
         if not 0 < self.t <= 1:
             raise UserError(f"vae.t must be above 0 and at most 1, got {self.t}")
+        stage.check_choice("vae.style_source", self.style_source, STYLE_SOURCES)
         if self.kl_weight < 0:
             raise UserError(f"vae.kl_weight must be at least 0, got {self.kl_weight}")
 
@@ -75,14 +84,22 @@ class ContentVAE(stage.Stage):
         self.code_sizes = [self.style_encoder.dims, self.dims]
         self.content_decoder.build_variables(size, self.code_sizes)
         self._settings = settings
+        self._prior = ArtistPrior.of_artist_means(
+            context.codes.style_statistics.artist_means
+        )
         self.declare_means(
-            "loss", "reconstruction", "kl", "test_reconstruction", "test_kl"
+            "loss", "reconstruction", "kl", "eval_reconstruction", "eval_kl"
         )
 
     def compute_gradients(
         self, images: tf.Tensor, artist_ids: tf.Tensor, draws: BatchDraws
     ) -> stage.Gradients:
-        styles = self.style_encoder(images, training=False)
+        if self._settings.style_source == ARTIST:
+            styles = self._prior.near(
+                artist_ids, draws.normal("style", self.code_sizes[0])
+            )
+        else:
+            styles = self.style_encoder(images, training=False)
         mask = draws.prefix_mask("prefix", self.dims, self._settings.t)
         noise = draws.normal("reparametrization", self.dims)
         with tf.GradientTape() as tape:
@@ -109,17 +126,17 @@ class ContentVAE(stage.Stage):
             "kl": generation.kl_divergence(mean, log_variance),
         }
 
-    def measure(self, view: stage.TestView) -> stage.TestNumbers:
+    def measure(self, view: stage.EvalView) -> stage.EvalNumbers:
         numbers = super().measure(view).numbers
-        score = -numbers["test_reconstruction"]
+        score = -numbers["eval_reconstruction"]
         use = passes.measure_content_use(self.content_encoder, view.batches)
         numbers["active_units"] = int(use.active.sum())
         for d in prefix.curve_dims(self.dims):
             numbers[f"kl_of_dimension_{d}"] = float(use.kl[d - 1])
-        return stage.TestNumbers(numbers, score)
+        return stage.EvalNumbers(numbers, score)
 
     def preview(
-        self, pictures: np.ndarray, names: Sequence[str], view: stage.TestView
+        self, pictures: np.ndarray, names: Sequence[str], view: stage.EvalView
     ) -> PictureTable:
         """Rebuild pictures from their style and the first content dimensions."""
         styles = encode_pictures(self.style_encoder, pictures)
@@ -135,7 +152,7 @@ class ContentVAE(stage.Stage):
             rows,
             row_captions=captions,
             column_captions=names,
-            title="test pictures from style and the first content dimensions",
+            title="pictures from style and the first content dimensions",
             row_breaks=[1],
         )
 
@@ -153,7 +170,7 @@ def recommend_dims(trained: stage.TrainedStage) -> int:
         trained.codes.style_encoder,
         encoder,
         trained.load_network("content_decoder"),
-        input_pipeline.eval_batches(trained.dataset, trained.dataset.test_split),
+        input_pipeline.eval_batches(trained.dataset, trained.dataset.validation_split),
         dims,
     )
     return prefix.recommended_dims_by_error(
