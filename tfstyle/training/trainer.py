@@ -238,7 +238,9 @@ class _Training:
             with housekeeping.progress:  # closed before an error is shown
                 self._fit(housekeeping, steps)
             _write_operative_config(folder)  # the pipeline's settings are in use now
-            finishing.finish(folder, self.dataset, settings.checkpoint)
+            # A best checkpoint of older versions may be left, chosen by test pictures.
+            checkpoint = settings.checkpoint if self.keeps_best else "last"
+            finishing.finish(folder, self.dataset, checkpoint)
         folder.mark_finished(steps)
         minutes = (time.time() - start_time) / 60
         logger.info(

@@ -5,8 +5,9 @@ import dataclasses
 import numpy as np
 
 from tfstyle.analysis import results
-from tfstyle.analysis.realism.samples import MAX_TEST_PICTURES, read_first_pictures
+from tfstyle.analysis.realism.samples import MAX_TEST_PICTURES
 from tfstyle.analysis.results import measured
+from tfstyle.data import input_pipeline
 from tfstyle.metrics import prefix, probes, texture
 from tfstyle.modeling.networks.codes import encode_pictures
 from tfstyle.modeling.stages import metric
@@ -57,28 +58,47 @@ class Baselines(results.Result):
 
 def measure_baselines(run: TrainedRun) -> Baselines:
     """Compare the style space of a run with what pixels tell, and with training."""
-    dataset = run.dataset
-    train, train_ids = read_first_pictures(dataset, "train", _MOST_TRAINING_PICTURES)
-    test, test_ids = read_first_pictures(dataset, dataset.test_split, MAX_TEST_PICTURES)
-    pixels = [
-        texture.shrink(pictures).reshape(len(pictures), -1).astype(np.float32)
-        for pictures in (train, test)
-    ]
-    compared = (pixels[0], train_ids, pixels[1], test_ids)
-    stage = metric.SPEC.name
-    folder, encoder = run.folder(stage), run.network(stage, "style_encoder")
+    train = _Split.read(run, "train", _MOST_TRAINING_PICTURES)
+    test = _Split.read(run, run.dataset.test_split, MAX_TEST_PICTURES)
+    compared = (train.pixels, train.artist_ids, test.pixels, test.artist_ids)
+    read_array = run.folder(metric.SPEC.name).read_array
     kept = run.style_statistics.dims - 1
     judged: dict[str, float] = {}
-    for name, pictures, ids in (("train", train, train_ids), ("test", test, test_ids)):
-        codes = encode_pictures(encoder, pictures)
-        accuracy = metric.classify(folder.read_array, codes, ids)
+    for name, split in (("train", train), ("test", test)):
+        accuracy = metric.classify(read_array, split.codes, split.artist_ids)
         judged[f"{name}_accuracy"] = float(accuracy[kept])
-        ratio = prefix.variance_ratio(codes, ids)
+        ratio = prefix.variance_ratio(split.codes, split.artist_ids)
         judged[f"{name}_variance_ratio"] = float(ratio[kept])
     return Baselines(
-        pictures=len(test),
-        train_pictures=len(train),
+        pictures=len(test.codes),
+        train_pictures=len(train.codes),
         nearest_pixels=probes.nearest_accuracy(*compared),
         discriminants=probes.discriminant_accuracy(*compared),
         **judged,
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class _Split:
+    """The first pictures of a split, each as small pixels and as a code."""
+
+    pixels: np.ndarray  # float32 [n, values]
+    codes: np.ndarray  # float32 [n, D], raw
+    artist_ids: np.ndarray  # int64 [n]
+
+    @classmethod
+    def read(cls, run: TrainedRun, split: str, count: int) -> "_Split":
+        encoder = run.network(metric.SPEC.name, "style_encoder")
+        pixels, codes, artist_ids = [], [], []
+        for batch in input_pipeline.eval_batches(run.dataset, split):
+            mask = batch["mask"].numpy() > 0
+            pictures = batch["image"].numpy()[mask]
+            # Pictures themselves would fill the memory.
+            small = texture.shrink(pictures).astype(np.float32)
+            pixels.append(small.reshape(len(small), -1))
+            codes.append(encode_pictures(encoder, pictures))
+            artist_ids.append(batch["artist"].numpy()[mask])
+            if sum(map(len, codes)) >= count:
+                break
+        parts = (pixels, codes, artist_ids)
+        return cls(*(np.concatenate(part)[:count] for part in parts))

@@ -6,6 +6,7 @@ transfer can be compared with what the artist made of that content.
 
 import collections
 import dataclasses
+import os
 import pathlib
 
 import numpy as np
@@ -18,8 +19,9 @@ from tfstyle.metrics.repeats import Spread, combine_seeds
 from tfstyle.modeling.networks.codes import decode_codes
 from tfstyle.runs.trained_run import TrainedRun
 
-# True pictures at most, and training pictures that contents and styles are taken from.
-_MOST_PICTURES, _MOST_TRAINING_PICTURES = 500, 10_000
+# True pictures at most, and training pictures that contents and styles are taken from,
+# of which no more than fit into this many bytes.
+_MOST_PICTURES, _MOST_TRAINING_PICTURES, _MOST_BYTES = 500, 10_000, 1 << 29
 # Side of the windows of the structural similarity, in pixels (Wang et al. 2004).
 _WINDOW = 11
 # How results are made, and their labels.
@@ -93,7 +95,7 @@ class Works:
             pictures.append(batch["image"].numpy()[mask])
             artist_ids.append(batch["artist"].numpy()[mask])
             for name in batch["filename"].numpy()[mask]:
-                contents.append(pathlib.PurePosixPath(name.decode(errors="replace")))
+                contents.append(pathlib.PurePosixPath(os.fsdecode(name)))
             if len(contents) >= count:
                 break
         return cls(
@@ -182,7 +184,7 @@ def draw_examples(run: TrainedRun, count: int) -> dict[str, np.ndarray] | None:
         of them, by name; None where it returns None.
     """
     dataset = run.dataset
-    sources = Works.read(dataset, "train", _MOST_TRAINING_PICTURES)
+    sources = _read_sources(dataset)
     truths = Works.read(dataset, dataset.test_split, count)
     rng = np.random.default_rng(SEEDS[0])
     triples = choose_triples(truths, sources, rng)
@@ -205,7 +207,7 @@ def measure_transfers(run: TrainedRun) -> Transfers | None:
     """
     dataset = run.dataset
     truths = Works.read(dataset, dataset.test_split, _MOST_PICTURES)
-    sources = Works.read(dataset, "train", _MOST_TRAINING_PICTURES)
+    sources = _read_sources(dataset)
     if dataset.image_size < _WINDOW:
         return None
     by_seed, count = [], 0
@@ -229,6 +231,11 @@ def measure_transfers(run: TrainedRun) -> Transfers | None:
         seeds=[*SEEDS],
         methods={method: Agreement(**combined[method]) for method in METHODS},
     )
+
+
+def _read_sources(dataset: records.Dataset) -> Works:
+    most = _MOST_BYTES // (3 * dataset.image_size**2)
+    return Works.read(dataset, "train", min(most, _MOST_TRAINING_PICTURES))
 
 
 def measure_agreement(pictures: np.ndarray, truths: np.ndarray) -> dict[str, float]:
