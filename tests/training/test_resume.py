@@ -167,8 +167,9 @@ def test_a_warm_start_is_scored_only_when_it_is_over(small_records, tmp_path):
     assert (20, "classification_loss") in losses and (20, "loss") not in losses
     assert (40, "loss") in losses and (40, "classification_loss") not in losses
     numbers = {(line["step"], line["name"]): line["value"] for line in read_log(folder)}
-    # Works are nearer to their artist's mean code than to those of others.
-    assert numbers[20, "same_distance_8"] < numbers[20, "different_distance_8"]
+    # Mean codes of an untrained encoder are close together; random styles are 1.2 apart
+    # (metric.start_distance), and so about 0.85 from codes in their middle.
+    assert numbers[20, "different_distance_8"] < 0.5
 
 
 @pytest.mark.parametrize(
