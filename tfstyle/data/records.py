@@ -18,7 +18,7 @@ import tensorflow as tf
 from tfstyle.core.cli import UserError
 from tfstyle.data.pictures import Conversion
 from tfstyle.data.sources import Source
-from tfstyle.data.splits import SPLITS, Artist
+from tfstyle.data.splits import ARTIST_SPLITS, SPLITS, Artist
 
 FORMAT_VERSION = 1
 INDEX_FILE = "dataset.json"
@@ -228,7 +228,7 @@ def write_index(path: pathlib.Path, dataset: Dataset) -> None:
     for artist in index["artists"]:
         del artist["holdout"]
     for artist in index["holdout_artists"]:
-        for split in ("train", "validation", "test"):
+        for split in ARTIST_SPLITS:
             del artist[split]
     text = json.dumps(index, ensure_ascii=False, indent=1)
     path.write_text(text, "utf-8", "surrogateescape")

@@ -12,7 +12,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from tfstyle.core.cli import UserError
 from tfstyle.data.sources import Source
 
-SPLITS = ("train", "validation", "test", "holdout")
+# Of the artists that are trained on.
+ARTIST_SPLITS = ("train", "validation", "test")
+SPLITS = (*ARTIST_SPLITS, "holdout")
 
 
 @dataclasses.dataclass(frozen=True)

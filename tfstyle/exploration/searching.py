@@ -20,6 +20,7 @@ from tfstyle.core import files
 from tfstyle.core.cli import UserError
 from tfstyle.data import input_pipeline, records
 from tfstyle.data.pictures import PictureError
+from tfstyle.data.splits import ARTIST_SPLITS
 from tfstyle.exploration.collection import encode_splits, format_name
 from tfstyle.modeling.networks.codes import Codes
 from tfstyle.modeling.stages import metric
@@ -28,7 +29,6 @@ from tfstyle.runs.trained_run import TrainedRun
 logger = logging.getLogger(__name__)
 
 INDEX_FILE = "index.npz"
-_SPLITS = ("train", "validation", "test")
 # Works on a sheet for each picture, at most.
 MAX_SHOWN = 100
 _PER_ROW = 10
@@ -94,7 +94,7 @@ def load_index(run: TrainedRun) -> Codes:
         return index
     dataset = run.dataset
     logger.info("making the index %s", path)
-    index = encode_splits(run.style_encoder, dataset, *_SPLITS)
+    index = encode_splits(run.style_encoder, dataset, *ARTIST_SPLITS)
     try:
         files.write_npz(path, **vars(index), digests=digests)
     except OSError as error:
@@ -143,7 +143,7 @@ def _draw_row(
     """Draw the works from number `first` on; the picture itself if that is 0."""
     works = result.works[first : min(first + _PER_ROW, MAX_SHOWN)]
     positions = [work.position for work in works]
-    shown = list(input_pipeline.read_pictures(dataset, _SPLITS, positions))
+    shown = list(input_pipeline.read_pictures(dataset, ARTIST_SPLITS, positions))
     # Empty cells keep the works of a short row below those of the first.
     empty = min(len(result.works), _PER_ROW) - len(works)
     captions = [*(work.artist for work in works), *[""] * empty]

@@ -133,17 +133,17 @@ class Housekeeping(tf.keras.callbacks.Callback):
 
     def _run_evaluation(self) -> None:
         start = time.time()
-        test = self._monitor.evaluate(self.model)
+        seen = self._monitor.evaluate(self.model)
         self.model.reset_metrics()
         count, seconds = self._monitor.count, time.time() - start
-        self._log.write("eval", self._step, test.numbers, count, seconds)
-        shown = dict(list(test.numbers.items())[:_SHOWN_NUMBERS])
+        self._log.write("eval", self._step, seen.numbers, count, seconds)
+        shown = dict(list(seen.numbers.items())[:_SHOWN_NUMBERS])
         logger.info(
             "%s step %d: %s", self._folder.stage, self._step, _format_numbers(shown)
         )
-        if test.warning:
-            logger.warning("warning: %s", test.warning)
-        score = test.score
+        if seen.warning:
+            logger.warning("warning: %s", seen.warning)
+        score = seen.score
         if self._best_manager and score is not None and score >= self._best_score():
             self._best_manager.save(checkpoint_number=self._step)
             files.write_json(self._best_file, {"step": self._step, "score": score})

@@ -8,6 +8,7 @@ import gin
 
 from tfstyle.core.cli import UserError
 from tfstyle.data.records import Dataset
+from tfstyle.data.splits import ARTIST_SPLITS
 from tfstyle.modeling import stages
 
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
@@ -78,14 +79,13 @@ class TrainSettings:
             raise UserError(
                 f"train.seed must be a number from 0 to {_SEEDS - 1}, got {self.seed!r}"
             )
-        splits = ("train", "validation", "test")
         if (
             isinstance(self.splits, str)
             or "train" not in self.splits
-            or not set(splits).issuperset(self.splits)
+            or not set(ARTIST_SPLITS).issuperset(self.splits)
         ):
             raise UserError(
-                f'train.splits must be "train" and others of {splits}, such as '
+                f'train.splits must be "train" and others of {ARTIST_SPLITS}, such as '
                 f'("train",), got {self.splits!r}'
             )
         if self.precision not in PRECISIONS:

@@ -4,14 +4,15 @@ import numpy as np
 import pytest
 
 from tfstyle.analysis import results
-from tfstyle.analysis.evaluation.baselines import Baselines, measure_baselines
+from tfstyle.analysis.evaluation.baselines import Baselines
+from tfstyle.analysis.evaluation.style import measure_metric
 from tfstyle.analysis.realism.samples import read_first_pictures
 from tfstyle.metrics import prefix
 
 
 @pytest.fixture(scope="module")
 def measured(trained):
-    return measure_baselines(trained)
+    return measure_metric(trained, results.Options()).baselines
 
 
 def test_the_nearest_picture_is_found_by_a_loop(measured, trained):

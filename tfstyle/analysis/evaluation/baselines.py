@@ -5,9 +5,12 @@ import dataclasses
 import numpy as np
 
 from tfstyle.analysis import results
-from tfstyle.analysis.realism.samples import MAX_TEST_PICTURES
+from tfstyle.analysis.realism.samples import (
+    MAX_TEST_PICTURES,
+    read_first_batches,
+    read_first_pictures,
+)
 from tfstyle.analysis.results import measured
-from tfstyle.data import input_pipeline
 from tfstyle.metrics import prefix, probes, texture
 from tfstyle.modeling.networks.codes import encode_pictures
 from tfstyle.modeling.stages import metric
@@ -56,49 +59,45 @@ class Baselines(results.Result):
     )
 
 
-def measure_baselines(run: TrainedRun) -> Baselines:
-    """Compare the style space of a run with what pixels tell, and with training."""
-    train = _Split.read(run, "train", _MOST_TRAINING_PICTURES)
-    test = _Split.read(run, run.dataset.test_split, MAX_TEST_PICTURES)
-    compared = (train.pixels, train.artist_ids, test.pixels, test.artist_ids)
+def measure_baselines(
+    run: TrainedRun, test_accuracy: float, test_variance_ratio: float
+) -> Baselines:
+    """Compare the style space of a run with what pixels tell, and with training.
+
+    Args:
+        run: the run.
+        test_accuracy: by the kept style dimensions.
+        test_variance_ratio: likewise.
+    """
+    encoder = run.network(metric.SPEC.name, "style_encoder")
+    pixels, codes, train_ids = [], [], []
+    # Pictures themselves, all at once, would fill the memory.
+    for batch in read_first_batches(run.dataset, "train", _MOST_TRAINING_PICTURES):
+        pixels.append(_flatten_small(batch["image"]))
+        codes.append(encode_pictures(encoder, batch["image"]))
+        train_ids.append(batch["artist"])
+    style_codes, ids = np.concatenate(codes), np.concatenate(train_ids)
+    test, test_ids = read_first_pictures(
+        run.dataset, run.dataset.test_split, MAX_TEST_PICTURES
+    )
+    compared = (np.concatenate(pixels), ids, _flatten_small(test), test_ids)
     read_array = run.folder(metric.SPEC.name).read_array
     kept = run.style_statistics.dims - 1
-    judged: dict[str, float] = {}
-    for name, split in (("train", train), ("test", test)):
-        accuracy = metric.classify(read_array, split.codes, split.artist_ids)
-        judged[f"{name}_accuracy"] = float(accuracy[kept])
-        ratio = prefix.variance_ratio(split.codes, split.artist_ids)
-        judged[f"{name}_variance_ratio"] = float(ratio[kept])
+    accuracy = metric.classify(read_array, style_codes, ids)
+    ratio = prefix.variance_ratio(style_codes, ids)
     return Baselines(
-        pictures=len(test.codes),
-        train_pictures=len(train.codes),
+        pictures=len(test),
+        train_pictures=len(ids),
         nearest_pixels=probes.nearest_accuracy(*compared),
         discriminants=probes.discriminant_accuracy(*compared),
-        **judged,
+        train_accuracy=float(accuracy[kept]),
+        test_accuracy=test_accuracy,
+        train_variance_ratio=float(ratio[kept]),
+        test_variance_ratio=test_variance_ratio,
     )
 
 
-@dataclasses.dataclass(frozen=True)
-class _Split:
-    """The first pictures of a split, each as small pixels and as a code."""
-
-    pixels: np.ndarray  # float32 [n, values]
-    codes: np.ndarray  # float32 [n, D], raw
-    artist_ids: np.ndarray  # int64 [n]
-
-    @classmethod
-    def read(cls, run: TrainedRun, split: str, count: int) -> "_Split":
-        encoder = run.network(metric.SPEC.name, "style_encoder")
-        pixels, codes, artist_ids = [], [], []
-        for batch in input_pipeline.eval_batches(run.dataset, split):
-            mask = batch["mask"].numpy() > 0
-            pictures = batch["image"].numpy()[mask]
-            # Pictures themselves would fill the memory.
-            small = texture.shrink(pictures).astype(np.float32)
-            pixels.append(small.reshape(len(small), -1))
-            codes.append(encode_pictures(encoder, pictures))
-            artist_ids.append(batch["artist"].numpy()[mask])
-            if sum(map(len, codes)) >= count:
-                break
-        parts = (pixels, codes, artist_ids)
-        return cls(*(np.concatenate(part)[:count] for part in parts))
+def _flatten_small(pictures: np.ndarray) -> np.ndarray:
+    """Return the pixels of pictures at 32x32 or less, float32 [n, values]."""
+    small = texture.shrink(pictures).astype(np.float32)
+    return small.reshape(len(small), -1)

@@ -172,7 +172,11 @@ def measure_metric(run: TrainedRun, options: results.Options) -> Style:
     return Style(
         metric=curves,
         kept_dims=kept_dims,
-        baselines=measure_baselines(run),
+        baselines=measure_baselines(
+            run,
+            test_accuracy=curves.every_accuracy[kept_dims - 1],
+            test_variance_ratio=curves.every_variance_ratio[kept_dims - 1],
+        ),
         retrieval=_measure_retrieval(folder, test, kept_dims),
         unseen_artists=_measure_unseen_artists(run, kept_dims),
     )
@@ -219,8 +223,11 @@ def _measure_curves(
     folder = run.folder(stage)
     encoder = run.network(stage, "style_encoder")
     dataset = run.dataset
-    _, chosen_by = _classify_pictures(run, folder, encoder, dataset.validation_split)
     test, accuracy = _classify_pictures(run, folder, encoder, dataset.test_split)
+    chosen_by = accuracy
+    if dataset.has_validation:
+        split = dataset.validation_split
+        _, chosen_by = _classify_pictures(run, folder, encoder, split)
     ratio = prefix.variance_ratio(test.codes, test.artist_ids)
     dims = prefix.curve_dims(len(accuracy))
     curves = PrefixCurves(

@@ -6,7 +6,7 @@ worth.
 """
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -143,16 +143,33 @@ def read_first_pictures(
     Returns:
         uint8 [n, size, size, 3] and int64 [n], their artists.
     """
-    pictures, artist_ids = [], []
+    batches = [*read_first_batches(dataset, split, count, artists)]
+    return (
+        np.concatenate([batch["image"] for batch in batches]),
+        np.concatenate([batch["artist"] for batch in batches]),
+    )
+
+
+def read_first_batches(
+    dataset: records.Dataset, split: str, count: int, artists: np.ndarray | None = None
+) -> Iterator[dict[str, np.ndarray]]:
+    """Read what `read_first_pictures` reads batch by batch, with all that is known.
+
+    Yields:
+        `image`, `artist` and `filename` of the pipeline's evaluation batches, without
+        padding.
+    """
+    left = count
     for batch in input_pipeline.eval_batches(dataset, split):
         mask = batch["mask"].numpy() > 0
         if artists is not None:
             mask &= np.isin(batch["artist"].numpy(), artists)
-        pictures.append(batch["image"].numpy()[mask])
-        artist_ids.append(batch["artist"].numpy()[mask])
-        if sum(map(len, artist_ids)) >= count:
+        names = ("image", "artist", "filename")
+        works = {name: batch[name].numpy()[mask][:left] for name in names}
+        yield works
+        left -= len(works["artist"])
+        if not left:
             break
-    return np.concatenate(pictures)[:count], np.concatenate(artist_ids)[:count]
 
 
 def blur(pictures: np.ndarray, deviation: float) -> np.ndarray:

@@ -12,9 +12,9 @@ import pathlib
 import numpy as np
 import tensorflow as tf
 
-from tfstyle.analysis.realism.samples import SEEDS
+from tfstyle.analysis.realism.samples import SEEDS, read_first_batches
 from tfstyle.analysis.results import Result, measured
-from tfstyle.data import input_pipeline, records
+from tfstyle.data import records
 from tfstyle.metrics.repeats import Spread, combine_seeds
 from tfstyle.modeling.networks.codes import decode_codes
 from tfstyle.runs.trained_run import TrainedRun
@@ -89,19 +89,12 @@ class Works:
     @classmethod
     def read(cls, dataset: records.Dataset, split: str, count: int) -> "Works":
         """Read the first works of a split; their file names tell what they show."""
-        pictures, artist_ids, contents = [], [], []
-        for batch in input_pipeline.eval_batches(dataset, split):
-            mask = batch["mask"].numpy() > 0
-            pictures.append(batch["image"].numpy()[mask])
-            artist_ids.append(batch["artist"].numpy()[mask])
-            for name in batch["filename"].numpy()[mask]:
-                contents.append(pathlib.PurePosixPath(os.fsdecode(name)))
-            if len(contents) >= count:
-                break
+        batches = [*read_first_batches(dataset, split, count)]
+        names = [os.fsdecode(name) for batch in batches for name in batch["filename"]]
         return cls(
-            np.concatenate(pictures)[:count],
-            np.concatenate(artist_ids)[:count],
-            np.array([path.stem for path in contents])[:count],
+            np.concatenate([batch["image"] for batch in batches]),
+            np.concatenate([batch["artist"] for batch in batches]),
+            np.array([pathlib.PurePosixPath(name).stem for name in names]),
         )
 
 

@@ -28,7 +28,9 @@ from tfstyle.modeling.objectives.nested_dropout import prefix_probabilities
 from tfstyle.modeling.stages import factories, stage
 from tfstyle.modeling.stages.optimizers import adam
 
-OBJECTIVES = ("presumed", "softmax", "pairwise", "triplet")
+# Compare the pictures of a batch with each other.
+PAIR_OBJECTIVES = ("pairwise", "triplet")
+OBJECTIVES = ("presumed", "softmax", *PAIR_OBJECTIVES)
 STARTS = ("random", "mean_codes")
 # Prefixes that the triplet loss of a step averages; it has no closed form over all.
 _TRIPLET_PREFIXES = 8
@@ -94,7 +96,7 @@ class MetricSettings:
     @property
     def compares_pairs(self) -> bool:
         """Whether the objective compares the pictures of a batch with each other."""
-        return self.objective in ("pairwise", "triplet")
+        return self.objective in PAIR_OBJECTIVES
 
 
 class MetricModel(stage.Stage):
@@ -302,7 +304,7 @@ def recommend_dims(trained: stage.TrainedStage) -> int:
     """Recommend the number of style dimensions by validation accuracy (section 3)."""
     encoder = trained.load_network("style_encoder")
     presumed_styles = trained.read_array(_STYLES)
-    if trained.objective["objective"] in ("pairwise", "triplet"):
+    if trained.objective["objective"] in PAIR_OBJECTIVES:
         # Those in the checkpoint are of the last evaluation, not of its weights.
         presumed_styles = passes.compute_artist_means(encoder, trained.dataset)
     dataset = trained.dataset
