@@ -10,7 +10,8 @@ import tensorflow as tf
 from helpers import runs
 from helpers.commands import read_output
 from helpers.pictures import PORTRAITS, list_portraits
-from tfstyle.data import record_writer, records, splits
+from tfstyle.data import record_writer, records
+from tfstyle.data.collections import splits
 from tfstyle.data.pictures import Conversion
 from tfstyle.runs.trained_run import TrainedRun
 

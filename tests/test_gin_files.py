@@ -14,7 +14,8 @@ from helpers.commands import ROOT, module
 from helpers.pictures import list_portraits
 from helpers.stages import UntrainedCodes
 from tfstyle.core import gin_config
-from tfstyle.data import input_pipeline, record_writer, records, splits
+from tfstyle.data import input_pipeline, record_writer, records
+from tfstyle.data.collections import splits
 from tfstyle.data.pictures import Conversion
 from tfstyle.modeling import stages
 from tfstyle.modeling.networks import networks

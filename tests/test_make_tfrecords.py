@@ -10,7 +10,8 @@ import pytest
 
 from helpers import commands
 from helpers.pictures import make_pictures
-from tfstyle.data import records, splits
+from tfstyle.data import records
+from tfstyle.data.collections import splits
 
 TOOL = commands.tool("make_tfrecords")
 SMALL = ("--image_size=8", "--min_images_per_artist=4", "--min_test_images=1")

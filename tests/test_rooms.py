@@ -11,7 +11,9 @@ PACKAGE = ROOT / "tfstyle"
 # not import each other.
 ORDER = (
     ("core",),
-    ("data", "metrics"),
+    ("data.pictures", "metrics"),
+    ("data.collections",),
+    ("data",),
     ("modeling.networks",),
     ("modeling.objectives",),
     ("modeling.stages",),
@@ -108,7 +110,7 @@ def test_the_parser_sees_every_way_to_import():
     source = """
 import tfstyle.runs.folder
 from tfstyle.core import cli
-from tfstyle.data import records, splits
+from tfstyle.data import input_pipeline, records
 def later():
     from tfstyle.modeling.stages.stage import Stage
 import numpy
@@ -117,7 +119,7 @@ import numpy
         "runs.folder",
         "core.cli",
         "data.records",
-        "data.splits",
+        "data.input_pipeline",
         "modeling.stages.stage",
     }
 
@@ -129,6 +131,8 @@ import numpy
         ("modeling.networks.color", "modeling.stages.gan", False),
         ("modeling.stages.gan", "metrics.prefix", True),
         ("metrics.prefix", "data.records", False),
+        ("data.records", "data.collections.sources", True),
+        ("data.collections.sources", "data.records", False),
         ("analysis.reporting.report", "analysis.drawing.grids", True),
         ("analysis.drawing.grids", "analysis.evaluation.run", False),
         ("serving.exporting", "exploration.encoding", False),

@@ -28,8 +28,9 @@ import tensorflow as tf
 from PIL import Image
 
 from tfstyle.core import gin_config
-from tfstyle.data import input_pipeline, pictures, record_writer, records, splits
-from tfstyle.data.sources import Source
+from tfstyle.data import input_pipeline, pictures, record_writer, records
+from tfstyle.data.collections import splits
+from tfstyle.data.collections.sources import Source
 from tfstyle.modeling.objectives import nested_dropout, style
 from tfstyle.modeling.stages import factories
 from tfstyle.runs.trained_run import TrainedRun

@@ -20,7 +20,8 @@ from absl import flags
 
 from tfstyle.core import cli
 from tfstyle.core.cli import UserError
-from tfstyle.data import pictures, sources, splits
+from tfstyle.data import pictures
+from tfstyle.data.collections import sources, splits
 
 if TYPE_CHECKING:
     from tfstyle.data.records import Dataset

@@ -18,7 +18,7 @@ from PIL import Image, ImageEnhance, ImageFilter
 
 from tfstyle.core import cli, files
 from tfstyle.data import pictures
-from tfstyle.data.sources import Source, scan_artist_folders
+from tfstyle.data.collections.sources import Source, scan_artist_folders
 
 _INPUT_DIR = flags.DEFINE_string(
     "input_dir", None, "Folder that holds one folder per artist."

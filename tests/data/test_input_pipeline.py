@@ -12,8 +12,8 @@ from PIL import Image
 from helpers.pictures import make_pictures, open_picture
 from tfstyle.core.cli import UserError
 from tfstyle.data import input_pipeline, pictures, record_writer, records
-from tfstyle.data.sources import Source, scan_artist_folders
-from tfstyle.data.splits import SplitRule
+from tfstyle.data.collections.sources import Source, scan_artist_folders
+from tfstyle.data.collections.splits import SplitRule
 from tfstyle.modeling.networks import color
 
 

@@ -10,9 +10,9 @@ import tensorflow as tf
 from helpers.pictures import make_pictures
 from tfstyle.core.cli import UserError
 from tfstyle.data import record_writer, records
+from tfstyle.data.collections.sources import scan_artist_folders
+from tfstyle.data.collections.splits import SplitRule
 from tfstyle.data.pictures import Conversion
-from tfstyle.data.sources import scan_artist_folders
-from tfstyle.data.splits import SplitRule
 
 
 @pytest.fixture

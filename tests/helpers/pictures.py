@@ -10,8 +10,8 @@ import tensorflow as tf
 from PIL import Image
 
 from helpers import configuration as tiny
+from tfstyle.data.collections.sources import Source, scan_artist_folders
 from tfstyle.data.pictures import load_picture
-from tfstyle.data.sources import Source, scan_artist_folders
 from tfstyle.modeling.networks import color
 
 PORTRAITS = pathlib.Path(__file__).parents[1] / "pictures" / "portraits-64"

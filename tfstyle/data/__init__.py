@@ -1,1 +1,1 @@
-"""Pictures to batches: records, color, input pipeline."""
+"""Pictures to batches: collections, records, input pipeline."""

@@ -19,12 +19,13 @@ import tensorflow as tf
 from tfstyle.core.cli import UserError
 from tfstyle.core.files import atomic_folder
 from tfstyle.core.progress import progress_bar, track
-from tfstyle.data import records, splits
-from tfstyle.data.conversion_pool import Converted, convert_all
+from tfstyle.data import records
+from tfstyle.data.collections import splits
+from tfstyle.data.collections.conversion_pool import Converted, convert_all
+from tfstyle.data.collections.sources import SkippedFile, Source, sign_sources
+from tfstyle.data.collections.splits import SplitPlan, SplitRule
 from tfstyle.data.pictures import Conversion, PictureError
 from tfstyle.data.records import INDEX_FILE, SKIPPED_FILE, Dataset, Shard
-from tfstyle.data.sources import SkippedFile, Source, sign_sources
-from tfstyle.data.splits import SplitPlan, SplitRule
 
 _OWN_FILES = re.compile(
     rf"({'|'.join(splits.SPLITS)})-\d+-of-\d+\.tfrecord|{INDEX_FILE}|{SKIPPED_FILE}"

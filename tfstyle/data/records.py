@@ -16,9 +16,9 @@ import numpy as np
 import tensorflow as tf
 
 from tfstyle.core.cli import UserError
+from tfstyle.data.collections.sources import Source
+from tfstyle.data.collections.splits import ARTIST_SPLITS, SPLITS, Artist
 from tfstyle.data.pictures import Conversion
-from tfstyle.data.sources import Source
-from tfstyle.data.splits import ARTIST_SPLITS, SPLITS, Artist
 
 FORMAT_VERSION = 1
 INDEX_FILE = "dataset.json"

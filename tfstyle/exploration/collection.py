@@ -15,8 +15,8 @@ import tensorflow as tf
 from tfstyle.core import files, progress
 from tfstyle.core.cli import UserError
 from tfstyle.data import input_pipeline, records
+from tfstyle.data.collections.sources import SkippedFile, Source, is_picture, walk
 from tfstyle.data.pictures import SUFFIXES, PictureError
-from tfstyle.data.sources import SkippedFile, Source, is_picture, walk
 from tfstyle.modeling.networks.codes import BATCH_SIZE, Codes, collect_codes
 from tfstyle.runs.trained_run import TrainedRun
 

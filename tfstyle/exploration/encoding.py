@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from tfstyle.core.cli import UserError
 from tfstyle.data import records
-from tfstyle.data.splits import SPLITS
+from tfstyle.data.collections.splits import SPLITS
 from tfstyle.exploration.collection import (
     CollectionCodes,
     PictureFiles,

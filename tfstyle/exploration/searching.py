@@ -19,8 +19,8 @@ from tfstyle.analysis.drawing import grids
 from tfstyle.core import files
 from tfstyle.core.cli import UserError
 from tfstyle.data import input_pipeline, records
+from tfstyle.data.collections.splits import ARTIST_SPLITS
 from tfstyle.data.pictures import PictureError
-from tfstyle.data.splits import ARTIST_SPLITS
 from tfstyle.exploration.collection import encode_splits, format_name
 from tfstyle.modeling.networks.codes import Codes
 from tfstyle.modeling.stages import metric

@@ -13,7 +13,7 @@ from tfstyle.analysis.drawing import grids
 from tfstyle.core import files, progress
 from tfstyle.core.cli import UserError
 from tfstyle.data import pictures
-from tfstyle.data.sources import Source
+from tfstyle.data.collections.sources import Source
 from tfstyle.exploration.collection import PictureFiles, format_name, log_skipped
 from tfstyle.exploration.refinement import refine_codes
 from tfstyle.modeling.networks.codes import decode_codes

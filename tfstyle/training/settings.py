@@ -7,8 +7,8 @@ import pathlib
 import gin
 
 from tfstyle.core.cli import UserError
+from tfstyle.data.collections.splits import ARTIST_SPLITS
 from tfstyle.data.records import Dataset
-from tfstyle.data.splits import ARTIST_SPLITS
 from tfstyle.modeling import stages
 
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")

@@ -16,7 +16,8 @@ from helpers.pictures import list_portraits, open_picture, read_records
 from tfstyle.analysis.evaluation import style as style_evaluation
 from tfstyle.analysis.evaluation.run import Evaluation, evaluate_run, load_current
 from tfstyle.analysis.results import to_json
-from tfstyle.data import record_writer, splits
+from tfstyle.data import record_writer
+from tfstyle.data.collections import splits
 from tfstyle.data.pictures import Conversion
 from tfstyle.metrics import retrieval
 from tfstyle.metrics.repeats import flatten_means

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from helpers.commands import read_output, run_code
-from tfstyle.data import conversion_pool
+from tfstyle.data.collections import conversion_pool
 
 
 @pytest.fixture
@@ -37,9 +37,8 @@ def test_an_interrupt_waits_while_workers_start(default_interrupts):
 
 
 def test_workers_do_not_load_tensorflow():
-    check = (
-        "import sys, tfstyle.data.conversion_pool; 'tensorflow' in sys.modules and 1/0"
-    )
+    module = "tfstyle.data.collections.conversion_pool"
+    check = f"import sys, {module}; 'tensorflow' in sys.modules and 1/0"
     read_output(run_code(check))
 
 

@@ -1,7 +1,7 @@
 import pytest
 
 from helpers.pictures import make_pictures
-from tfstyle.data import sources
+from tfstyle.data.collections import sources
 
 
 @pytest.mark.parametrize(

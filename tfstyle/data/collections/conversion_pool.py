@@ -15,8 +15,8 @@ from multiprocessing import resource_tracker
 from typing import Any
 
 from tfstyle.core.cli import UserError
+from tfstyle.data.collections.sources import Source
 from tfstyle.data.pictures import Conversion, PictureError
-from tfstyle.data.sources import Source
 
 _CHUNK = 16  # pictures per message to a worker
 _CHUNKS_AHEAD = 4  # per worker; bounds the memory of waiting pictures

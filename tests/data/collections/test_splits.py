@@ -1,8 +1,8 @@
 import pytest
 
 from tfstyle.core.cli import UserError
-from tfstyle.data.sources import Source
-from tfstyle.data.splits import SplitRule, plan_splits
+from tfstyle.data.collections.sources import Source
+from tfstyle.data.collections.splits import SplitRule, plan_splits
 
 RULE = SplitRule(min_images_per_artist=4, min_test_images=1)
 

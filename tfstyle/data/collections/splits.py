@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 
 from tfstyle.core.cli import UserError
-from tfstyle.data.sources import Source
+from tfstyle.data.collections.sources import Source
 
 # Of the artists that are trained on.
 ARTIST_SPLITS = ("train", "validation", "test")

@@ -1,0 +1,1 @@
+"""Folders of artworks: what is a work, by whom, and in which split."""
