@@ -146,11 +146,11 @@ class Stage(tf.keras.Model, abc.ABC):
     @property
     def objective(self) -> dict[str, Any]:
         """The settings that a resumed run must have kept, as JSON values."""
+        # Optimizers describe themselves in the identity.
         return {
-            field.name: getattr(self._stage_settings, field.name)
-            for field in dataclasses.fields(self._stage_settings)
-            # Optimizers describe themselves in the identity.
-            if not callable(getattr(self._stage_settings, field.name))
+            name: value
+            for name, value in dataclasses.asdict(self._stage_settings).items()
+            if not callable(value)
         }
 
     @property
