@@ -22,7 +22,11 @@ from tfstyle.analysis.reporting.generator import (
     measures_section,
 )
 from tfstyle.analysis.reporting.quality import quality_section, transfers_section
-from tfstyle.analysis.reporting.style import comparison_section, style_section
+from tfstyle.analysis.reporting.style import (
+    comparison_section,
+    confusions_section,
+    style_section,
+)
 from tfstyle.modeling.stages import gan
 from tfstyle.runs.trained_run import TrainedRun
 
@@ -89,6 +93,8 @@ def draw_run(
     sections = [_introduce(run, evaluation)]
     if evaluation.style:
         sections.append(style_section(run, evaluation.style, folder, comparison))
+        confusions = confusions_section(run, evaluation.style, folder)
+        sections += [confusions] if confusions else []
     if comparison and comparison.recommended:
         sections.append(comparison_section(comparison))
     if evaluation.style and evaluation.style.metric:

@@ -85,9 +85,8 @@ class ClassifierModel(stage.Stage):
         numbers = super().measure(view).numbers
         seen = collect_codes(self.style_encoder, view.batches)
         kernel, bias = (v.numpy() for v in self.artist_logits.weights)
-        accuracy = prefix.prefix_logit_accuracy(
-            seen.codes, kernel, bias, seen.artist_ids
-        )
+        predicted = prefix.largest_logits(seen.codes, kernel, bias)
+        accuracy = np.mean(predicted == seen.artist_ids[:, None], axis=0)
         figure_1, score = passes.measure_figure_1(seen, accuracy, view.pruning)
         return stage.EvalNumbers({**numbers, **figure_1}, score)
 
@@ -105,12 +104,10 @@ def build(settings: ClassifierSettings, context: stage.BuildContext) -> stage.Bu
     return ClassifierModel(settings, context), [settings.optimizer()]
 
 
-def classify(
-    read_array: stage.ReadArray, codes: np.ndarray, artist_ids: np.ndarray
-) -> np.ndarray:
-    """Compute the accuracy of the logits by every prefix of the features."""
+def classify(read_array: stage.ReadArray, codes: np.ndarray) -> np.ndarray:
+    """Find the artist of the largest logit by every prefix of the features."""
     kernel, bias = (read_array(f"artist_logits/{name}") for name in ("kernel", "bias"))
-    return prefix.prefix_logit_accuracy(codes, kernel, bias, artist_ids)
+    return prefix.largest_logits(codes, kernel, bias)
 
 
 SPEC = stage.StageSpec(

@@ -296,11 +296,9 @@ def build(settings: MetricSettings, context: stage.BuildContext) -> stage.Built:
     return MetricModel(settings, context), [settings.optimizer()]
 
 
-def classify(
-    read_array: stage.ReadArray, codes: np.ndarray, artist_ids: np.ndarray
-) -> np.ndarray:
-    """Compute the accuracy of the nearest presumed style by every prefix."""
-    return prefix.prefix_accuracy(codes, artist_ids, read_array(_STYLES))
+def classify(read_array: stage.ReadArray, codes: np.ndarray) -> np.ndarray:
+    """Find the nearest presumed style by every prefix."""
+    return prefix.nearest_styles(codes, read_array(_STYLES))
 
 
 def recommend_dims(trained: stage.TrainedStage) -> int:
