@@ -1,4 +1,4 @@
-"""Two processes never write to one folder, and no lock harms files or blocks anybody."""
+"""Two processes never write to one folder, and no lock harms or blocks anybody."""
 
 import errno
 import fcntl

@@ -13,7 +13,7 @@ import hashlib
 import pathlib
 import shutil
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -186,6 +186,21 @@ def stage_lock(folder: StageFolder) -> contextlib.AbstractContextManager[None]:
         UserError: if another process holds it.
     """
     return locks.sibling_lock(folder.path)
+
+
+@contextlib.contextmanager
+def results_lock(run_dirs: Iterable[pathlib.Path]) -> Iterator[None]:
+    """Hold locks, so that two commands never write a run's evaluation or figures.
+
+    Missing runs are not locked.
+
+    Raises:
+        UserError: if another process holds a lock, or a run cannot be written.
+    """
+    with contextlib.ExitStack() as stack:
+        for run_dir in filter(pathlib.Path.is_dir, run_dirs):
+            stack.enter_context(locks.folder_lock(run_dir, name=".results.lock"))
+        yield
 
 
 def read_code_digests(
