@@ -12,6 +12,7 @@ from tfstyle.core.cli import UserError
 from tfstyle.data import record_writer, records
 from tfstyle.data.collections.sources import scan_artist_folders
 from tfstyle.data.collections.splits import SplitRule
+from tfstyle.data.examples import parse_example
 from tfstyle.data.pictures import Conversion
 
 
@@ -45,7 +46,7 @@ def test_dataset_json_has_the_documented_fields(portraits_records):
 
 def test_examples_follow_tensorflows_image_conventions(portraits_records):
     path = portraits_records.shard_paths("train")[0]
-    example = records.parse_example(next(iter(tf.data.TFRecordDataset(path))))
+    example = parse_example(next(iter(tf.data.TFRecordDataset(path))))
     assert {name: value.dtype.name for name, value in example.items()} == {
         "encoded": "string",
         "format": "string",
