@@ -52,9 +52,9 @@ def main(paths: list[str]) -> None:
         raise UserError(f"there is no folder {folder}")
     if _SHEET.value is not None:
         cli.check_output(_SHEET.value, ".png", flag="sheet", overwrite=_OVERWRITE.value)
-    problems = _inspect(folder)
+    counts, problems = _inspect(folder)
     if _SHEET.value is not None:
-        _write_sheet(folder, _SHEET.value)
+        _write_sheet(folder, counts, _SHEET.value)
     for problem in problems:
         print(problem)
     if problems:
@@ -63,8 +63,8 @@ def main(paths: list[str]) -> None:
         print("all records are intact")
 
 
-def _inspect(folder: str) -> list[str]:
-    """Print the counts; return what is wrong."""
+def _inspect(folder: str) -> tuple[Counts, list[str]]:
+    """Print the counts; return them, and what is wrong."""
     # Imported here: --help need not wait for TensorFlow.
     from tfstyle.data import inspection, records
 
@@ -84,7 +84,7 @@ def _inspect(folder: str) -> list[str]:
         counts, faults = _count_records(shards)
         _print_files(folder, [path for _, path in shards])
         _print_counts(counts)
-        return problems + faults
+        return counts, problems + faults
     listed = {path for _, _, path in dataset.list_shards()}
     for _, path in shards:
         if path not in listed:
@@ -92,14 +92,15 @@ def _inspect(folder: str) -> list[str]:
     size = dataset.image_size
     print(f"pictures   {size}x{size} pixels, {dataset.fit}, on {dataset.background}")
     _print_files(folder, sorted(listed))
-    _print_counts(_read_counts(dataset))
+    counts = _read_counts(dataset)
+    _print_counts(counts)
     if not _VERIFY.value:
-        return [problem for _, problem in records.find_wrong_files(dataset)]
+        return counts, [problem for _, problem in records.find_wrong_files(dataset)]
     verification = inspection.Verification(dataset)
     total = dataset.num_examples(*SPLITS)
     for _ in progress.track(verification.records(), total, "verifying"):
         pass
-    return verification.problems
+    return counts, verification.problems
 
 
 def _read_counts(dataset: "Dataset") -> Counts:
@@ -151,42 +152,50 @@ def _print_counts(counts: Counts) -> None:
     print(f"{'total':>6}" + "".join(f"{total:>12}" for total in sums) + "\n")
 
 
-def _write_sheet(folder: str, path: str) -> None:
+def _write_sheet(folder: str, counts: Counts, path: str) -> None:
     from tfstyle.analysis.drawing import grids
 
-    rows: dict[tuple[int, str], list[np.ndarray]] = {}
-    for key, picture in _read_pictures(folder):
-        if key in rows or len(rows) < _MAX_ROWS:
-            row = rows.setdefault(key, [])
-            if len(row) < _PER_ROW:
-                row.append(picture)
-    if not rows:
+    keys = list(counts)[:_MAX_ROWS]
+    rows: dict[tuple[int, str], list[np.ndarray]] = {key: [] for key in keys}
+    missing = {key: min(_PER_ROW, sum(counts[key].values())) for key in keys}
+    for key, encoded in _read_encoded(folder):
+        if not any(missing.values()):
+            break
+        if missing.get(key):
+            missing[key] -= 1
+            rows[key] += _decode(encoded)
+    shapes = collections.Counter(cell.shape for row in rows.values() for cell in row)
+    if not shapes:
         print("no picture for the sheet")
         return
-    keys = sorted(rows)
-    cells = [[*rows[key], *[None] * (_PER_ROW - len(rows[key]))] for key in keys]
+    ((shape, _),) = shapes.most_common(1)
+    cells = []
+    for row in rows.values():
+        shown = [cell for cell in row if cell.shape == shape]
+        cells.append([*shown, *[None] * (_PER_ROW - len(shown))])
     sheet = grids.draw_grid(cells, [_show(artist) for _, artist in keys])
     grids.write_picture(sheet, pathlib.Path(path))
-    print(f"sheet: {path}")
+    print(f"sheet      {path}")
 
 
-def _read_pictures(folder: str) -> Iterator[tuple[tuple[int, str], np.ndarray]]:
-    """Yield label, artist, and pixels of the intact pictures, all of one size."""
+def _read_encoded(folder: str) -> Iterator[tuple[tuple[int, str], bytes]]:
+    """Yield label and artist of each intact record, and its encoded picture."""
     from tfstyle.data import inspection
 
-    shape = None
     for _, path in inspection.list_shards(folder):
         for record in inspection.read_records(path):
-            if record.example is None:
-                continue
-            try:
-                with Image.open(io.BytesIO(record.example.encoded)) as image:
-                    picture = np.asarray(image.convert("RGB"))
-            except (OSError, SyntaxError, ValueError):
-                continue
-            shape = shape or picture.shape
-            if picture.shape == shape:
-                yield (record.example.label, record.example.artist), picture
+            if record.example:
+                example = record.example
+                yield (example.label, example.artist), example.encoded
+
+
+def _decode(encoded: bytes) -> list[np.ndarray]:
+    """Return the pixels of a picture, if it is intact."""
+    try:
+        with Image.open(io.BytesIO(encoded)) as image:
+            return [np.asarray(image.convert("RGB"))]
+    except (OSError, SyntaxError, ValueError):
+        return []
 
 
 def _show(name: str) -> str:

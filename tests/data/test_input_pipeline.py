@@ -275,6 +275,55 @@ def write_another_size(path):
     write_picture(path, pictures.encode_picture(Image.new("RGB", (16, 16)), "png"))
 
 
+def change_examples(path, change):
+    """Write the examples of a file again, each after `change`."""
+    serialized = [record.numpy() for record in tf.data.TFRecordDataset(path)]
+    with tf.io.TFRecordWriter(path) as writer:
+        for record in serialized:
+            example = tf.train.Example.FromString(record)
+            change(example.features.feature)
+            writer.write(example.SerializeToString())
+
+
+def write_an_unknown_label(path):
+    change_examples(
+        path,
+        lambda feature: feature["image/class/label"].int64_list.value.__setitem__(0, 7),
+    )
+
+
+def write_a_negative_label(path):
+    change_examples(
+        path,
+        lambda feature: feature["image/class/label"].int64_list.value.__setitem__(
+            0, feature["image/class/label"].int64_list.value[0] - 3
+        ),
+    )
+
+
+def write_a_known_but_wrong_label(path):
+    change_examples(
+        path,
+        lambda feature: feature["image/class/label"].int64_list.value.__setitem__(
+            0, (feature["image/class/label"].int64_list.value[0] + 1) % 3
+        ),
+    )
+
+
+def lose_a_record(path):
+    serialized = [record.numpy() for record in tf.data.TFRecordDataset(path)]
+    with tf.io.TFRecordWriter(path) as writer:
+        for record in serialized[:-1]:
+            writer.write(record)
+
+
+def repeat_a_record(path):
+    serialized = [record.numpy() for record in tf.data.TFRecordDataset(path)]
+    with tf.io.TFRecordWriter(path) as writer:
+        for record in [*serialized, serialized[0]]:
+            writer.write(record)
+
+
 def delete(path):
     pathlib.Path(path).unlink()
 
@@ -285,6 +334,11 @@ CORRUPTIONS = [
     write_no_example,
     write_no_picture,
     write_another_size,
+    write_an_unknown_label,
+    write_a_negative_label,
+    write_a_known_but_wrong_label,
+    lose_a_record,
+    repeat_a_record,
     delete,
 ]
 
@@ -312,3 +366,26 @@ def test_another_error_passes_when_the_records_are_intact(small_records):
         input_pipeline.report_bad_records(lambda: small_records),
     ):
         raise tf.errors.InvalidArgumentError(None, None, "an error of the model")
+
+
+@pytest.mark.parametrize("corrupt", CORRUPTIONS)
+def test_a_corrupt_record_in_evaluation_names_its_shard(corruptible, corrupt):
+    dataset, path = corruptible
+    corrupt(path)
+    with (
+        pytest.raises(UserError) as error,
+        input_pipeline.report_bad_records(lambda: dataset),
+    ):
+        for _ in input_pipeline.eval_batches(dataset, "train"):
+            pass
+    assert path in str(error.value)
+    assert "--verify" in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("corrupt", [flip_bytes, cut_off, write_no_picture, delete])
+def test_a_corrupt_record_among_a_few_pictures_names_its_shard(corruptible, corrupt):
+    dataset, path = corruptible
+    corrupt(path)
+    with pytest.raises(UserError) as error:
+        input_pipeline.read_pictures(dataset, ["train"], range(30, 60))
+    assert path in str(error.value)
