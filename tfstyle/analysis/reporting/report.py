@@ -28,7 +28,7 @@ from tfstyle.analysis.reporting.style import (
     style_section,
 )
 from tfstyle.modeling.stages import gan
-from tfstyle.runs.trained_run import TrainedRun
+from tfstyle.runs.trained_run import TrainedRun, name_bad_records
 
 _EXAMPLES = 12
 _INTRODUCTION = (
@@ -69,6 +69,7 @@ def draw_runs(
     ]
 
 
+@name_bad_records
 def draw_run(
     run: TrainedRun,
     seed: int = 0,
@@ -84,7 +85,8 @@ def draw_run(
         Path of the report.
 
     Raises:
-        UserError: if no stage is trained, or dimension_names.tsv is malformed.
+        UserError: if no stage is trained, dimension_names.tsv is malformed, or a record
+            is corrupt.
     """
     _ = run.dimension_names
     evaluation = load_or_evaluate(run)
