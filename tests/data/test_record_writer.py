@@ -8,6 +8,7 @@ import tensorflow as tf
 from PIL import Image
 
 from helpers.pictures import make_pictures
+from tfstyle.core import names
 from tfstyle.core.cli import UserError
 from tfstyle.data import record_writer, records
 from tfstyle.data.collections.sources import scan_artist_folders
@@ -42,7 +43,9 @@ def skipped_in(dataset) -> dict[str, str]:
     path = pathlib.Path(dataset.records_dir, "skipped.tsv")
     head, *rows = (line.split("\t") for line in path.read_text().splitlines())
     assert head == ["path", "reason", "copy"]
-    return {name: f"{reason} {copy}".rstrip() for name, reason, copy in rows}
+    return {
+        names.read(name): f"{reason} {copy}".rstrip() for name, reason, copy in rows
+    }
 
 
 def contents_of(folder) -> dict[str, bytes]:
@@ -101,7 +104,9 @@ def test_unusable_pictures_are_listed_with_the_reason(pictures, tmp_path):
         "a/broken.png": "not_a_picture",
         "a/notes.txt": "not_a_picture",
         "b/gone.png": "unreadable",
-        "b/tab name.png": "truncated",
+        "b/tab\tname.png": "truncated",
+        "a/.hidden.png": "hidden",
+        ".cache/": "hidden",
         "few/0.png": "artist_under_minimum",
         "few/1.png": "artist_under_minimum",
     }

@@ -7,14 +7,15 @@ latter is written last: a folder without it is incomplete.
 
 import dataclasses
 import json
-import os
 import pathlib
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from tfstyle.core import names
 from tfstyle.core.cli import UserError
 from tfstyle.data.collections.sources import Source
 from tfstyle.data.collections.splits import ARTIST_SPLITS, SPLITS, Artist
@@ -23,6 +24,7 @@ from tfstyle.data.pictures import Conversion
 FORMAT_VERSION = 1
 INDEX_FILE = "dataset.json"
 SKIPPED_FILE = "skipped.tsv"
+_INVISIBLE = re.compile(r"[^\n -~]")
 
 # The names are TensorFlow's conventions for image examples.
 _FEATURES = {
@@ -129,7 +131,7 @@ def serialize_example(
         conversion: how it was converted.
     """
     size, image_format = conversion.image_size, conversion.format.encode()
-    filename, artist = os.fsencode(source.name), os.fsencode(source.artist)
+    filename, artist = names.encode(source.name), names.encode(source.artist)
     values = (encoded, image_format, size, size, filename, label, artist)
     example = tf.train.Example()
     for (name, dtype), value in zip(_FEATURES.items(), values, strict=True):
@@ -230,8 +232,13 @@ def write_index(path: pathlib.Path, dataset: Dataset) -> None:
     for artist in index["holdout_artists"]:
         for split in ARTIST_SPLITS:
             del artist[split]
+    # Readable names, but escapes for bytes that are not UTF-8 and invisible characters.
     text = json.dumps(index, ensure_ascii=False, indent=1)
-    path.write_text(text, "utf-8", "surrogateescape")
+    path.write_text(_INVISIBLE.sub(_escape, text), "utf-8")
+
+
+def _escape(match: re.Match[str]) -> str:
+    return match[0] if match[0].isprintable() else json.dumps(match[0])[1:-1]
 
 
 def _from_json(records_dir: str, index: Mapping[str, Any]) -> Dataset:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from tfstyle.core.cli import UserError
+from tfstyle.core.names import clean_line, show
 from tfstyle.exploration.collection import PictureFiles, log_skipped
 from tfstyle.modeling.networks.codes import collect_codes
 from tfstyle.runs.trained_run import TrainedRun
@@ -25,13 +26,13 @@ def enroll_artist(
     """
     if name in run.collection.artists:
         raise UserError(
-            f"--name={name} is an artist that {run.path} was trained on: choose another"
-            " name"
+            f"--name={show(name)} is an artist that {run.path} was trained on: choose"
+            " another name"
         )
-    if not name.strip() or not name.isprintable():
+    if not name.strip() or name != clean_line(name):
         raise UserError(f"--name must be printable text, got {name!r}")
     if not paths:
-        raise UserError(f"pass one or more pictures by {name} (see --help)")
+        raise UserError(f"pass one or more pictures by {show(name)} (see --help)")
     encoder, enrolled = run.style_encoder, run.enrolled
     pictures = PictureFiles.find(paths)
     codes = collect_codes(encoder, pictures.load_padded(run, "encoding")).codes
@@ -50,6 +51,8 @@ def remove_artist(run: TrainedRun, name: str) -> None:
     """
     enrolled = run.enrolled
     if name not in enrolled.names:
-        names = ", ".join(enrolled.names) or "nobody"
-        raise UserError(f"{name} is not enrolled in {run.path}; enrolled: {names}")
+        names = ", ".join(map(show, enrolled.names)) or "nobody"
+        raise UserError(
+            f"{show(name)} is not enrolled in {run.path}; enrolled: {names}"
+        )
     run.save_enrolled(enrolled.remove(name))

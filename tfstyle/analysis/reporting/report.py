@@ -23,6 +23,7 @@ from tfstyle.analysis.reporting.generator import (
 )
 from tfstyle.analysis.reporting.quality import quality_section, transfers_section
 from tfstyle.analysis.reporting.style import comparison_section, style_section
+from tfstyle.core.names import show
 from tfstyle.modeling.stages import gan
 from tfstyle.runs.trained_run import TrainedRun
 
@@ -108,7 +109,7 @@ def draw_run(
         rng = np.random.default_rng(seed)
         sections += GeneratorFigures(run, folder, fixed, rng).draw_sections()
     report = run.path / "report.html"
-    write_report(report, f"tfstyle: {run.path.name}", sections)
+    write_report(report, f"tfstyle: {show(run.path.name)}", sections)
     return report
 
 

@@ -14,6 +14,7 @@ from tfstyle.analysis.evaluation.comparison import (
 )
 from tfstyle.analysis.evaluation.style import RETRAINED_LABEL, Style
 from tfstyle.analysis.results import tabulate
+from tfstyle.core.names import show
 from tfstyle.metrics.repeats import CurveSpread, format_curve_spread, format_run_count
 from tfstyle.modeling.stages import metric
 from tfstyle.runs.trained_run import TrainedRun
@@ -106,8 +107,8 @@ def _list_pictures(
     )
     if comparison:
         caption += (
-            f" Means over the runs {', '.join(comparison.runs)}; bars are a sample "
-            "deviation to either side."
+            f" Means over the runs {', '.join(map(show, comparison.runs))}; bars are a"
+            " sample deviation to either side."
         )
     pictures = [Picture(f"{folder.name}/figure_1.png", caption)]
     previews = run.folder(metric.SPEC.name).previews
