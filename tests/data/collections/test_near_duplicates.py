@@ -53,7 +53,7 @@ def draw_work(seed: int) -> Image.Image:
         lambda work: reencode(work, "JPEG", quality=30),
         lambda work: reencode(work, "WEBP", quality=30),
         lambda work: reencode(work.resize((128, 128)), "JPEG", quality=75),
-        lambda work: work.quantize(palette=work.quantize(256)).convert("RGB"),
+        lambda work: work.quantize(256, kmeans=2).convert("RGB"),
         lambda work: work.crop((1, 1, 255, 255)),
     ],
 )
