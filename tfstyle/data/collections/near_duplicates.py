@@ -16,7 +16,6 @@ from collections.abc import Iterator
 
 import numpy as np
 from PIL import Image
-from scipy.spatial import KDTree
 
 SIDE = 16  # pixels of a fingerprint
 FINGERPRINT_BYTES = SIDE * SIDE * 3
@@ -71,6 +70,8 @@ def _find_candidates(
     The distance of gray 4x4 thumbnails, averaged over pixels, is never above that of
     the fingerprints.
     """
+    from scipy.spatial import KDTree  # not in the workers, which should start fast
+
     block = SIDE // _COARSE
     coarse = np.empty([len(rows), _COARSE * _COARSE], np.float32)
     for start in range(0, len(rows), _AT_ONCE):
