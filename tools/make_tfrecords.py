@@ -2,26 +2,26 @@
 
     python tools/make_tfrecords.py --input_dir=PICTURES --output_dir=RECORDS
 
-The pictures are PICTURES/ARTIST/anything.png, of any format and size. Unusable
-pictures are skipped and listed with the reason in RECORDS/skipped.tsv; for pictures
-found under two artists (`ambiguous`), the list names the other copy. The same pictures
-and settings always give the same records.
+The pictures are PICTURES/ARTIST/anything.png, of any format and size. Whatever is left
+out is listed with the reason in RECORDS/skipped.tsv; for pictures found under two
+artists (`ambiguous`), the list names the other copy. Near-identical pictures of an
+artist stay in one split; RECORDS/near_duplicates.tsv lists them. The same pictures and
+settings always give the same records.
 """
 
 import dataclasses
 import math
 import os
 import pathlib
-import shlex
-import unicodedata
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from absl import flags
 
-from tfstyle.core import cli
+from tfstyle.core import cli, names
 from tfstyle.core.cli import UserError
 from tfstyle.data import pictures
-from tfstyle.data.collections import sources, splits
+from tfstyle.data.collections import exclusions, sources, spellings, splits
 
 if TYPE_CHECKING:
     from tfstyle.data.records import Dataset
@@ -79,11 +79,23 @@ flags.DEFINE_float(
     " a number.",
     0,
 )
-flags.DEFINE_string(
+flags.DEFINE_multi_string(
     "exclude_artists",
     None,
-    "Text file with the names of artists to skip, one per line; lines that start with"
-    " # are comments.",
+    "Text file with the folder names of artists to leave out, one per line. Lines that"
+    " start with # are comments; \\# begins a name. May be repeated.",
+)
+flags.DEFINE_bool(
+    "allow_unmatched_exclusions",
+    False,
+    "Accept lines of --exclude_artists that match no folder, as in a list for several"
+    " collections.",
+)
+flags.DEFINE_bool(
+    "join_near_duplicates",
+    True,
+    "Keep near-identical pictures of an artist (a work in another size, quality, or"
+    " format) in one split.",
 )
 flags.DEFINE_integer(
     "num_shards",
@@ -108,15 +120,22 @@ flags.DEFINE_bool("overwrite", False, "Replace records of other pictures or sett
 def main() -> None:
     """Find the pictures and write them as records."""
     _check_flags()
-    excluded = _read_names(FLAGS.exclude_artists)
-    _check_names(excluded)
-    files, skipped = sources.scan_artist_folders(FLAGS.input_dir, excluded)
-    note = sources.describe_nesting(FLAGS.input_dir, files)
-    if note:
+    artists = sources.list_artist_folders(FLAGS.input_dir)
+    excluded = exclusions.read_exclusions(
+        FLAGS.exclude_artists or [], FLAGS.input_dir, FLAGS.allow_unmatched_exclusions
+    )
+    left = [artist for artist in artists if artist not in excluded.folders]
+    files, skipped = sources.scan_artist_folders(FLAGS.input_dir, excluded.folders)
+    nesting = sources.describe_nesting(FLAGS.input_dir, files)
+    for note in (
+        *([nesting] if nesting else []),
+        *sources.describe_left_out(FLAGS.input_dir, files, skipped),
+        *spellings.describe_twins(FLAGS.input_dir, left),
+        *excluded.notes,
+    ):
         print(note)
-    for note in sources.describe_ignored(FLAGS.input_dir, files, excluded):
-        print(note)
-    _make_records(files, skipped)
+    out = [names.from_path(name) for name in artists if name in excluded.folders]
+    _make_records(files, skipped, out)
 
 
 def _check_flags() -> None:
@@ -137,13 +156,16 @@ def _check_flags() -> None:
     input_dir, output_dir = map(os.path.realpath, (FLAGS.input_dir, FLAGS.output_dir))
     if os.path.commonpath([input_dir, output_dir]) == input_dir:
         raise UserError(
-            f"--output_dir={FLAGS.output_dir} is inside --input_dir={FLAGS.input_dir},"
-            " where it would count as an artist: choose another folder"
+            f"--output_dir={names.show(FLAGS.output_dir)} is inside"
+            f" --input_dir={names.show(FLAGS.input_dir)}, where it would count as an"
+            " artist: choose another folder"
         )
 
 
 def _make_records(
-    files: list[sources.Source], skipped: list[sources.SkippedFile]
+    files: list[sources.Source],
+    skipped: list[sources.SkippedFile],
+    excluded: Sequence[str],
 ) -> None:
     """Write the pictures as the flags say, and print a summary."""
     conversion = _read_conversion()
@@ -157,7 +179,7 @@ def _make_records(
     settings = record_writer.make_settings(files, conversion, rule, FLAGS.num_shards)
     dataset = records.find_dataset(FLAGS.output_dir, settings)
     if dataset:
-        print(f"{FLAGS.output_dir} is up to date: nothing to do")
+        print(f"{names.show(FLAGS.output_dir)} is up to date: nothing to do")
     else:
         dataset = record_writer.write_dataset(
             FLAGS.output_dir,
@@ -170,6 +192,8 @@ def _make_records(
             skipped=skipped,
             overwrite=FLAGS.overwrite,
         )
+    if FLAGS.exclude_artists is not None:
+        _print_excluded(excluded, skipped)
     _print_summary(dataset, pathlib.Path(FLAGS.output_dir, records.SKIPPED_FILE))
 
 
@@ -194,37 +218,24 @@ def _read_conversion() -> pictures.Conversion:
     )
 
 
-def _read_names(path: str | None) -> set[str]:
-    if path is None:
-        return set()
-    try:
-        text = pathlib.Path(path).read_text("utf-8-sig", "surrogateescape")
-    except OSError as error:
-        raise UserError(f"--exclude_artists={path}: {error.strerror}") from None
-    names = {line.strip() for line in text.split("\n")}
-    return {name for name in names if name and not name.startswith("#")}
-
-
-def _check_names(excluded: set[str]) -> None:
-    """Refuse names that nearly match a folder: that artist asked to be excluded."""
-    root = pathlib.Path(FLAGS.input_dir)
-    if not root.is_dir():
-        return  # the scan raises an error
-    folders = {_fold(path.name): path.name for path in root.iterdir()}
-    for name in sorted(excluded):
-        if (root / name).is_dir():
-            continue
-        if _fold(name) in folders:
-            raise UserError(
-                f"--exclude_artists={FLAGS.exclude_artists} names {name!r}, but the"
-                f" folder is {folders[_fold(name)]!r}: write exactly that name"
-            )
-        print(f"note: --exclude_artists names {name!r}, which has no folder")
-
-
-def _fold(name: str) -> str:
-    """Remove invisible differences: case, outer spaces, Unicode compositions."""
-    return unicodedata.normalize("NFKC", name).strip().casefold()
+def _print_excluded(
+    excluded: Sequence[str], skipped: Sequence[sources.SkippedFile]
+) -> None:
+    """List the artists that are left out, with the number of their pictures."""
+    counts = dict.fromkeys(excluded, 0)
+    elsewhere = 0
+    for name, reason in skipped:
+        artist = name.split("/")[0]
+        if reason == sources.EXCLUDED and artist in counts:
+            counts[artist] += 1
+        elif reason in (sources.EXCLUDED, sources.COPIED):
+            elsewhere += 1
+    artists = f"{len(counts)} artist{'s' * (len(counts) != 1)}"
+    print(f"excluded   {artists}, {sum(counts.values())} pictures")
+    for artist, count in counts.items():
+        print(f"{count:>14}  {names.show(artist)}")
+    if elsewhere:
+        print(f"{elsewhere:>14}  links to their files, and copies, in other folders")
 
 
 def _print_summary(dataset: "Dataset", skipped_file: pathlib.Path) -> None:
@@ -237,14 +248,15 @@ def _print_summary(dataset: "Dataset", skipped_file: pathlib.Path) -> None:
             note = few if len(shards) < FLAGS.num_shards else ""
             print(f"{split:<10} {dataset.num_examples(split)} pictures{note}")
     if dataset.skipped:
+        shown_file = names.show(str(skipped_file))
         reasons = ", ".join(f"{n} {reason}" for reason, n in dataset.skipped.items())
-        print(f"skipped    {reasons} (listed in {skipped_file})")
+        print(f"skipped    {reasons} (listed in {shown_file})")
     size = dataset.image_size
     setting = f" --gin_param=train.image_size={size}" if size != 256 else ""
     print(
-        f"records    {dataset.records_dir}\n"
+        f"records    {names.show(dataset.records_dir)}\n"
         "next       python -m tfstyle.train --gin_file=gin/metric.gin"
-        f" --records_dir={shlex.quote(dataset.records_dir)}{setting}"
+        f" --records_dir={names.quote(dataset.records_dir)}{setting}"
     )
 
 

@@ -2,13 +2,13 @@
 
 import dataclasses
 import hashlib
-import os
 from collections.abc import Iterable
 from typing import Any
 
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 
+from tfstyle.core import names
 from tfstyle.data.collections.sources import Source
 from tfstyle.data.pictures import Conversion
 
@@ -55,7 +55,7 @@ def serialize_example(
         conversion: how it was converted.
     """
     size, image_format = conversion.image_size, conversion.format.encode()
-    filename, artist = os.fsencode(source.name), os.fsencode(source.artist)
+    filename, artist = names.encode(source.name), names.encode(source.artist)
     values = (encoded, image_format, size, size, filename, label, artist)
     example = tf.train.Example()
     for (name, dtype), value in zip(_FEATURES.items(), values, strict=True):
@@ -100,12 +100,12 @@ def read_example(serialized: bytes) -> Example:
     encoded, image_format, height, width, filename, label, artist = values
     return Example(
         encoded,
-        os.fsdecode(image_format),
+        names.decode(image_format),
         height,
         width,
-        os.fsdecode(filename),
+        names.decode(filename),
         label,
-        os.fsdecode(artist),
+        names.decode(artist),
     )
 
 
@@ -117,5 +117,5 @@ def compute_digest(examples: Iterable[tuple[str, int, str]]) -> str:
     """
     digest = hashlib.sha256()
     for name, label, content in sorted(examples):
-        digest.update(os.fsencode(f"{name}\t{label}\t{content}\n"))
+        digest.update(names.encode(f"{name}\t{label}\t{content}\n"))
     return digest.hexdigest()

@@ -8,6 +8,7 @@ latter is written last: a folder without it is incomplete.
 import dataclasses
 import json
 import pathlib
+import re
 import struct
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -21,6 +22,7 @@ from tfstyle.data.examples import FORMATS, Example, read_example
 FORMAT_VERSION = 1
 INDEX_FILE = "dataset.json"
 SKIPPED_FILE = "skipped.tsv"
+_INVISIBLE = re.compile(r"[^\n -~]")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -267,8 +269,13 @@ def write_index(path: pathlib.Path, dataset: Dataset) -> None:
     for artist in index["holdout_artists"]:
         for split in ARTIST_SPLITS:
             del artist[split]
+    # Readable names, but escapes for bytes that are not UTF-8 and invisible characters.
     text = json.dumps(index, ensure_ascii=False, indent=1)
-    path.write_text(text, "utf-8", "surrogateescape")
+    path.write_text(_INVISIBLE.sub(_escape, text), "utf-8")
+
+
+def _escape(match: re.Match[str]) -> str:
+    return match[0] if match[0].isprintable() else json.dumps(match[0])[1:-1]
 
 
 def _advise(records_dir: str) -> str:

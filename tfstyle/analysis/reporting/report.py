@@ -27,6 +27,7 @@ from tfstyle.analysis.reporting.style import (
     confusions_section,
     style_section,
 )
+from tfstyle.core.names import show
 from tfstyle.modeling.stages import gan
 from tfstyle.runs.trained_run import TrainedRun, name_bad_records
 
@@ -116,7 +117,7 @@ def draw_run(
         rng = np.random.default_rng(seed)
         sections += GeneratorFigures(run, folder, fixed, rng).draw_sections()
     report = run.path / "report.html"
-    write_report(report, f"tfstyle: {run.path.name}", sections)
+    write_report(report, f"tfstyle: {show(run.path.name)}", sections)
     return report
 
 

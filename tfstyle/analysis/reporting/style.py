@@ -23,6 +23,7 @@ from tfstyle.analysis.evaluation.figure_1 import MEANS_LABEL, RETRAINED_LABEL, C
 from tfstyle.analysis.evaluation.style import Style
 from tfstyle.analysis.realism.samples import MAX_TEST_PICTURES, read_first_pictures
 from tfstyle.analysis.results import tabulate
+from tfstyle.core.names import show
 from tfstyle.metrics.repeats import CurveSpread, format_curve_spread, format_run_count
 from tfstyle.modeling.stages import metric
 from tfstyle.runs.trained_run import TrainedRun
@@ -214,8 +215,8 @@ def _list_pictures(
         caption += " Bars: 95 % of bootstrap samples of the artists."
     else:
         caption += (
-            f" Means over the runs {', '.join(comparison.runs)}; bars are a sample "
-            "deviation to either side."
+            f" Means over the runs {', '.join(map(show, comparison.runs))}; bars are a"
+            " sample deviation to either side."
         )
     pictures = [Picture(f"{folder.name}/figure_1.png", caption)]
     previews = run.folder(metric.SPEC.name).previews
