@@ -1,0 +1,89 @@
+"""Tell JPEG files that lack nothing but their end marker from truncated ones."""
+
+import io
+from collections.abc import Iterator
+from typing import IO
+
+from PIL import Image
+
+MAGIC = b"\xff\xd8\xff"
+END = b"\xff\xd9"
+
+_PROGRESSIVE = (0xC2, 0xC6, 0xCA, 0xCE)
+_SCAN = 0xDA
+_WITHOUT_DATA = {0x01, *range(0xD0, 0xD9)}
+_LAST_COEFFICIENT = 63
+# Bytes that decode to anything but what nothing decodes to.
+_NOISE = bytes((37 * i * i + 91 * i + 17) % 251 for i in range(512))
+
+
+def restore_end(file: IO[bytes]) -> IO[bytes] | None:
+    """Return a file with an end marker if that is all it lacks, else None.
+
+    Zeros at its end count as nothing: broken downloads are often filled with them.
+    """
+    file.seek(0)
+    data = file.read().rstrip(b"\0")
+    if data.endswith(END) or not _has_all_scans(data):
+        return None
+    # What follows the last block is not decoded. In a truncated file it is.
+    with_end, with_noise = (_decode(data + rest + END) for rest in (b"", _NOISE))
+    return io.BytesIO(data + END) if with_end == with_noise else None
+
+
+def has_end(file: IO[bytes]) -> bool:
+    """Return whether a file's last scan is followed by an end marker.
+
+    Only files that end in zeros are read; others are taken to have one, since decoders
+    notice if not.
+    """
+    size = file.seek(0, io.SEEK_END)
+    file.seek(max(0, size - 8))
+    if file.read().strip(b"\0"):
+        return True
+    file.seek(0)
+    data = file.read()
+    return data.rfind(END) > data.rfind(b"\xff\xda")
+
+
+def read_segments(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Read the markers of a JPEG file with their data, through all its scans."""
+    place = 2
+    while True:
+        place = data.find(b"\xff", place)
+        if place < 0 or place + 1 >= len(data):
+            return
+        marker = data[place + 1]
+        if marker in (0x00, 0xFF) or marker in _WITHOUT_DATA:
+            place += 1 if marker == 0xFF else 2
+            continue
+        size = int.from_bytes(data[place + 2 : place + 4], "big")
+        yield marker, data[place + 4 : place + 2 + size]
+        if marker == END[1]:
+            return
+        place += 2 + size
+
+
+def _has_all_scans(data: bytes) -> bool:
+    """Return whether the scans of a file hold every bit of every coefficient."""
+    missing: dict[int, set[int]] = {}
+    is_progressive = False
+    for marker, segment in read_segments(data):
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            is_progressive = marker in _PROGRESSIVE
+            missing = {i: set(range(64)) for i in segment[6::3]}
+        elif marker == _SCAN and segment:
+            components = segment[1 : 1 + 2 * segment[0] : 2]
+            first, last, bits = segment[1 + 2 * segment[0] :][:3]
+            if not is_progressive:
+                first, last, bits = 0, _LAST_COEFFICIENT, 0
+            if bits & 15:
+                continue  # later scans refine it
+            for component in components:
+                missing.get(component, set()).difference_update(range(first, last + 1))
+    return bool(missing) and not any(missing.values())
+
+
+def _decode(data: bytes) -> bytes:
+    with Image.open(io.BytesIO(data), formats=["JPEG"]) as image:
+        return image.tobytes()
