@@ -282,7 +282,7 @@ def _read_gif(reader: _Reader) -> tuple:
         part = tf.where(is_extension & (place >= 0), place + 2, place)
         end = tf.while_loop(
             lambda p: (reader.number(p, 1) > 0) & (p < reader.size),
-            lambda p: p + 1 + reader.number(p, 1),
+            lambda p: [p + 1 + reader.number(p, 1)],
             [part],
             maximum_iterations=_MAX_CHUNKS,
         )[0]

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from helpers.picture_table import BACKGROUND, ROWS, SIDE, Row
-from tfstyle.data.pictures import PictureError, load_picture
+from helpers.pictures import open_picture
+from tfstyle.data.pictures import Conversion, PictureError, load_picture
 
 COLOR = "#{:02x}{:02x}{:02x}".format(*BACKGROUND)
 SHOWN = [row for row in ROWS if row.pixels is not None]
@@ -33,6 +34,18 @@ def test_what_cannot_be_shown_rightly_is_refused_by_name(row, tmp_path):
     assert row.reason in str(caught.value)
     # The name of an exception is for what nobody foresaw.
     assert "Error" not in str(caught.value)
+
+
+@pytest.mark.parametrize("format", ["png", "jpeg"])
+def test_a_record_holds_no_profile(format, tmp_path):
+    """Readers that know profiles would convert it again."""
+    (row,) = [row for row in ROWS if row.name == "png rgb with a gray profile"]
+    (tmp_path / "picture").write_bytes(row.data)
+
+    encoded = Conversion(SIDE, format=format).encode_file(tmp_path / "picture")
+
+    with open_picture(encoded) as image:
+        assert "icc_profile" not in image.info
 
 
 def test_the_table_holds_every_format():

@@ -10,7 +10,8 @@ MAGIC = b"\xff\xd8\xff"
 END = b"\xff\xd9"
 
 _PROGRESSIVE = (0xC2, 0xC6, 0xCA, 0xCE)
-_SCAN = 0xDA
+_SCAN, _APP2 = 0xDA, 0xE2
+_PROFILE = b"ICC_PROFILE\0"
 _WITHOUT_DATA = {0x01, *range(0xD0, 0xD9)}
 _LAST_COEFFICIENT = 63
 # Bytes that decode to anything but what nothing decodes to.
@@ -31,6 +32,11 @@ def restore_end(file: IO[bytes]) -> IO[bytes] | None:
     return io.BytesIO(data + END) if with_end == with_noise else None
 
 
+def is_ended(data: bytes) -> bool:
+    """Return whether an end marker follows the last scan."""
+    return data.rfind(END) > data.rfind(bytes([0xFF, _SCAN]))
+
+
 def has_end(file: IO[bytes]) -> bool:
     """Return whether a file's last scan is followed by an end marker.
 
@@ -43,7 +49,18 @@ def has_end(file: IO[bytes]) -> bool:
         return True
     file.seek(0)
     data = file.read()
-    return data.rfind(END) > data.rfind(b"\xff\xda")
+    return is_ended(data)
+
+
+def drop_profile(data: bytes) -> bytes:
+    """Return a file without its color profile; the same if it has none."""
+    result, place = [data[:2]], 2
+    while data[place : place + 1] == b"\xff" and data[place + 1] != _SCAN:
+        end = place + 2 + int.from_bytes(data[place + 2 : place + 4], "big")
+        if not data[place:end].startswith(_PROFILE, 4) or data[place + 1] != _APP2:
+            result.append(data[place:end])
+        place = end
+    return b"".join([*result, data[place:]])
 
 
 def read_segments(data: bytes) -> Iterator[tuple[int, bytes]]:

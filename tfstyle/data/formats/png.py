@@ -11,7 +11,7 @@ from PIL import Image, ImageFile
 
 MAGIC = b"\x89PNG\r\n\x1a\n"
 
-_GRAY, _RGB = 0, 2  # color types
+PALETTE = 3  # a color type
 
 
 @dataclasses.dataclass(frozen=True)

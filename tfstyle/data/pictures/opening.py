@@ -121,14 +121,26 @@ def convert(image: Image.Image, file: IO[bytes] | None = None) -> Image.Image:
     else:
         profile, alpha = _find_profile(image, file), _find_alpha(image, file)
         image.load()  # also metadata that follow the pixels
-    turn = _find_turn(image)
+    turn = find_turn(image)
     colors, own_alpha = _separate(image)
     colors = profiles.convert_to_srgb(colors, profile)
     if alpha is None:
         alpha = own_alpha
+    colors.info = {}  # Pillow would write the profile into converted files
     if alpha is not None:
         colors.putalpha(alpha)
     return colors if turn is None else colors.transpose(turn)
+
+
+def find_turn(image: Image.Image) -> Image.Transpose | None:
+    """Return how to turn a picture upright by its EXIF data, if at all.
+
+    Not by XMP, which browsers ignore. Of TIFF, Pillow has done it.
+    """
+    exif = Image.Exif()
+    with contextlib.suppress(Exception):  # corrupt metadata does not matter
+        exif.load(image.info.get("exif") or b"")
+    return tiff.TURNS.get(exif.get(_ORIENTATION, 1))
 
 
 def _read_jpeg(file: IO[bytes], check_size: SizeCheck) -> Image.Image:
@@ -227,17 +239,6 @@ def _find_alpha(image: ImageFile.ImageFile, file: IO[bytes]) -> Image.Image | No
         # Writers that know nothing of alpha leave it 0.
         return alpha if alpha.getbbox() else Image.new("L", image.size, 255)
     return None
-
-
-def _find_turn(image: Image.Image) -> Image.Transpose | None:
-    """Return how to turn a picture upright by its EXIF data, if at all.
-
-    Not by XMP, which browsers ignore. Of TIFF, Pillow has done it.
-    """
-    exif = Image.Exif()
-    with contextlib.suppress(Exception):  # corrupt metadata does not matter
-        exif.load(image.info.get("exif") or b"")
-    return tiff.TURNS.get(exif.get(_ORIENTATION, 1))
 
 
 def _separate(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
