@@ -56,8 +56,9 @@ def name_errors() -> Iterator[None]:
     except Exception as error:
         # Corrupt files make Pillow's readers raise nearly any exception, and a single
         # one must not stop a conversion of 400,000 pictures.
-        reason = "truncated" if "truncated" in str(error).lower() else "unreadable"
-        raise PictureError(reason, f"{type(error).__name__}: {error}") from None
+        if "truncated" in str(error).lower():
+            raise PictureError("truncated", str(error)) from None
+        raise PictureError("unreadable", f"{type(error).__name__}: {error}") from None
 
 
 def open_file(path: str | os.PathLike[str]) -> IO[bytes]:
