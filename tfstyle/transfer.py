@@ -62,16 +62,20 @@ def main(paths: list[str]) -> None:
     from tfstyle.exploration import transferring
     from tfstyle.runs.trained_run import TrainedRun
 
-    results = transferring.transfer(
-        TrainedRun(_RUN_DIR.value),
-        contents,
-        transferring.TargetStyle(_STYLE.value, _STYLE_ARTIST.value, _STYLE_MIX.value),
-        output,
-        noise_seed=_NOISE_SEED.value,
-        refine_steps=_REFINE_STEPS.value,
-        sheet=_SHEET.value,
-        overwrite=_OVERWRITE.value,
+    style = transferring.TargetStyle(
+        _STYLE.value, _STYLE_ARTIST.value, _STYLE_MIX.value
     )
+    with transferring.lock_output(contents, output):
+        results = transferring.transfer(
+            TrainedRun(_RUN_DIR.value),
+            contents,
+            style,
+            output,
+            noise_seed=_NOISE_SEED.value,
+            refine_steps=_REFINE_STEPS.value,
+            sheet=_SHEET.value,
+            overwrite=_OVERWRITE.value,
+        )
     for line in transferring.format_results(results):
         print(line)
     if _SHEET.value:

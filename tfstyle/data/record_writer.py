@@ -18,6 +18,7 @@ import tensorflow as tf
 
 from tfstyle.core.cli import UserError
 from tfstyle.core.files import atomic_folder
+from tfstyle.core.locks import folder_lock
 from tfstyle.core.progress import progress_bar, track
 from tfstyle.data import records
 from tfstyle.data.collections import splits
@@ -77,9 +78,9 @@ def write_dataset(
             describe records is never replaced.
 
     Raises:
-        UserError: `records_dir` cannot be written or holds other files, too many
-            pictures are unusable, too few artists are left, or `num_shards` exceeds
-            the number of pictures.
+        UserError: `records_dir` cannot be written, is being written by another
+            process, or holds other files, too many pictures are unusable, too few
+            artists are left, or `num_shards` exceeds the number of pictures.
     """
     rule = rule or SplitRule()
     if num_shards > len(sources):
@@ -92,9 +93,12 @@ def write_dataset(
     settings = make_settings(sources, conversion, rule, num_shards)
     sources, rare = _split_off_rare_artists(sources, rule)
 
-    with atomic_folder(
-        records_dir, own_files=_OWN_FILES, last=INDEX_FILE, overwrite=overwrite
-    ) as folder:
+    with (
+        folder_lock(records_dir),
+        atomic_folder(
+            records_dir, own_files=_OWN_FILES, last=INDEX_FILE, overwrite=overwrite
+        ) as folder,
+    ):
         results = convert_all(sources, conversion, num_workers, max_skipped_fraction)
         spool, unusable = _write_spool(
             folder / "spool", track(results, len(sources), "reading pictures")

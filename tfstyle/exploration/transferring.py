@@ -1,5 +1,6 @@
 """Generate the content of pictures in another style."""
 
+import contextlib
 import dataclasses
 import os
 import pathlib
@@ -12,6 +13,7 @@ from PIL import Image
 from tfstyle.analysis.drawing import grids
 from tfstyle.core import files, progress
 from tfstyle.core.cli import UserError
+from tfstyle.core.locks import folder_lock
 from tfstyle.data import pictures
 from tfstyle.data.collections.sources import Source
 from tfstyle.exploration.collection import PictureFiles, format_name, log_skipped
@@ -41,6 +43,19 @@ class TransferResult:
     name: str  # of the content picture
     path: str  # of the result
     errors: tuple[float, float] | None  # see `RefinedCodes`; None if not refined
+
+
+def lock_output(
+    contents: Sequence[str], output: str
+) -> contextlib.AbstractContextManager[None]:
+    """Hold the lock of the folder that `transfer` writes to, if it is one.
+
+    Raises:
+        UserError: another process is writing to the folder.
+    """
+    if _has_one_result(contents) or pathlib.Path(output).is_file():
+        return contextlib.nullcontext()
+    return folder_lock(output)
 
 
 def transfer(
@@ -106,11 +121,15 @@ def format_results(results: Sequence[TransferResult]) -> list[str]:
     ]
 
 
+def _has_one_result(contents: Sequence[str]) -> bool:
+    return len(contents) == 1 and not pathlib.Path(contents[0]).is_dir()
+
+
 def _choose_paths(
     contents: Sequence[str], sources: Sequence[Source], output: str
 ) -> dict[Source, str]:
     """Choose the path of each content's result; no two are the same."""
-    if len(contents) == 1 and not pathlib.Path(contents[0]).is_dir():
+    if _has_one_result(contents):
         return {sources[0]: output}
     if os.path.lexists(output) and not pathlib.Path(output).is_dir():
         raise UserError(f"--output={output} must be a folder for several contents")

@@ -67,6 +67,11 @@ class TensorSpec:
             )
         )
 
+    @property
+    def is_batch(self) -> bool:
+        """Whether there may be any number of rows."""
+        return self.shape is not None and self.shape[:1] == (-1,)
+
     def __str__(self) -> str:
         return f"{self.dtype} {_format_shape(self.shape)}"
 
@@ -107,6 +112,14 @@ def read_request(
                 f" signature expects {_format_shape(specs[name].shape)} (-1: any size)"
             )
     return layout, arrays
+
+
+def count_rows(arrays: Mapping[str, np.ndarray], specs: Specs) -> int:
+    """Return the batch size of a request: of its inputs whose first size may vary."""
+    return max(
+        (len(array) for name, array in arrays.items() if specs[name].is_batch),
+        default=1,
+    )
 
 
 def make_answer(outputs: Mapping[str, np.ndarray], layout: Layout) -> dict[str, Any]:
