@@ -16,7 +16,7 @@ from tfstyle.data.pictures import MAX_PIXELS
 _PADDING = 256
 # Damaged or hostile files have more.
 _MAX_CHUNKS, _MAX_TAGS, _MAX_PROFILE = 20_000, 512, 2**16
-_GRAY, _PALETTE = 0, 3  # PNG color types
+_GRAY, _PALETTE, _GRAY_ALPHA = 0, 3, 4  # PNG color types
 _SRGB = np.array(  # XYZ of its primaries under D50
     [[0.4361, 0.2225, 0.0139], [0.3851, 0.7169, 0.0971], [0.1431, 0.0606, 0.7141]]
 )
@@ -209,7 +209,9 @@ def _read_png(reader: _Reader, encoded: tf.Tensor) -> tuple:
         _make_header(
             _read_orientation(reader, found["eXIf"]),
             # decode_png corrupts palettes and less than 8 bits if alpha is requested.
-            (bits >= 8) & (color_type != _PALETTE),
+            (bits >= 8)
+            & (color_type != _PALETTE)
+            & ((color_type >= _GRAY_ALPHA) | (found["tRNS"] > 0)),
             tf.where(has_key, key, -1),
             faults,
         )
