@@ -14,8 +14,14 @@ _SCAN, _APP2 = 0xDA, 0xE2
 _PROFILE = b"ICC_PROFILE\0"
 _WITHOUT_DATA = {0x01, *range(0xD0, 0xD9)}
 _LAST_COEFFICIENT = 63
-# Bytes that decode to anything but what nothing decodes to.
-_NOISE = bytes((37 * i * i + 91 * i + 17) % 251 for i in range(512))
+_RESTARTS = b"\xff\xdd\0\4"
+# Bits of which some decode to other blocks than no bits do.
+_NOISES = (
+    b"\x11\x91\x60\x5c",
+    b"\xfe\x35\xc2\x9b",
+    b"\xb6\x6d\xdb",
+    b"\x7a\xd1\x4e\xe8\x23",
+)
 
 
 def restore_end(file: IO[bytes]) -> IO[bytes] | None:
@@ -27,9 +33,20 @@ def restore_end(file: IO[bytes]) -> IO[bytes] | None:
     data = file.read().rstrip(b"\0")
     if data.endswith(END) or not _has_all_scans(data):
         return None
-    # What follows the last block is not decoded. In a truncated file it is.
-    with_end, with_noise = (_decode(data + rest + END) for rest in (b"", _NOISE))
-    return io.BytesIO(data + END) if with_end == with_noise else None
+    try:
+        # What follows the last block is not decoded. In a truncated file it is: as the
+        # missing blocks, or after a restart.
+        restarts = [b"\xff" + bytes([0xD0 + i]) for i in range(8)]
+        starts = [b"", *(restarts if _RESTARTS in data else [])]
+        with_end = _decode(data + END)
+        is_whole = all(
+            _decode(data + start + noise * 64 + END) == with_end
+            for start in starts
+            for noise in _NOISES
+        )
+    except Exception:  # Pillow raises nearly any for damaged files
+        return None
+    return io.BytesIO(data + END) if is_whole else None
 
 
 def is_ended(data: bytes) -> bool:
@@ -91,7 +108,9 @@ def _has_all_scans(data: bytes) -> bool:
             missing = {i: set(range(64)) for i in segment[6::3]}
         elif marker == _SCAN and segment:
             components = segment[1 : 1 + 2 * segment[0] : 2]
-            first, last, bits = segment[1 + 2 * segment[0] :][:3]
+            if len(segment) != 4 + 2 * segment[0]:
+                return False
+            first, last, bits = segment[-3:]
             if not is_progressive:
                 first, last, bits = 0, _LAST_COEFFICIENT, 0
             if bits & 15:

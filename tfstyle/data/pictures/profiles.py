@@ -41,7 +41,9 @@ _BRADFORD = np.array(
     [[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]]
 )
 _SPACES = {"RGB": ("RGB ",), "L": ("GRAY", "RGB "), "CMYK": ("CMYK",), "LAB": ()}
-_TRANSPARENT_MODES = ("LA", "RGBA")
+_CORRUPT = (ImageCms.PyCMSError, OSError)
+# Instead of by tables, which near black are off by 8 levels.
+_EXACT = ImageCms.Flags.NOOPTIMIZE
 
 
 def convert_to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
@@ -60,9 +62,15 @@ def convert_to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
         image = image.convert("RGB")
     try:
         transform = _make_transform(profile, image.mode)
-    except ImageCms.PyCMSError:
+    except _CORRUPT:
         return image.convert("RGB")
-    return image.convert("RGB") if transform is None else _apply(transform, image)
+    if transform is None:
+        return image.convert("RGB")
+    if image.mode == "L":
+        # A table of all levels is as exact, and faster.
+        levels = Image.fromarray(np.arange(256, dtype=np.uint8)[None])
+        return Image.fromarray(np.asarray(_apply(transform, levels))[0][image])
+    return _apply(transform, image)
 
 
 def is_plain(profile: bytes | None, mode: str) -> bool:
@@ -71,7 +79,7 @@ def is_plain(profile: bytes | None, mode: str) -> bool:
         return True
     try:
         return _make_transform(profile, mode) is None
-    except ImageCms.PyCMSError:
+    except _CORRUPT:
         return True
 
 
@@ -116,11 +124,15 @@ def _make_transform(profile: bytes, mode: str) -> Any | None:
     """Make the transform of a profile to sRGB; None if it changes nothing.
 
     Raises:
-        PyCMSError: the profile is corrupt.
+        PyCMSError, OSError: the profile is corrupt.
     """
     opened = ImageCms.ImageCmsProfile(io.BytesIO(profile))
     transform = ImageCms.buildTransform(
-        opened, ImageCms.createProfile("sRGB"), mode, "RGB"
+        opened,
+        ImageCms.createProfile("sRGB"),
+        mode,
+        "RGB",
+        flags=_EXACT if mode == "L" else ImageCms.Flags.NONE,
     )
     if mode == "RGB":
         levels = np.arange(0, 256, 17, dtype=np.uint8)
@@ -139,8 +151,7 @@ def _make_lab_transform() -> Any:
         ImageCms.createProfile("sRGB"),
         "LAB",
         "RGB",
-        # A table of colors would be off by 8 levels near black.
-        flags=ImageCms.Flags.NOOPTIMIZE,
+        flags=_EXACT,
     )
 
 
