@@ -39,6 +39,13 @@ _MAX_BATCH_SIZE = flags.DEFINE_integer(
     "Rows of a request (pictures, for example) at most. They are computed 8 at a time.",
     lower_bound=1,
 )
+_MAX_PIXELS = flags.DEFINE_integer(
+    "max_pixels",
+    50_000_000,
+    "Pixels of a picture at most, of all frames of a GIF together. A picture is refused"
+    " by its header, before it is decoded, which takes about 50 bytes for each pixel.",
+    lower_bound=1,
+)
 _MAX_CONNECTIONS = flags.DEFINE_integer(
     "max_connections",
     512,
@@ -86,6 +93,7 @@ def main() -> None:
     app = rest.make_app(
         _EXPORT_DIR.value,
         max_batch_size=_MAX_BATCH_SIZE.value,
+        max_pixels=_MAX_PIXELS.value,
         allow_cors=_CORS.value,
     )
     host = f"[{_HOST.value}]" if ":" in _HOST.value else _HOST.value

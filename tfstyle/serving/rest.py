@@ -19,6 +19,7 @@ import os
 import pathlib
 import re
 import zlib
+from collections.abc import Mapping
 from typing import Any
 
 import anyio
@@ -29,6 +30,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route, request_response
 
+from tfstyle.data.formats import headers
 from tfstyle.serving import json_tensors, servables
 from tfstyle.serving.connections import RareLine
 from tfstyle.serving.json_tensors import ServingError
@@ -41,6 +43,7 @@ MAX_IGNORED_BYTES = 4 * MAX_BODY_BYTES
 MAX_BATCH_SIZE = 256  # rows of a request
 # Of a request: each takes up to 200 bytes of memory, and some microseconds.
 MAX_VALUES = 2**21
+MAX_PIXELS = 50_000_000  # of a picture; decoding takes about 50 bytes for each
 CORS_HEADERS = {
     "Access-Control-Allow-Origin": "*",
     "Access-Control-Allow-Methods": "POST, GET",
@@ -82,6 +85,7 @@ def make_app(
     export_dir: str | os.PathLike[str],
     *,
     max_batch_size: int = MAX_BATCH_SIZE,
+    max_pixels: int = MAX_PIXELS,
     allow_cors: bool = False,
 ) -> Starlette:
     """Make the server, an ASGI application; `app.state.models` holds the models.
@@ -89,6 +93,7 @@ def make_app(
     Args:
         export_dir: the models.
         max_batch_size: rows of a request, at most.
+        max_pixels: pixels of a picture, at most, by its header.
         allow_cors: whether pages of other web sites may call the server.
 
     Raises:
@@ -102,6 +107,7 @@ def make_app(
         },
     )
     app.state.max_batch_size = max_batch_size
+    app.state.max_pixels = max_pixels
     app.state.allow_cors = allow_cors
     app.state.waiting_bytes = 0
     app.router.default = request_response(_answer)
@@ -143,7 +149,7 @@ async def _answer_predict(request: Request, path: re.Match[str]) -> Response:
             # Parsing megabytes of JSON would block the event loop as well.
             encoding = request.headers.get("content-encoding", "")
             value = await anyio.to_thread.run_sync(
-                _predict, state.models, path, body, encoding, state.max_batch_size
+                _predict, state, path, body, encoding
             )
     return _json_response(request, value)
 
@@ -171,15 +177,11 @@ class _Waiting:
 
 
 def _predict(
-    models: servables.Models,
-    path: re.Match[str],
-    body: bytes,
-    encoding: str,
-    max_batch_size: int,
+    state: Any, path: re.Match[str], body: bytes, encoding: str
 ) -> dict[str, Any]:
     request = _parse_request(_decompress(body, encoding))
     signature_name = request.get("signature_name", "")
-    servable = _get_servable(models, path)
+    servable = _get_servable(state.models, path)
     method = path["method"].lower()
     if method in OTHER_METHODS:
         raise ServingError(
@@ -187,9 +189,21 @@ def _predict(
             f" tensorflow/serving/{method}. Was: {servable.get_method(signature_name)}"
         )
     specs = servable.get_inputs(signature_name)
-    layout, inputs = json_tensors.read_request(request, specs, max_batch_size)
+    layout, inputs = json_tensors.read_request(request, specs, state.max_batch_size)
+    _refuse_large_pictures(inputs, state.max_pixels)
     outputs = servable.predict(signature_name, inputs)
     return json_tensors.make_answer(outputs, layout)
+
+
+def _refuse_large_pictures(inputs: Mapping[str, Any], max_pixels: int) -> None:
+    for name, values in inputs.items():
+        for data in values.flat if values.dtype == object else []:
+            pixels = headers.count_pixels(data) or 0
+            if pixels > max_pixels:
+                raise ServingError(
+                    f"{name}: a picture of {pixels} pixels is larger than --max_pixels="
+                    f"{max_pixels}"
+                )
 
 
 def _get_servable(models: servables.Models, path: re.Match[str]) -> servables.Servable:

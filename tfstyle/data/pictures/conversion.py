@@ -4,15 +4,19 @@ Records, commands and serving clients all use `to_square_rgb`. Nothing here impo
 TensorFlow, so worker processes start fast.
 """
 
-import contextlib
 import dataclasses
 import io
 import os
-import warnings
 from typing import Any
 
-import numpy as np
-from PIL import Image, ImageColor, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageColor
+
+from tfstyle.data.pictures.opening import (
+    name_errors,
+    normalize,
+    open_file,
+    read_picture,
+)
 
 FITS = ("crop", "pad", "stretch")
 FORMATS = ("png", "jpeg")  # of pictures in records
@@ -23,32 +27,6 @@ _SAVE_OPTIONS: dict[str, dict[str, Any]] = {
     "jpeg": {"quality": 95, "subsampling": 0},  # 4:4:4: color is much of style
     "webp": {"lossless": True},
 }
-
-SUFFIXES = frozenset(
-    {".png", ".jpg", ".jpeg", ".jfif", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
-    | {".avif", ".tga", ".ppm", ".pgm"}
-)
-# Pillow detects the format from the content. Only these are allowed, because some of
-# its other readers are unsafe for untrusted files (EPS runs Ghostscript).
-_PILLOW_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "TGA", "PPM")
-_MAX_PIXELS = 89_478_485  # Pillow's own threshold for a decompression bomb
-
-
-class PictureError(ValueError):
-    """An unusable picture.
-
-    Attributes:
-        reason: "not_a_picture", "too_small", "too_large", "truncated" or "unreadable".
-        detail: an explanation of the reason.
-    """
-
-    def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(reason, detail)
-        self.reason = reason
-        self.detail = detail
-
-    def __str__(self) -> str:
-        return f"{self.reason}: {self.detail}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,30 +84,9 @@ def load_picture(
     Raises:
         PictureError: the file is unusable, or a side is shorter than `min_size` pixels.
     """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # each picture with odd metadata warns
-            with Image.open(path, formats=_PILLOW_FORMATS) as image:
-                width, height = image.size
-                if min(width, height) < min_size:
-                    raise PictureError(
-                        "too_small", f"{width}x{height}, needs {min_size}x{min_size}"
-                    )
-                if width * height > _MAX_PIXELS:
-                    raise PictureError("too_large", f"{width}x{height}")
-                image.load()
-                return to_square_rgb(image, image_size, fit, background)
-    except PictureError:
-        raise
-    except UnidentifiedImageError:
-        raise PictureError("not_a_picture", "no known picture format") from None
-    except Image.DecompressionBombError as error:
-        raise PictureError("too_large", str(error)) from None
-    except Exception as error:
-        # Corrupt files make Pillow's readers raise nearly any exception, and a single
-        # one must not stop a conversion of 400,000 pictures.
-        reason = "truncated" if "truncated" in str(error).lower() else "unreadable"
-        raise PictureError(reason, f"{type(error).__name__}: {error}") from None
+    with name_errors(), open_file(path) as file:
+        picture = read_picture(file, min_size)
+        return _fit_square(picture, image_size, fit, background)
 
 
 def to_square_rgb(
@@ -137,8 +94,8 @@ def to_square_rgb(
 ) -> Image.Image:
     """Convert a picture to upright, opaque, square RGB.
 
-    Applies the EXIF orientation, composites over `background`, makes the picture
-    square by `fit`, and resizes with LANCZOS (antialiased).
+    Applies the EXIF orientation and the color profile, composites over `background`,
+    makes the picture square by `fit`, and resizes with LANCZOS (antialiased).
 
     Args:
         image: a picture of any mode; 16-bit and floating-point grayscale is scaled to
@@ -152,11 +109,25 @@ def to_square_rgb(
     Returns:
         RGB, [image_size, image_size].
     """
+    return _fit_square(normalize(image), image_size, fit, background)
+
+
+def encode_picture(image: Image.Image, format: str) -> bytes:
+    """Encode an RGB picture as "png", "jpeg" (quality 95) or "webp" (lossless)."""
+    buffer = io.BytesIO()
+    image.save(buffer, format, **_SAVE_OPTIONS[format])
+    return buffer.getvalue()
+
+
+def _fit_square(
+    image: Image.Image, image_size: int, fit: str, background: str
+) -> Image.Image:
+    """Composite an upright picture over the background, and make it square."""
     if fit not in FITS:
         raise ValueError(f"fit must be one of {FITS}, got {fit!r}")
-    with contextlib.suppress(Exception):  # corrupt metadata does not matter
-        image = ImageOps.exif_transpose(image)
-    image = _flatten(image, background)
+    if image.mode == "RGBA":
+        backdrop = Image.new("RGBA", image.size, background)
+        image = Image.alpha_composite(backdrop, image).convert("RGB")
     width, height = image.size
     if fit == "crop":
         side = min(width, height)
@@ -173,32 +144,3 @@ def to_square_rgb(
         left, top = (image_size - inner_width) // 2, (image_size - inner_height) // 2
         image.paste(inner, (left, top))
     return image.resize((image_size, image_size), Image.Resampling.LANCZOS)
-
-
-def encode_picture(image: Image.Image, format: str) -> bytes:
-    """Encode an RGB picture as "png", "jpeg" (quality 95) or "webp" (lossless)."""
-    buffer = io.BytesIO()
-    image.save(buffer, format, **_SAVE_OPTIONS[format])
-    return buffer.getvalue()
-
-
-def _flatten(image: Image.Image, background: str) -> Image.Image:
-    if image.mode == "F" or image.mode.startswith("I"):
-        return _scale_to_8_bits(image).convert("RGB")
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        backdrop = Image.new("RGBA", image.size, background)
-        return Image.alpha_composite(backdrop, image).convert("RGB")
-    return image.convert("RGB")
-
-
-def _scale_to_8_bits(image: Image.Image) -> Image.Image:
-    """Scale a 16-bit or floating-point picture, which Pillow would clip."""
-    values = np.nan_to_num(np.asarray(image, np.float64), posinf=0.0, neginf=0.0)
-    # Integers have 16 bits in all of Pillow's modes. Files of floats do not define
-    # white: it is the first of 1, 255 and 65535 that is not below the maximum.
-    whites = (1.0, 255.0, 65535.0) if image.mode == "F" else (65535.0,)
-    brightest = values.max()
-    white = next((white for white in whites if brightest <= white), brightest)
-    levels = np.rint(np.clip(values, 0.0, white) * (255.0 / white))
-    return Image.fromarray(levels.astype(np.uint8))
