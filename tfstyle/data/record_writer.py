@@ -30,7 +30,7 @@ from tfstyle.data.collections.sources import SkippedFile, Source, sign_sources
 from tfstyle.data.collections.splits import SplitPlan, SplitRule
 from tfstyle.data.examples import compute_digest, serialize_example
 from tfstyle.data.pictures import Conversion, PictureError
-from tfstyle.data.records import INDEX_FILE, SKIPPED_FILE, Dataset, Shard
+from tfstyle.data.records import INDEX_FILE, SKIPPED_FILE, Dataset, Rights, Shard
 
 logger = logging.getLogger(__name__)
 
@@ -131,6 +131,8 @@ def write_dataset(
             skipped=dict(sorted(collections.Counter(r for _, r in unused).items())),
             settings=settings,
             digest=_compute_digest(plan, spool),
+            contents=tuple(_number_contents(plan, spool)),
+            rights=_count_rights(plan, spool),
         )
         copies = {filenames[i]: filenames[copy] for i, copy in plan.copies.items()}
         _write_skipped(folder / SKIPPED_FILE, unused, copies)
@@ -216,7 +218,7 @@ def _write_shards(
     conversion: Conversion,
     num_shards: int,
 ) -> dict[str, tuple[Shard, ...]]:
-    labels, shards = plan.labels, {}
+    labels, contents, shards = plan.labels, _number_contents(plan, spool), {}
     total = sum(map(len, plan.examples.values()))
     with spool.path.open("rb") as file, progress_bar(total, "writing") as bar:
 
@@ -226,7 +228,8 @@ def _write_shards(
             begin, end = spool.positions[index : index + 2]
             file.seek(begin)
             encoded, label = file.read(end - begin), labels[source.artist]
-            return serialize_example(encoded, source, label, conversion)
+            content_label = contents.get(source.content, -1)
+            return serialize_example(encoded, source, label, conversion, content_label)
 
         for split, indices in plan.examples.items():
             target = num_shards or -(-len(indices) // _EXAMPLES_PER_SHARD)
@@ -252,6 +255,26 @@ def _write_shard(path: pathlib.Path, examples: Iterable[bytes]) -> int:
     except tf.errors.OpError as error:
         raise UserError(f"cannot write {path}: {error.message}") from None
     return path.stat().st_size
+
+
+def _list_used(plan: SplitPlan, spool: _Spool) -> list[Source]:
+    return [spool.sources[i] for indices in plan.examples.values() for i in indices]
+
+
+def _number_contents(plan: SplitPlan, spool: _Spool) -> dict[str, int]:
+    """Return a label for each content that works show."""
+    contents = {source.content for source in _list_used(plan, spool)} - {""}
+    return {content: label for label, content in enumerate(sorted(contents))}
+
+
+def _count_rights(plan: SplitPlan, spool: _Spool) -> tuple[Rights, ...]:
+    """Count works by licence and creator; none if no work has either."""
+    counts = collections.Counter(
+        (source.licence, source.creator) for source in _list_used(plan, spool)
+    )
+    if set(counts) <= {("", "")}:
+        return ()
+    return tuple(Rights(*rights, count) for rights, count in sorted(counts.items()))
 
 
 def _compute_digest(plan: SplitPlan, spool: _Spool) -> str:

@@ -44,6 +44,15 @@ class Shard:
 
 
 @dataclasses.dataclass(frozen=True)
+class Rights:
+    """Pictures under one licence, by one creator; "" if a manifest does not tell."""
+
+    licence: str
+    creator: str
+    pictures: int
+
+
+@dataclasses.dataclass(frozen=True)
 class Dataset:
     """A complete records folder; all fields but the first are those of dataset.json.
 
@@ -58,6 +67,8 @@ class Dataset:
         skipped: number of skipped files by reason.
         settings: what the records were made from (`record_writer.make_settings`).
         digest: sha256 over names, labels and encoded pictures.
+        contents: what works show, by content label; empty if unknown.
+        rights: licences and creators; empty if unknown.
     """
 
     records_dir: str
@@ -70,6 +81,8 @@ class Dataset:
     skipped: dict[str, int]
     settings: dict[str, Any]
     digest: str
+    contents: tuple[str, ...] = ()
+    rights: tuple[Rights, ...] = ()
 
     @property
     def artist_names(self) -> list[str]:
@@ -323,6 +336,8 @@ def _from_json(records_dir: str, index: Mapping[str, Any]) -> Dataset:
         split: tuple(Shard(**shard) for shard in index["shards"].get(split, ()))
         for split in SPLITS
     }
+    fields["contents"] = tuple(index.get("contents", ()))
+    fields["rights"] = tuple(Rights(**rights) for rights in index.get("rights", ()))
     return Dataset(records_dir=records_dir, **fields)
 
 

@@ -28,6 +28,7 @@ from tfstyle.analysis.reporting.style import (
     style_section,
 )
 from tfstyle.core.names import show
+from tfstyle.data.records import Dataset
 from tfstyle.modeling.stages import gan
 from tfstyle.runs.trained_run import TrainedRun, name_bad_records
 
@@ -132,4 +133,17 @@ def _introduce(run: TrainedRun, evaluation: Evaluation) -> Section:
         f"{size}x{size} pixels. Test pictures were not trained on, unless a section "
         "says so.",
         table=rows,
+        more=_tabulate_rights(run.dataset),
     )
+
+
+def _tabulate_rights(dataset: Dataset) -> list[list[object]]:
+    """Tabulate licences and creators, the most frequent first; empty if unknown."""
+    if not dataset.rights:
+        return []
+    rows = sorted(dataset.rights, key=lambda rights: -rights.pictures)
+    head: list[object] = ["licence", "creator", "pictures"]
+    return [
+        head,
+        *([r.licence or "unknown", r.creator or "unknown", r.pictures] for r in rows),
+    ]

@@ -20,7 +20,7 @@ import pathlib
 import re
 import shlex
 import urllib.parse
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from tfstyle.core import names
 from tfstyle.core.cli import UserError
@@ -85,7 +85,26 @@ def read_exclusions(
     """
     if not paths:
         return Exclusions(frozenset(), ())
-    matcher = _Matcher(input_dir)
+    root = pathlib.Path(os.path.realpath(input_dir))
+    folders = [path.name for path in root.iterdir() if path.is_dir()]
+    return _read(paths, _Matcher(folders, input_dir), allow_unmatched)
+
+
+def exclude_names(
+    paths: Sequence[str], artists: Iterable[str], allow_unmatched: bool = False
+) -> Exclusions:
+    """Find the artists that lists name, among those of a manifest.
+
+    As `read_exclusions`, with names of artists instead of folders.
+    """
+    if not paths:
+        return Exclusions(frozenset(), ())
+    return _read(paths, _Matcher([*map(names.to_path, artists)], None), allow_unmatched)
+
+
+def _read(
+    paths: Sequence[str], matcher: "_Matcher", allow_unmatched: bool
+) -> Exclusions:
     excluded: set[str] = set()
     notes: list[str] = []
     unmatched: list[_Line] = []
@@ -119,17 +138,24 @@ def read_exclusions(
 
 
 class _Matcher:
-    """Finds the folders that a text may mean."""
+    """Finds the folders that a text may mean.
 
-    def __init__(self, input_dir: str) -> None:
-        self._root = os.path.realpath(input_dir)
-        self._shown_root = names.show(input_dir)
-        self._root_names = {
-            fold(pathlib.PurePath(path).name)
-            for path in (self._root, os.path.abspath(input_dir))  # noqa: PTH100
-        }
-        root = pathlib.Path(self._root)
-        self._folders = sorted(path.name for path in root.iterdir() if path.is_dir())
+    Args:
+        folders: their names.
+        input_dir: where they are; None for names of artists without folders.
+    """
+
+    def __init__(self, folders: Iterable[str], input_dir: str | None) -> None:
+        self._root = None if input_dir is None else os.path.realpath(input_dir)
+        self._where = "artist of the manifest"
+        self._root_names: set[str] = set()
+        if input_dir is not None and self._root is not None:
+            self._where = f"folder of {names.show(input_dir)}"
+            self._root_names = {
+                fold(pathlib.PurePath(path).name)
+                for path in (self._root, os.path.abspath(input_dir))  # noqa: PTH100
+            }
+        self._folders = sorted(folders)
         self._by_key: dict[str, set[str]] = collections.defaultdict(set)
         for folder in self._folders:
             for reading in decode_variants(names.from_path(folder)):
@@ -162,8 +188,8 @@ class _Matcher:
     def describe_unmatched(self, lines: Sequence[_Line]) -> str:
         """Return the message for lines that match no folder."""
         texts = [
-            f"{line.place}: '{line.shown}' matches no folder of"
-            f" {self._shown_root}{self._suggest(line)}"
+            f"{line.place}: '{line.shown}' matches no {self._where}"
+            f"{self._suggest(line)}"
             for line in lines[:_MAX_REPORTED]
         ]
         rest = len(lines) - len(texts)
@@ -242,6 +268,8 @@ class _Matcher:
             for reading in decode_variants(names.from_path(folder))
         }
         twins = folders.union(*(self._by_key.get(key, set()) for key in keys))
+        if self._root is None:
+            return twins
         real = {os.path.realpath(pathlib.Path(self._root, name)) for name in twins}
         return twins | {
             name
