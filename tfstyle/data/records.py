@@ -17,6 +17,7 @@ import numpy as np
 from tfstyle.core.cli import UserError
 from tfstyle.data.collections.splits import ARTIST_SPLITS, SPLITS, Artist
 from tfstyle.data.examples import FORMATS, Example, read_example
+from tfstyle.data.pictures import FITS
 
 FORMAT_VERSION = 1
 INDEX_FILE = "dataset.json"
@@ -280,6 +281,12 @@ def _advise(records_dir: str) -> str:
 
 def _find_contradiction(dataset: Dataset) -> str | None:
     """Describe what in a description cannot be true."""
+    if not (isinstance(dataset.image_size, int) and dataset.image_size > 0):
+        return f"its image_size is {dataset.image_size!r}"
+    if not isinstance(dataset.digest, str):
+        return f"its digest is {dataset.digest!r}"
+    if dataset.fit not in FITS:
+        return f"its fit is {dataset.fit!r}"
     artists = [*dataset.artists, *dataset.holdout_artists]
     if [artist.label for artist in artists] != list(range(len(artists))):
         return "its labels are not 0, 1, .. in order"
