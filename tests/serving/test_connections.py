@@ -130,7 +130,8 @@ def test_a_body_that_pauses_is_given_up(server):
     [
         (b"", 0.5, 6),  # headers must be complete in time
         (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", 0.5, 6),  # and those of a second request
-        (HEAD.replace(b"30", b"9999"), 8, 25),  # a whole body in ten times that
+        # a whole body in ten times that
+        pytest.param(HEAD.replace(b"30", b"9999"), 8, 25, marks=pytest.mark.slow),
     ],
 )
 def test_one_byte_at_a_time_does_not_prolong_a_request(
