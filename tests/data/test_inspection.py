@@ -61,7 +61,7 @@ def rewrite(path: str, change) -> None:
         for record in serialized:
             example = tf.train.Example.FromString(record)
             change(example.features.feature)
-            writer.write(example.SerializeToString())
+            writer.write(example.SerializeToString(deterministic=True))
 
 
 def verify(dataset: records.Dataset) -> list[str]:
