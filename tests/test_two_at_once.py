@@ -63,6 +63,7 @@ def test_of_two_makers_of_records_the_second_is_refused(pictures, tmp_path, over
     assert not [path for path in out.iterdir() if path.name.startswith(".")]
 
 
+@pytest.mark.slow
 def test_simultaneous_enrolments_are_all_kept(tiny_run, tmp_path):
     run_dir = runs.keep_stages(tiny_run, tmp_path / "run", "metric")
     names = [f"Artist {number}" for number in range(4)]
@@ -113,6 +114,7 @@ def test_a_second_command_is_refused_with_one_line(tiny_run, tmp_path, command, 
     assert f"another command is writing to {written}: " in error_line(done)
 
 
+@pytest.mark.slow
 def test_an_export_that_was_killed_blocks_nobody(tiny_run, tmp_path):
     run_dir = runs.keep_stages(tiny_run, tmp_path / "run", "metric")
     out = tmp_path / "export"

@@ -8,6 +8,7 @@ import struct
 
 import pytest
 import tensorflow as tf
+from PIL import Image, ImageOps
 
 from helpers.pictures import make_pictures
 from tfstyle.core.cli import UserError
@@ -60,7 +61,7 @@ def rewrite(path: str, change) -> None:
         for record in serialized:
             example = tf.train.Example.FromString(record)
             change(example.features.feature)
-            writer.write(example.SerializeToString())
+            writer.write(example.SerializeToString(deterministic=True))
 
 
 def verify(dataset: records.Dataset) -> list[str]:
@@ -172,6 +173,26 @@ def test_a_file_of_other_records_is_refused_whatever_its_size(dataset, tmp_path)
         records.read_dataset(dataset.records_dir)
 
 
+def test_a_file_of_other_pictures_with_the_same_names_is_refused(dataset, tmp_path):
+    pictures = make_pictures(tmp_path / "others", "ab", count=8)
+    for path in pictures.glob("*/*.png"):
+        with Image.open(path) as image:
+            ImageOps.invert(image).save(path)
+    sources, _ = scan_artist_folders(str(pictures))
+    other = record_writer.write_dataset(
+        str(tmp_path / "other"), sources, Conversion(8), RULE
+    )
+    for split in ("train", "validation", "test"):
+        mine, theirs = dataset.shard_paths(split)[0], other.shard_paths(split)[0]
+        assert equal_sizes(mine, theirs)
+        kept = pathlib.Path(mine).read_bytes()
+        shutil.copy(theirs, mine)
+        with pytest.raises(UserError, match=f"{mine} is another file"):
+            records.read_dataset(dataset.records_dir)
+        pathlib.Path(mine).write_bytes(kept)
+    records.read_dataset(dataset.records_dir)
+
+
 def test_a_file_of_another_split_is_refused(dataset):
     train, test = (dataset.shard_paths(split)[0] for split in ("train", "test"))
     shutil.copy(test, train)
@@ -180,7 +201,7 @@ def test_a_file_of_another_split_is_refused(dataset):
         records.read_dataset(dataset.records_dir)
 
 
-def test_records_without_names_of_first_examples_are_checked_by_the_rest(dataset):
+def test_records_without_digests_of_first_records_are_checked_by_the_rest(dataset):
     """As older versions wrote them."""
     path = pathlib.Path(dataset.records_dir, "dataset.json")
     index = json.loads(path.read_text())
@@ -273,10 +294,13 @@ def test_an_example_that_occurs_twice_is_a_fault(dataset):
 def test_another_picture_of_the_same_size_changes_the_digest(dataset):
     path = dataset.shard_paths("test")[0]
     sizes = pathlib.Path(path).stat().st_size
-    example = next(iter(inspection.read_records(path))).example
+    *_, last = inspection.read_records(path)
 
     def change(feature):
-        if feature["image/filename"].bytes_list.value[0] == example.filename.encode():
+        if (
+            feature["image/filename"].bytes_list.value[0]
+            == last.example.filename.encode()
+        ):
             other = inspection.read_records(dataset.shard_paths("train")[0])
             value = next(iter(other)).example.encoded
             feature["image/encoded"].bytes_list.value[:] = [value]

@@ -235,6 +235,10 @@ def test_something_else_in_place_of_the_description_is_refused(copied, text):
         ("shards", {"train": [{"file": "a"}]}),
         ("shards", {"train": None}),
         ("holdout_artists", 5),
+        ("image_size", "32"),
+        ("image_size", -32),
+        ("fit", "squeeze"),
+        ("digest", None),
     ],
 )
 def test_fields_of_other_types_are_refused(copied, field, value):

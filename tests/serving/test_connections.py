@@ -1,8 +1,10 @@
 """Clients that send or read nothing neither stop the server nor fill its log."""
 
 import contextlib
+import errno
 import http.client
 import json
+import os
 import pathlib
 import re
 import resource
@@ -128,7 +130,8 @@ def test_a_body_that_pauses_is_given_up(server):
     [
         (b"", 0.5, 6),  # headers must be complete in time
         (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", 0.5, 6),  # and those of a second request
-        (HEAD.replace(b"30", b"9999"), 8, 25),  # a whole body in ten times that
+        # a whole body in ten times that
+        pytest.param(HEAD.replace(b"30", b"9999"), 8, 25, marks=pytest.mark.slow),
     ],
 )
 def test_one_byte_at_a_time_does_not_prolong_a_request(
@@ -238,3 +241,21 @@ def test_a_repeated_line_is_counted_instead(monkeypatch, caplog):
         line.log("something")
 
     assert caplog.messages == ["something"] + ["something (10 times)"] * 4
+
+
+def test_a_connection_that_cannot_be_accepted_is_a_line(caplog, monkeypatch):
+    """asyncio reports it to the handler of its loop, with a traceback by default."""
+    monkeypatch.setattr(connections, "_REFUSED", connections.RareLine())
+    handled = []
+
+    class Loop:
+        default_exception_handler = staticmethod(handled.append)
+
+    error = OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+    context = {"message": "socket.accept() out of system resource", "exception": error}
+    other = {"message": "a mistake", "exception": ValueError()}
+    for each in (context, context, other):
+        connections._handle_loop_error(Loop(), each)
+
+    assert caplog.messages == ["a connection failed: Too many open files"]
+    assert handled == [other]

@@ -155,7 +155,7 @@ def list_shards(records_dir: str) -> list[tuple[str, str]]:
     found = [
         (match[1], str(path))
         for path in sorted(pathlib.Path(records_dir).iterdir())
-        if (match := names.fullmatch(path.name))
+        if (match := names.fullmatch(path.name)) and path.is_file()
     ]
     return sorted(found, key=lambda shard: SPLITS.index(shard[0]))
 

@@ -239,22 +239,19 @@ def _write_shards(
                 begin = number * len(indices) // count
                 end = (number + 1) * len(indices) // count
                 path = folder / records.format_shard_name(split, number, count)
-                size = _write_shard(path, map(serialize, indices[begin:end]))
-                first = spool.sources[indices[begin]].name
-                written.append(Shard(path.name, end - begin, size, first))
+                _write_shard(path, map(serialize, indices[begin:end]))
+                written.append(records.describe_shard(path, end - begin))
             shards[split] = tuple(written)
     return shards
 
 
-def _write_shard(path: pathlib.Path, examples: Iterable[bytes]) -> int:
-    """Write one shard; return its size in bytes."""
+def _write_shard(path: pathlib.Path, examples: Iterable[bytes]) -> None:
     try:
         with tf.io.TFRecordWriter(str(path)) as writer:
             for example in examples:
                 writer.write(example)
     except tf.errors.OpError as error:
         raise UserError(f"cannot write {path}: {error.message}") from None
-    return path.stat().st_size
 
 
 def _list_used(plan: SplitPlan, spool: _Spool) -> list[Source]:

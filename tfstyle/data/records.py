@@ -6,7 +6,9 @@ latter is written last: a folder without it is incomplete.
 """
 
 import dataclasses
+import hashlib
 import json
+import os
 import pathlib
 import re
 import struct
@@ -18,6 +20,7 @@ import numpy as np
 from tfstyle.core.cli import UserError
 from tfstyle.data.collections.splits import ARTIST_SPLITS, SPLITS, Artist
 from tfstyle.data.examples import FORMATS, Example, read_example
+from tfstyle.data.pictures import FITS
 
 FORMAT_VERSION = 1
 INDEX_FILE = "dataset.json"
@@ -33,8 +36,8 @@ class Shard:
         file: its name.
         examples: the number of its examples.
         bytes: its size.
-        first: the filename of its first example, by which the file is recognized;
-            None in older records.
+        first: sha256 of its first record, by which the file is recognized; None in
+            older records.
     """
 
     file: str
@@ -225,6 +228,12 @@ def read_description(records_dir: str) -> Dataset:
     return dataset
 
 
+def describe_shard(path: pathlib.Path, examples: int) -> Shard:
+    """Return the description of a file of so many examples."""
+    first = hashlib.sha256(_read_first_record(path)).hexdigest()
+    return Shard(path.name, examples, path.stat().st_size, first)
+
+
 def find_wrong_files(dataset: Dataset) -> Iterator[tuple[str, str]]:
     """Find files that are not those of the description, by size and first record.
 
@@ -240,13 +249,14 @@ def find_wrong_files(dataset: Dataset) -> Iterator[tuple[str, str]]:
             yield path, f"{path} has {size} bytes, expected {shard.bytes} bytes"
             continue
         try:
-            example = _read_first_example(path, shard.bytes)
+            first = _read_first_record(path)
+            example = read_example(first)
         except (OSError, ValueError) as error:
             yield path, f"{path} is corrupt (its first record: {error})"
             continue
         mismatch = dataset.describe_mismatch(split, example)
-        if shard.first not in (None, example.filename):
-            mismatch = f"it is {example.filename}, expected {shard.first}"
+        if shard.first not in (None, hashlib.sha256(first).hexdigest()):
+            mismatch = f"{example.filename!r} is not the expected one"
         if mismatch:
             yield path, f"{path} is another file (its first record: {mismatch})"
 
@@ -300,6 +310,12 @@ def _advise(records_dir: str) -> str:
 
 def _find_contradiction(dataset: Dataset) -> str | None:
     """Describe what in a description cannot be true."""
+    if not (isinstance(dataset.image_size, int) and dataset.image_size > 0):
+        return f"its image_size is {dataset.image_size!r}"
+    if not isinstance(dataset.digest, str):
+        return f"its digest is {dataset.digest!r}"
+    if dataset.fit not in FITS:
+        return f"its fit is {dataset.fit!r}"
     artists = [*dataset.artists, *dataset.holdout_artists]
     if [artist.label for artist in artists] != list(range(len(artists))):
         return "its labels are not 0, 1, .. in order"
@@ -320,12 +336,13 @@ def _find_contradiction(dataset: Dataset) -> str | None:
     return None
 
 
-def _read_first_example(path: str, size: int) -> Example:
+def _read_first_record(path: str | os.PathLike[str]) -> bytes:
     with pathlib.Path(path).open("rb") as file:
+        # The length of the record, with a checksum.
         (length,) = struct.unpack("<Q4x", file.read(12).ljust(12, b"\0"))
-        if not 0 < length < size:
+        if not 0 < length < os.fstat(file.fileno()).st_size:
             raise ValueError("not a record")
-        return read_example(file.read(length))
+        return file.read(length)
 
 
 def _from_json(records_dir: str, index: Mapping[str, Any]) -> Dataset:
