@@ -31,6 +31,7 @@ _QUOTES = ('""', "''", "``", "“”", "„“", "‘’", "«»", "‹›", "�
 _BULLET = re.compile(r"(?:[-*+•‣·–—>]|\d+[.)]|\[[ xX]\]|[│├└─|`\s-]*[─-])\s+")
 _ANSI_QUOTED = re.compile(r"\$'((?:[^'\\]|\\.)*)'", re.DOTALL)  # of bash and ls
 _COMMENT_BEHIND = re.compile(r"\s+#\s.*$")
+_LINE_BREAK = r"\r\n|[\r\n]"
 _MAX_STEPS = 7  # of simplifying a line
 _MAX_REPORTED = 5  # lines in an error
 _MAX_SHOWN = 100  # characters of a line
@@ -96,12 +97,14 @@ def read_exclusions(
                 f"--exclude_artists={names.show(path)} names nobody: write the name of"
                 " a folder on each line"
             )
-        for line in lines:
+        broken = matcher.match_broken_lines(lines)
+        excluded |= set(broken.values())
+        for number, line in enumerate(lines):
             folders = matcher.match_line(line.text)
             excluded |= folders
             if not folders and line.text.lstrip().startswith("#"):
                 notes += matcher.describe_comment(line)
-            elif not folders:
+            elif not folders and number not in broken:
                 unmatched.append(line)
     if not excluded and not unmatched:
         shown = ", ".join(map(names.show, paths))
@@ -141,6 +144,23 @@ class _Matcher:
             return self._match(text, lambda reading: reading.startswith("#"))
         folders = self._match(text)
         return folders or self._match_cells(text)
+
+    def match_broken_lines(self, lines: Sequence[_Line]) -> dict[int, str]:
+        """Find folders with line breaks in their names, which `ls` writes as they are.
+
+        Returns:
+            The folder of each line that is part of such a name, by its index.
+        """
+        texts = [line.text.removeprefix("./").removesuffix("/") for line in lines]
+        matches: dict[int, str] = {}
+        for folder in self._folders:
+            parts = [p for p in re.split(_LINE_BREAK, folder) if not _is_blank(p)]
+            count = len(parts)
+            if len(re.split(_LINE_BREAK, folder)) > 1:
+                for start in range(len(texts) - count + 1):
+                    if texts[start : start + count] == parts:
+                        matches |= dict.fromkeys(range(start, start + count), folder)
+        return matches
 
     def describe_comment(self, line: _Line) -> list[str]:
         """Return a note on a comment that names a folder, else nothing."""
@@ -283,7 +303,7 @@ def _read_lines(path: str) -> list[_Line]:
     return [
         _Line(path, number, text)
         for number, text in enumerate(_split_lines(data), 1)
-        if text.strip("\ufeff \t\u3000")
+        if not _is_blank(text)
     ]
 
 
@@ -316,7 +336,11 @@ def _split_lines(data: bytes) -> list[str]:
             entries = None
         if isinstance(entries, list) and all(isinstance(e, str) for e in entries):
             return [str(entry) for entry in entries]
-    return re.split(r"\r\n|[\r\n]", text)
+    return re.split(_LINE_BREAK, text)
+
+
+def _is_blank(text: str) -> bool:
+    return not text.strip("\ufeff \t\u3000")
 
 
 def _simplify(text: str) -> Iterator[str]:
