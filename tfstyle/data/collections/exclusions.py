@@ -34,6 +34,8 @@ _COMMENT_BEHIND = re.compile(r"\s+#\s.*$")
 _LINE_BREAK = r"\r\n|[\r\n]"
 _MAX_STEPS = 7  # of simplifying a line
 _MAX_REPORTED = 5  # lines in an error
+_MAX_LENGTH = 5000  # characters; longer than any path
+_MAX_PARTS = 20  # of a line, to suggest a name for
 _MAX_SHOWN = 100  # characters of a line
 
 
@@ -133,6 +135,11 @@ class _Matcher:
         }
         root = pathlib.Path(self._root)
         self._folders = sorted(path.name for path in root.iterdir() if path.is_dir())
+        self._targets = {name: os.path.realpath(root / name) for name in self._folders}
+        self._by_target: dict[str, set[str]] = collections.defaultdict(set)
+        for folder, target in self._targets.items():
+            self._by_target[target].add(folder)
+        self._reduced = {reduce(names.from_path(name)) for name in self._folders}
         self._by_key: dict[str, set[str]] = collections.defaultdict(set)
         for folder in self._folders:
             for reading in decode_variants(names.from_path(folder)):
@@ -140,6 +147,8 @@ class _Matcher:
 
     def match_line(self, text: str) -> set[str]:
         """Return the folders that a line means; none for a comment."""
+        if len(text) > _MAX_LENGTH:
+            return set()
         if text.lstrip().startswith("#"):
             return self._match(text, lambda reading: reading.startswith("#"))
         folders = self._match(text)
@@ -174,9 +183,8 @@ class _Matcher:
     def is_near(self, line: _Line) -> bool:
         """Return whether a line differs little from the name of a folder."""
         return any(
-            difflib.SequenceMatcher(None, key, known).ratio() > 0.8
+            difflib.get_close_matches(key, self._reduced, n=1, cutoff=0.8)
             for key in {reduce(part) for part in _list_parts(line.text)} - {""}
-            for known in {reduce(names.from_path(name)) for name in self._folders}
         )
 
     def describe_unmatched(self, lines: Sequence[_Line]) -> str:
@@ -262,12 +270,7 @@ class _Matcher:
             for reading in decode_variants(names.from_path(folder))
         }
         twins = folders.union(*(self._by_key.get(key, set()) for key in keys))
-        real = {os.path.realpath(pathlib.Path(self._root, name)) for name in twins}
-        return twins | {
-            name
-            for name in self._folders
-            if os.path.realpath(pathlib.Path(self._root, name)) in real
-        }
+        return twins.union(*(self._by_target[self._targets[name]] for name in twins))
 
     def _strip_folder(self, text: str) -> Iterator[str]:
         """Yield the last part of a path, if the path leads into the input folder."""
@@ -377,5 +380,5 @@ def _simplify(text: str) -> Iterator[str]:
 
 def _list_parts(text: str) -> list[str]:
     """List the parts of a line that may be meant as a name."""
-    stripped = text.strip().strip("\"'")
-    return [stripped, *re.split(r"[/\\\t;,]", stripped)]
+    stripped = text[:_MAX_LENGTH].strip().strip("\"'")
+    return [stripped, *re.split(r"[/\\\t;,]", stripped)[-_MAX_PARTS:]]
