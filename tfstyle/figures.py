@@ -29,11 +29,16 @@ _MAP = flags.DEFINE_enum(
 
 def main() -> None:
     """Draw the figures, and print where they are."""
+    from tfstyle.analysis.evaluation.comparison import check_comparable
     from tfstyle.analysis.reporting.report import draw_runs
+    from tfstyle.runs.folder import results_lock
     from tfstyle.runs.trained_run import TrainedRun
 
     runs = [TrainedRun(run_dir) for run_dir in _RUN_DIR.value]
-    for report in draw_runs(runs, _SEED.value, _MAP.value):
+    check_comparable(runs)  # refuses a run that is given twice
+    with results_lock(run.path for run in runs):
+        reports = draw_runs(runs, _SEED.value, _MAP.value)
+    for report in reports:
         print(f"figures: {show(str(report.parent / 'figures'))}")
         print(f"report:  {show(str(report))}")
 

@@ -63,18 +63,20 @@ def main(paths: list[str]) -> None:
     from tfstyle.exploration import transferring
     from tfstyle.runs.trained_run import TrainedRun
 
-    results = transferring.transfer(
-        TrainedRun(_RUN_DIR.value),
-        contents,
-        transferring.TargetStyle(
-            _STYLE.value, _read_names(_STYLE_ARTIST), _read_names(_STYLE_MIX)
-        ),
-        output,
-        noise_seed=_NOISE_SEED.value,
-        refine_steps=_REFINE_STEPS.value,
-        sheet=_SHEET.value,
-        overwrite=_OVERWRITE.value,
+    style = transferring.TargetStyle(
+        _STYLE.value, _read_names(_STYLE_ARTIST), _read_names(_STYLE_MIX)
     )
+    with transferring.lock_output(contents, output):
+        results = transferring.transfer(
+            TrainedRun(_RUN_DIR.value),
+            contents,
+            style,
+            output,
+            noise_seed=_NOISE_SEED.value,
+            refine_steps=_REFINE_STEPS.value,
+            sheet=_SHEET.value,
+            overwrite=_OVERWRITE.value,
+        )
     for line in transferring.format_results(results):
         print(line)
     if _SHEET.value:

@@ -2,18 +2,24 @@
 
     python tools/make_tfrecords.py --input_dir=PICTURES --output_dir=RECORDS
 
-The pictures are PICTURES/ARTIST/anything.png, of any format and size. Whatever is left
+    python tools/make_tfrecords.py --manifest=works.jsonl --output_dir=RECORDS
+
+The pictures are PICTURES/ARTIST/anything.png, of any format and size, or those of a
+manifest: rows with `path` and `artist`, and optionally `box` [x, y, width, height] and
+`angle` (degrees counter-clockwise) of a face, `group` (variants of one work),
+`content`, `licence`, and `creator`. Whatever is left
 out is listed with the reason in RECORDS/skipped.tsv; for pictures found under two
 artists (`ambiguous`), the list names the other copy. Near-identical pictures of an
 artist stay in one split; RECORDS/near_duplicates.tsv lists them. The same pictures and
 settings always give the same records.
 """
 
+import collections
 import dataclasses
 import math
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from absl import flags
@@ -21,6 +27,7 @@ from absl import flags
 from tfstyle.core import cli, names
 from tfstyle.core.cli import UserError
 from tfstyle.data import pictures
+from tfstyle.data.catalogs import manifests
 from tfstyle.data.collections import exclusions, sources, spellings, splits
 
 if TYPE_CHECKING:
@@ -30,6 +37,18 @@ FLAGS = flags.FLAGS
 
 # Numbers behind a help text are the least and the largest value.
 flags.DEFINE_string("input_dir", None, "Folder that holds one folder per artist.")
+flags.DEFINE_string(
+    "manifest",
+    None,
+    "File that lists the pictures with their artists, in place of folders: .jsonl,"
+    " .csv or .parquet. Paths are relative to --input_dir, by default the manifest's"
+    " folder.",
+)
+flags.DEFINE_string(
+    "decisions",
+    None,
+    "Decisions saved by the page of tools/review_faces.py for this manifest.",
+)
 flags.DEFINE_string("output_dir", None, "Folder to write the records to.")
 flags.DEFINE_integer("image_size", 256, "Side of the square pictures to train on.", 1)
 flags.DEFINE_enum(
@@ -120,6 +139,17 @@ flags.DEFINE_bool("overwrite", False, "Replace records of other pictures or sett
 def main() -> None:
     """Find the pictures and write them as records."""
     _check_flags()
+    files, skipped, out = _scan_manifest() if FLAGS.manifest else _scan_folders()
+    _make_records(files, skipped, out)
+
+
+# Pictures, what is left out, and the number of pictures of each excluded artist; those
+# in folders of others have the name "".
+Scan = tuple[list[sources.Source], list[sources.SkippedFile], dict[str, int]]
+
+
+def _scan_folders() -> Scan:
+    """Find the pictures of artist folders."""
     artists = sources.list_artist_folders(FLAGS.input_dir)
     excluded = exclusions.read_exclusions(
         FLAGS.exclude_artists or [], FLAGS.input_dir, FLAGS.allow_unmatched_exclusions
@@ -135,13 +165,57 @@ def main() -> None:
     ):
         print(note)
     out = [names.from_path(name) for name in artists if name in excluded.folders]
-    _make_records(files, skipped, out)
+    counts = dict.fromkeys(out, 0)
+    for name, reason in skipped:
+        artist = name.split("/")[0]
+        if reason in (sources.EXCLUDED, sources.COPIED):
+            owner = artist if reason == sources.EXCLUDED and artist in counts else ""
+            counts[owner] = counts.get(owner, 0) + 1
+    return files, skipped, counts
+
+
+def _scan_manifest() -> Scan:
+    """Find the works of a manifest; print its faulty rows."""
+    entries, faults, ignored = manifests.read_manifest(FLAGS.manifest)
+    artists = sorted({entry.artist for entry in entries})
+    excluded = exclusions.exclude_names(
+        FLAGS.exclude_artists or [], artists, FLAGS.allow_unmatched_exclusions
+    )
+    out = [artist for artist in artists if names.to_path(artist) in excluded.folders]
+    dropped = manifests.read_decisions(FLAGS.decisions) if FLAGS.decisions else set()
+    unknown = dropped - {entry.key for entry in entries}
+    input_dir = FLAGS.input_dir or str(pathlib.Path(FLAGS.manifest).parent)
+    files, skipped = manifests.list_sources(entries, input_dir, out, dropped)
+    shown = names.show(FLAGS.manifest)
+    for fault in faults:
+        print(f"{shown}, row {fault.row}: {fault.reason}, {names.show(fault.detail)}")
+        skipped.append((f"{FLAGS.manifest}:{fault.row}", fault.reason))
+    for key, row in ignored.items():
+        print(f"note: {shown}: '{names.show(key)}' is ignored (first in row {row})")
+    if unknown:
+        print(
+            f"note: {len(unknown)} decisions of {names.show(FLAGS.decisions)} are about"
+            " faces that the manifest does not list"
+        )
+    for note in excluded.notes:
+        print(note)
+    if not files:
+        counts = collections.Counter(reason for _, reason in skipped).most_common()
+        reasons = ", ".join(f"{count} {reason}" for reason, count in counts)
+        raise UserError(
+            f"--manifest={shown} lists no usable picture ({reasons or 'it is empty'});"
+            f" paths are relative to {names.show(input_dir)}"
+        )
+    works = collections.Counter(entry.artist for entry in entries)
+    return files, skipped, {artist: works[artist] for artist in out}
 
 
 def _check_flags() -> None:
-    for flag in ("input_dir", "output_dir"):
+    for flag in ("output_dir",) if FLAGS.manifest else ("input_dir", "output_dir"):
         if not FLAGS[flag].value:
             raise UserError(f"--{flag} is missing (see --help)")
+    if FLAGS.decisions and not FLAGS.manifest:
+        raise UserError("--decisions needs the --manifest that was reviewed")
     for flag in (
         *("test_fraction", "validation_fraction"),
         *("holdout_artists", "max_skipped_fraction"),
@@ -153,6 +227,8 @@ def _check_flags() -> None:
             "--holdout_artists must be a fraction below 1 or a whole number, got"
             f" {FLAGS.holdout_artists}"
         )
+    if FLAGS.manifest:
+        return
     input_dir, output_dir = map(os.path.realpath, (FLAGS.input_dir, FLAGS.output_dir))
     if os.path.commonpath([input_dir, output_dir]) == input_dir:
         raise UserError(
@@ -165,7 +241,7 @@ def _check_flags() -> None:
 def _make_records(
     files: list[sources.Source],
     skipped: list[sources.SkippedFile],
-    excluded: Sequence[str],
+    excluded: Mapping[str, int],
 ) -> None:
     """Write the pictures as the flags say, and print a summary."""
     conversion = _read_conversion()
@@ -193,7 +269,7 @@ def _make_records(
             overwrite=FLAGS.overwrite,
         )
     if FLAGS.exclude_artists is not None:
-        _print_excluded(excluded, skipped)
+        _print_excluded(excluded)
     _print_summary(dataset, pathlib.Path(FLAGS.output_dir, records.SKIPPED_FILE))
 
 
@@ -218,24 +294,16 @@ def _read_conversion() -> pictures.Conversion:
     )
 
 
-def _print_excluded(
-    excluded: Sequence[str], skipped: Sequence[sources.SkippedFile]
-) -> None:
+def _print_excluded(excluded: Mapping[str, int]) -> None:
     """List the artists that are left out, with the number of their pictures."""
-    counts = dict.fromkeys(excluded, 0)
-    elsewhere = 0
-    for name, reason in skipped:
-        artist = name.split("/")[0]
-        if reason == sources.EXCLUDED and artist in counts:
-            counts[artist] += 1
-        elif reason in (sources.EXCLUDED, sources.COPIED):
-            elsewhere += 1
+    counts = {artist: count for artist, count in excluded.items() if artist}
     artists = f"{len(counts)} artist{'s' * (len(counts) != 1)}"
     print(f"excluded   {artists}, {sum(counts.values())} pictures")
     for artist, count in counts.items():
         print(f"{count:>14}  {names.show(artist)}")
-    if elsewhere:
-        print(f"{elsewhere:>14}  links to their files, and copies, in other folders")
+    if "" in excluded:
+        links = "links to their files, and copies, in other folders"
+        print(f"{excluded['']:>14}  {links}")
 
 
 def _print_summary(dataset: "Dataset", skipped_file: pathlib.Path) -> None:

@@ -21,14 +21,16 @@ import tensorflow as tf
 from tfstyle.core import names
 from tfstyle.core.cli import UserError
 from tfstyle.core.files import atomic_folder
+from tfstyle.core.locks import folder_lock
 from tfstyle.core.progress import progress_bar, track
 from tfstyle.data import records
 from tfstyle.data.collections import near_duplicates, splits
 from tfstyle.data.collections.conversion_pool import Converted, convert_all
 from tfstyle.data.collections.sources import SkippedFile, Source, sign_sources
 from tfstyle.data.collections.splits import SplitPlan, SplitRule
+from tfstyle.data.examples import compute_digest, serialize_example
 from tfstyle.data.pictures import Conversion, PictureError
-from tfstyle.data.records import INDEX_FILE, SKIPPED_FILE, Dataset, Shard
+from tfstyle.data.records import INDEX_FILE, SKIPPED_FILE, Dataset, Rights, Shard
 
 logger = logging.getLogger(__name__)
 
@@ -85,9 +87,9 @@ def write_dataset(
             describe records is never replaced.
 
     Raises:
-        UserError: `records_dir` cannot be written or holds other files, too many
-            pictures are unusable, too few artists are left, or `num_shards` exceeds
-            the number of pictures.
+        UserError: `records_dir` cannot be written, is being written by another
+            process, or holds other files, too many pictures are unusable, too few
+            artists are left, or `num_shards` exceeds the number of pictures.
     """
     rule = rule or SplitRule()
     if num_shards > len(sources):
@@ -100,9 +102,12 @@ def write_dataset(
     settings = make_settings(sources, conversion, rule, num_shards)
     sources, rare = _split_off_rare_artists(sources, rule)
 
-    with atomic_folder(
-        records_dir, own_files=_OWN_FILES, last=INDEX_FILE, overwrite=overwrite
-    ) as folder:
+    with (
+        folder_lock(records_dir),
+        atomic_folder(
+            records_dir, own_files=_OWN_FILES, last=INDEX_FILE, overwrite=overwrite
+        ) as folder,
+    ):
         results = convert_all(sources, conversion, num_workers, max_skipped_fraction)
         spool, unusable = _write_spool(
             folder, track(results, len(sources), "reading pictures")
@@ -126,6 +131,8 @@ def write_dataset(
             skipped=dict(sorted(collections.Counter(r for _, r in unused).items())),
             settings=settings,
             digest=_compute_digest(plan, spool),
+            contents=tuple(_number_contents(plan, spool)),
+            rights=_count_rights(plan, spool),
         )
         copies = {filenames[i]: filenames[copy] for i, copy in plan.copies.items()}
         _write_skipped(folder / SKIPPED_FILE, unused, copies)
@@ -211,7 +218,7 @@ def _write_shards(
     conversion: Conversion,
     num_shards: int,
 ) -> dict[str, tuple[Shard, ...]]:
-    labels, shards = plan.labels, {}
+    labels, contents, shards = plan.labels, _number_contents(plan, spool), {}
     total = sum(map(len, plan.examples.values()))
     with spool.path.open("rb") as file, progress_bar(total, "writing") as bar:
 
@@ -221,7 +228,8 @@ def _write_shards(
             begin, end = spool.positions[index : index + 2]
             file.seek(begin)
             encoded, label = file.read(end - begin), labels[source.artist]
-            return records.serialize_example(encoded, source, label, conversion)
+            content_label = contents.get(source.content, -1)
+            return serialize_example(encoded, source, label, conversion, content_label)
 
         for split, indices in plan.examples.items():
             target = num_shards or -(-len(indices) // _EXAMPLES_PER_SHARD)
@@ -230,9 +238,10 @@ def _write_shards(
             for number in range(count):
                 begin = number * len(indices) // count
                 end = (number + 1) * len(indices) // count
-                path = folder / f"{split}-{number:05d}-of-{count:05d}.tfrecord"
+                path = folder / records.format_shard_name(split, number, count)
                 size = _write_shard(path, map(serialize, indices[begin:end]))
-                written.append(Shard(path.name, end - begin, size))
+                first = spool.sources[indices[begin]].name
+                written.append(Shard(path.name, end - begin, size, first))
             shards[split] = tuple(written)
     return shards
 
@@ -248,16 +257,33 @@ def _write_shard(path: pathlib.Path, examples: Iterable[bytes]) -> int:
     return path.stat().st_size
 
 
+def _list_used(plan: SplitPlan, spool: _Spool) -> list[Source]:
+    return [spool.sources[i] for indices in plan.examples.values() for i in indices]
+
+
+def _number_contents(plan: SplitPlan, spool: _Spool) -> dict[str, int]:
+    """Return a label for each content that works show."""
+    contents = {source.content for source in _list_used(plan, spool)} - {""}
+    return {content: label for label, content in enumerate(sorted(contents))}
+
+
+def _count_rights(plan: SplitPlan, spool: _Spool) -> tuple[Rights, ...]:
+    """Count works by licence and creator; none if no work has either."""
+    counts = collections.Counter(
+        (source.licence, source.creator) for source in _list_used(plan, spool)
+    )
+    if set(counts) <= {("", "")}:
+        return ()
+    return tuple(Rights(*rights, count) for rights, count in sorted(counts.items()))
+
+
 def _compute_digest(plan: SplitPlan, spool: _Spool) -> str:
-    labels, digest = plan.labels, hashlib.sha256()
-    examples = sorted(
+    labels = plan.labels
+    return compute_digest(
         (spool.sources[i].name, labels[spool.sources[i].artist], spool.contents[i])
         for indices in plan.examples.values()
         for i in indices
     )
-    for name, label, content in examples:
-        digest.update(names.encode(f"{name}\t{label}\t{content}\n"))
-    return digest.hexdigest()
 
 
 def _write_skipped(

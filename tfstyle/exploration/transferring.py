@@ -1,5 +1,6 @@
 """Generate the content of pictures in another style."""
 
+import contextlib
 import dataclasses
 import os
 import pathlib
@@ -12,6 +13,7 @@ from PIL import Image
 from tfstyle.analysis.drawing import grids
 from tfstyle.core import files, progress
 from tfstyle.core.cli import UserError
+from tfstyle.core.locks import folder_lock
 from tfstyle.core.names import show, to_path
 from tfstyle.data import pictures
 from tfstyle.data.collections.sources import Source
@@ -42,6 +44,20 @@ class TransferResult:
     name: str  # of the content picture
     path: str  # of the result
     errors: tuple[float, float] | None  # see `RefinedCodes`; None if not refined
+
+
+def lock_output(
+    contents: Sequence[str], output: str
+) -> contextlib.AbstractContextManager[None]:
+    """Hold the lock of the folder that `transfer` writes to, if it is one.
+
+    Raises:
+        UserError: another process is writing to the folder.
+    """
+    is_file = os.path.lexists(output) and not pathlib.Path(output).is_dir()
+    if _has_one_result(contents) or is_file:
+        return contextlib.nullcontext()
+    return folder_lock(output)
 
 
 def transfer(
@@ -107,11 +123,16 @@ def format_results(results: Sequence[TransferResult]) -> list[str]:
     ]
 
 
+def _has_one_result(contents: Sequence[str]) -> bool:
+    # Not pathlib, which raises an error for names that are too long.
+    return len(contents) == 1 and not os.path.isdir(contents[0])  # noqa: PTH112
+
+
 def _choose_paths(
     contents: Sequence[str], sources: Sequence[Source], output: str
 ) -> dict[Source, str]:
     """Choose the path of each content's result; no two are the same."""
-    if len(contents) == 1 and not pathlib.Path(contents[0]).is_dir():
+    if _has_one_result(contents):
         return {sources[0]: output}
     if os.path.lexists(output) and not pathlib.Path(output).is_dir():
         raise UserError(

@@ -218,38 +218,44 @@ class ArtistStyles:
         )
 
 
-def read_dimension_names(path: pathlib.Path, dims: int) -> dict[int, str]:
+def read_dimension_names(path: pathlib.Path, dims: int | None = None) -> dict[int, str]:
     """Read names given to dimensions by hand, lines of dimension<TAB>name.
 
     Empty lines and a first line `dimension<TAB>name` are allowed. Control characters
-    are escaped. Without the file there are no names.
+    are escaped. Without the file there are no names. `dims` is the number of
+    dimensions, if it is known.
 
     Returns:
         {dimension, from 1 to dims: name}.
 
     Raises:
-        UserError: if a line is not a dimension, a tab and a name, a dimension does not
-            exist, or one has two names.
+        UserError: if the file cannot be read, a line is not a dimension, a tab and a
+            printable name, a dimension does not exist, or one has two names.
     """
     if not path.exists():
         return {}
+    if not path.is_file():
+        raise UserError(f"{path} is not a file")
     try:
         lines = re.split(r"\r\n|[\r\n]", path.read_text(encoding="utf-8-sig"))
     except UnicodeDecodeError as error:
         raise UserError(f"{path} must be UTF-8 text: {error}") from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from None
     names: dict[int, str] = {}
     for number, line in enumerate(lines, 1):
         cells = [cell.strip() for cell in line.split("\t")]
         if not line.strip() or (number == 1 and cells == ["dimension", "name"]):
             continue
         where = f"{path}, line {number}"
-        if len(cells) != 2 or not all(cells):
+        if len(cells) != 2 or not all(cells) or not cells[1].isprintable():
             raise UserError(
                 f"{where}: must be a dimension, a tab and its name, got {line!r}"
             )
-        if not cells[0].isdecimal() or not 1 <= int(cells[0]) <= dims:
+        if not _is_dimension(cells[0], dims):
+            limit = "on" if dims is None else f"to {dims}"
             raise UserError(
-                f"{where}: the dimension must be a number from 1 to {dims}, got "
+                f"{where}: the dimension must be a number from 1 {limit}, got "
                 f"{cells[0]!r}"
             )
         if int(cells[0]) in names:
@@ -259,6 +265,12 @@ def read_dimension_names(path: pathlib.Path, dims: int) -> dict[int, str]:
             )
         names[int(cells[0])] = clean_line(cells[1])
     return names
+
+
+def _is_dimension(text: str, dims: int | None) -> bool:
+    if not (text.isdecimal() and len(text) < 10):
+        return False
+    return int(text) >= 1 and (dims is None or int(text) <= dims)
 
 
 def _similarity(name: str, other: str) -> float:

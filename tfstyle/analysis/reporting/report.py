@@ -22,10 +22,15 @@ from tfstyle.analysis.reporting.generator import (
     measures_section,
 )
 from tfstyle.analysis.reporting.quality import quality_section, transfers_section
-from tfstyle.analysis.reporting.style import comparison_section, style_section
+from tfstyle.analysis.reporting.style import (
+    comparison_section,
+    confusions_section,
+    style_section,
+)
 from tfstyle.core.names import show
+from tfstyle.data.records import Dataset
 from tfstyle.modeling.stages import gan
-from tfstyle.runs.trained_run import TrainedRun
+from tfstyle.runs.trained_run import TrainedRun, name_bad_records
 
 _EXAMPLES = 12
 _INTRODUCTION = (
@@ -66,6 +71,7 @@ def draw_runs(
     ]
 
 
+@name_bad_records
 def draw_run(
     run: TrainedRun,
     seed: int = 0,
@@ -81,7 +87,8 @@ def draw_run(
         Path of the report.
 
     Raises:
-        UserError: if no stage is trained, or dimension_names.tsv is malformed.
+        UserError: if no stage is trained, dimension_names.tsv is malformed, or a record
+            is corrupt.
     """
     _ = run.dimension_names
     evaluation = load_or_evaluate(run)
@@ -90,6 +97,8 @@ def draw_run(
     sections = [_introduce(run, evaluation)]
     if evaluation.style:
         sections.append(style_section(run, evaluation.style, folder, comparison))
+        confusions = confusions_section(run, evaluation.style, folder)
+        sections += [confusions] if confusions else []
     if comparison and comparison.recommended:
         sections.append(comparison_section(comparison))
     if evaluation.style and evaluation.style.metric:
@@ -124,4 +133,17 @@ def _introduce(run: TrainedRun, evaluation: Evaluation) -> Section:
         f"{size}x{size} pixels. Test pictures were not trained on, unless a section "
         "says so.",
         table=rows,
+        more=_tabulate_rights(run.dataset),
     )
+
+
+def _tabulate_rights(dataset: Dataset) -> list[list[object]]:
+    """Tabulate licences and creators, the most frequent first; empty if unknown."""
+    if not dataset.rights:
+        return []
+    rows = sorted(dataset.rights, key=lambda rights: -rights.pictures)
+    head: list[object] = ["licence", "creator", "pictures"]
+    return [
+        head,
+        *([r.licence or "unknown", r.creator or "unknown", r.pictures] for r in rows),
+    ]

@@ -141,7 +141,7 @@ def _convert_chunk(
 
 def _convert(source: Source, conversion: Conversion) -> Converted:
     try:
-        encoded = conversion.encode_file(source.path)
+        encoded = conversion.encode_file(source.path, source.face)
     except PictureError as error:
         return error
     return ConvertedPicture(encoded, near_duplicates.compute_fingerprint(encoded))

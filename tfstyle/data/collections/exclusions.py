@@ -13,24 +13,17 @@ import collections
 import csv
 import dataclasses
 import difflib
-import html
 import json
 import os
 import pathlib
 import re
-import shlex
-import urllib.parse
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from tfstyle.core import names
 from tfstyle.core.cli import UserError
 from tfstyle.data.collections import walking
-from tfstyle.data.collections.spellings import decode_variants, fold, reduce
+from tfstyle.data.collections.spellings import decode_variants, fold, reduce, simplify
 
-_QUOTES = ('""', "''", "``", "“”", "„“", "‘’", "«»", "‹›", "「」", "『』", "<>")
-_BULLET = re.compile(r"(?:[-*+•‣·–—>]|\d+[.)]|\[[ xX]\]|[│├└─|`\s-]*[─-])\s+")
-_ANSI_QUOTED = re.compile(r"\$'((?:[^'\\]|\\.)*)'", re.DOTALL)  # of bash and ls
-_COMMENT_BEHIND = re.compile(r"\s+#\s.*$")
 _LINE_BREAK = r"\r\n|[\r\n]"
 _MAX_STEPS = 7  # of simplifying a line
 _MAX_REPORTED = 5  # lines in an error
@@ -88,7 +81,26 @@ def read_exclusions(
     """
     if not paths:
         return Exclusions(frozenset(), ())
-    matcher = _Matcher(input_dir)
+    root = pathlib.Path(os.path.realpath(input_dir))
+    folders = [path.name for path in root.iterdir() if path.is_dir()]
+    return _read(paths, _Matcher(folders, input_dir), allow_unmatched)
+
+
+def exclude_names(
+    paths: Sequence[str], artists: Iterable[str], allow_unmatched: bool = False
+) -> Exclusions:
+    """Find the artists that lists name, among those of a manifest.
+
+    As `read_exclusions`, with names of artists instead of folders.
+    """
+    if not paths:
+        return Exclusions(frozenset(), ())
+    return _read(paths, _Matcher([*map(names.to_path, artists)], None), allow_unmatched)
+
+
+def _read(
+    paths: Sequence[str], matcher: "_Matcher", allow_unmatched: bool
+) -> Exclusions:
     excluded: set[str] = set()
     notes: list[str] = []
     unmatched: list[_Line] = []
@@ -124,18 +136,30 @@ def read_exclusions(
 
 
 class _Matcher:
-    """Finds the folders that a text may mean."""
+    """Finds the folders that a text may mean.
 
-    def __init__(self, input_dir: str) -> None:
-        self._root = os.path.realpath(input_dir)
-        self._shown_root = names.show(input_dir)
-        self._root_names = {
-            fold(pathlib.PurePath(path).name)
-            for path in (self._root, os.path.abspath(input_dir))  # noqa: PTH100
+    Args:
+        folders: their names.
+        input_dir: where they are; None for names of artists without folders.
+    """
+
+    def __init__(self, folders: Iterable[str], input_dir: str | None) -> None:
+        self._root = None if input_dir is None else os.path.realpath(input_dir)
+        self._where = "artist of the manifest"
+        self._root_names: set[str] = set()
+        if input_dir is not None and self._root is not None:
+            self._where = f"folder of {names.show(input_dir)}"
+            self._root_names = {
+                fold(pathlib.PurePath(path).name)
+                for path in (self._root, os.path.abspath(input_dir))  # noqa: PTH100
+            }
+        self._folders = sorted(folders)
+        self._targets = {
+            name: name
+            if self._root is None
+            else os.path.realpath(f"{self._root}/{name}")
+            for name in self._folders
         }
-        root = pathlib.Path(self._root)
-        self._folders = sorted(path.name for path in root.iterdir() if path.is_dir())
-        self._targets = {name: os.path.realpath(root / name) for name in self._folders}
         self._by_target: dict[str, set[str]] = collections.defaultdict(set)
         for folder, target in self._targets.items():
             self._by_target[target].add(folder)
@@ -190,8 +214,8 @@ class _Matcher:
     def describe_unmatched(self, lines: Sequence[_Line]) -> str:
         """Return the message for lines that match no folder."""
         texts = [
-            f"{line.place}: '{line.shown}' matches no folder of"
-            f" {self._shown_root}{self._suggest(line)}"
+            f"{line.place}: '{line.shown}' matches no {self._where}"
+            f"{self._suggest(line)}"
             for line in lines[:_MAX_REPORTED]
         ]
         rest = len(lines) - len(texts)
@@ -245,7 +269,7 @@ class _Matcher:
             readings = {
                 simpler
                 for reading in readings
-                for simpler in (*_simplify(reading), *self._strip_folder(reading))
+                for simpler in (*simplify(reading), *self._strip_folder(reading))
             } - seen
             seen |= readings
         return set()
@@ -344,38 +368,6 @@ def _split_lines(data: bytes) -> list[str]:
 
 def _is_blank(text: str) -> bool:
     return not text.strip("\ufeff \t\u3000")
-
-
-def _simplify(text: str) -> Iterator[str]:
-    """Yield readings of a text without one of its decorations."""
-    yield text.strip()
-    yield text.rstrip("/")
-    yield text.rstrip(",;")
-    yield _COMMENT_BEHIND.sub("", text)
-    yield _BULLET.sub("", text, count=1) if _BULLET.match(text) else text
-    if text.endswith(("@", "/@")):  # of ls -F, for links
-        yield text[:-1]
-    if len(text) > 1 and text[0] + text[-1] in _QUOTES:
-        yield text[1:-1]
-        yield text[1:-1].replace(text[-1] * 2, text[-1])  # of CSV
-    if "'" in text or '"' in text or "\\" in text:
-        plain = _ANSI_QUOTED.sub(lambda m: shlex.quote(names.read(m[1])), text)
-        try:
-            words = shlex.split(plain)
-        except ValueError:
-            words = []
-        if len(words) == 1:
-            yield words[0]
-    if "\\" in text:
-        yield names.read(text)
-        if not re.search(r"\\\s", text):  # an escaped space is no path of Windows
-            yield text.replace("\\", "/").rstrip("/")
-    if text.startswith("file:"):
-        yield urllib.parse.unquote(text[5:], errors="surrogateescape")
-    if "%" in text:
-        yield urllib.parse.unquote(text, errors="surrogateescape")
-    if "&" in text:
-        yield html.unescape(text)
 
 
 def _list_parts(text: str) -> list[str]:

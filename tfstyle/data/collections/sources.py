@@ -13,6 +13,7 @@ from tfstyle.core import names
 from tfstyle.core.cli import UserError
 from tfstyle.data.collections import walking
 from tfstyle.data.collections.walking import SkippedFile
+from tfstyle.data.pictures.faces import Face
 
 EXCLUDED = "excluded_artist"  # the reason for all files of such an artist
 COPIED = "copy_of_excluded"
@@ -39,12 +40,20 @@ class Source:
         name: the file's name in the records: its path below the input folder.
         group: pictures of an artist with the same non-empty group (variants of one
             work) stay on the same side of the train/test split.
+        face: the part to use, or None for all of the picture.
+        content: what the picture shows, for evaluation; "" if unknown.
+        licence: under which it may be used; "" if unknown.
+        creator: whom to name; "" if unknown.
     """
 
     path: str
     artist: str
     name: str
     group: str = ""
+    face: Face | None = None
+    content: str = ""
+    licence: str = ""
+    creator: str = ""
 
 
 def list_artist_folders(input_dir: str) -> list[str]:
@@ -188,8 +197,8 @@ def describe_left_out(
 def sign_sources(sources: Sequence[Source]) -> str:
     """Return a digest that changes when a file is added, removed or modified.
 
-    It covers the name, artist, group, size and modification time of each file, not
-    its content.
+    It covers the name, artist, group, description, size and modification time of each
+    file, not its content.
     """
     digest = hashlib.sha256()
     for source in sorted(sources, key=lambda source: source.name):
@@ -198,7 +207,10 @@ def sign_sources(sources: Sequence[Source]) -> str:
             state = (status.st_size, status.st_mtime_ns)
         except OSError:  # a dangling link; the conversion skips it as unreadable
             state = (0, 0)
-        fields = (source.name, source.artist, source.group, *state)
+        described = (source.face, source.content, source.licence, source.creator)
+        fields: tuple[object, ...] = (source.name, source.artist, source.group, *state)
+        # Most pictures have no description, and older digests none at all.
+        fields += described if any(described) else ()
         digest.update(repr(fields).encode())
     return digest.hexdigest()
 
