@@ -165,7 +165,7 @@ def test_the_command_writes_and_reports(tiny_run, pictures, tmp_path):
 
     output = read_output(done)
     assert "style and content codes of 41 pictures" in output
-    assert "2 files skipped" in output
+    assert "3 files skipped" in output
     assert "encoding [" in done.stderr and "41/41" not in output
     assert (tmp_path / "new" / "codes.npz").is_file()
 

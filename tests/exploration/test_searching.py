@@ -253,7 +253,7 @@ def test_the_command_prints_a_table_and_draws(trained, portraits_dir, tmp_path):
 
 
 def test_a_table_lists_artists_and_works_line_by_line():
-    works = [searching.Work(0, "a/caf\udce9.png", "a", 0.25)]
+    works = [searching.Work(0, "a/caf\udce9.png", "a\nb", 0.25)]
     result = searching.SearchResult("q.png", np.zeros([1, 1, 3]), [("a", 1.5)], works)
 
     assert searching.format_results([result]) == [
@@ -261,13 +261,20 @@ def test_a_table_lists_artists_and_works_line_by_line():
         "  distance  nearest artists",
         "    1.5000  a",
         "  distance  nearest works",
-        "    0.2500  a/caf\ufffd.png  (a)",
+        r"    0.2500  a/caf\xe9.png  (a\nb)",
     ]
 
 
 def test_a_picture_that_cannot_be_used_is_named(trained, tmp_path):
-    with pytest.raises(UserError, match="missing.png cannot be used: unreadable"):
-        searching.search(trained, [str(tmp_path / "missing.png")])
+    (tmp_path / "broken.png").write_bytes(b"")
+    os.mkfifo(tmp_path / "pipe.png")
+    for name, message in (
+        ("missing.png", "there is no file .*missing.png"),
+        ("broken.png", "broken.png cannot be used: not_a_picture"),
+        ("pipe.png", "pipe.png is not a file"),
+    ):
+        with pytest.raises(UserError, match=message):
+            searching.search(trained, [str(tmp_path / name)])
 
 
 @pytest.mark.parametrize(

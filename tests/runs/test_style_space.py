@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from tfstyle.core import names
 from tfstyle.core.cli import UserError
 from tfstyle.runs.style_space import ArtistStyles, Enrolled, read_enrolled
 
@@ -15,6 +16,18 @@ ARTISTS = ArtistStyles(
 
 def test_an_artists_style_is_their_mean():
     np.testing.assert_array_equal(ARTISTS.get_style("Bob"), [0, 1])
+
+
+@pytest.mark.parametrize("name", ["\udc96\udc9f", "a\nb, c", "back\\slash", "é", "z "])
+def test_an_artist_is_found_by_the_name_and_by_what_is_shown(name):
+    artists = ArtistStyles(["Ann", name], ARTISTS.means[:2], ARTISTS.deviation)
+    for text in (name, names.show(name)):
+        np.testing.assert_array_equal(artists.get_style(text), [0, 1])
+        np.testing.assert_array_equal(artists.mix_styles(f"{text}:2"), [0, 1])
+        assert len(artists.parse_names(f"Ann,{text}")) == 2
+    with pytest.raises(UserError) as caught:
+        artists.get_style("nobody")
+    assert str(caught.value).isprintable()
 
 
 @pytest.mark.parametrize(

@@ -227,7 +227,8 @@ def check_file(path: str, allow_folder: bool = False) -> None:
     """Raise UserError unless a path is a file that can be read without waiting."""
     shown = names.show(path)
     if not os.path.exists(path):  # noqa: PTH110 (the name may be too long)
-        raise UserError(f"there is no file or folder {shown}")
+        kinds = "file or folder" if allow_folder else "file"
+        raise UserError(f"there is no {kinds} {shown}")
     if not is_regular(path) and not (allow_folder and pathlib.Path(path).is_dir()):
         raise UserError(f"{shown} is not a file")
 

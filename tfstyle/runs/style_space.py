@@ -26,7 +26,7 @@ NAMES_FILE = "dimension_names.tsv"
 # NAME:WEIGHT up to a comma or the end. The shortest name that leaves a weight, so that
 # names may contain colons and commas. A sign is read, so that the weight is refused.
 _WEIGHTED = re.compile(
-    r"\s*(.+?)\s*:\s*([-+]?[\d.]+(?:e[-+]?\d+)?)\s*(?:,|$)", re.IGNORECASE
+    r"\s*(.+?)\s*:\s*([-+]?[\d.]+(?:e[-+]?\d+)?)\s*(?:,|$)", re.IGNORECASE | re.DOTALL
 )
 
 
@@ -129,16 +129,16 @@ class ArtistStyles:
     def get_style(self, name: str) -> np.ndarray:
         """Return an artist's style, float32 [style].
 
-        The name may also be written as `core.names.show` shows it.
+        The name may also be written as `core.names.show` shows it, and without spaces
+        at its ends.
 
         Raises:
             UserError: if there is no artist of this name; with the closest names.
         """
-        if name in self.names:
-            return self.means[self.names.index(name)]
         shown = list(map(show, self.names))
-        if name in shown:
-            return self.means[shown.index(name)]
+        for known in (self.names, shown, [other.strip() for other in self.names]):
+            if name in known:
+                return self.means[known.index(name)]
         closest = sorted(shown, key=lambda known: -_similarity(known, name))
         hint = " (--style_mix takes NAME:WEIGHT,NAME:WEIGHT,..)" * (":" in name)
         raise UserError(
@@ -184,7 +184,7 @@ class ArtistStyles:
             UserError: if a name is unknown.
         """
         parts, names = text.split(","), []
-        known = {*self.names, *map(show, self.names)}
+        known = {text.strip() for name in self.names for text in (name, show(name))}
         while parts:
             count = len(parts)
             while count > 1 and ",".join(parts[:count]).strip() not in known:

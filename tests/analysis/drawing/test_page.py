@@ -51,6 +51,20 @@ def test_text_is_escaped_and_split_into_paragraphs(tmp_path):
     assert page.texts["h1"] == page.texts["title"] == ["styles </title> & more"]
 
 
+def test_nothing_invisible_is_on_the_page(tmp_path):
+    name = "\udc8a\x1b[2J\x9b\u202e<script>"
+    page = page_of(
+        tmp_path,
+        Section(name, f"{name}\nsecond line", table=[["artist"], [name]]),
+        title=name,
+    )
+    text = (tmp_path / "report.html").read_text("utf-8")
+    assert all(line.isprintable() for line in text.split("\n"))
+    shown = r"\x8a\x1b[2J\u009b\u202e<script>"
+    assert page.texts["h1"] == page.texts["h2"] == page.texts["td"] == [shown]
+    assert page.texts["p"] == [f"{shown}\nsecond line"]
+
+
 def test_numbers_are_short_and_missing_values_are_dashes(tmp_path):
     page = page_of(
         tmp_path,

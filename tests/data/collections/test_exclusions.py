@@ -172,6 +172,16 @@ def test_a_shared_list_may_name_artists_of_other_collections(collection):
         read(collection, "Artst One\n", allow_unmatched=True)
 
 
+@pytest.mark.parametrize("form", ["{}/", "./{}", "{}"])
+def test_a_name_with_a_line_break_may_be_written_as_it_is(collection, form):
+    """As `ls -d */` writes it to a file."""
+    names = ["Artist Two", "a\nb", "One"]
+    text = "\n".join(map(form.format, names))
+    assert read(collection, text).folders == {"Artist Two", "a\nb", "One"}
+    with pytest.raises(UserError, match="line 1: 'b' matches no folder"):
+        read(collection, "b\na\n")
+
+
 def test_links_to_an_excluded_folder_are_twins(collection):
     (collection / "alias").symlink_to(collection / "Artist Two")
     for name in ("alias", "Artist Two"):

@@ -82,6 +82,20 @@ def test_nothing_of_an_excluded_artist_comes_in_by_another_way(tmp_path):
     }
 
 
+def test_an_excluded_artists_folder_is_not_entered_from_above(tmp_path):
+    """a is a link to outside/a, b has a link to outside."""
+    make_pictures(tmp_path / "outside", ["a", "free"], count=1)
+    root = make_pictures(tmp_path / "in", ["b"], count=1)
+    (root / "a").symlink_to(tmp_path / "outside" / "a")
+    (root / "b" / "all").symlink_to(tmp_path / "outside")
+
+    assert scan(root, {"a"}) == (
+        {"b/0.png", "b/all/free/0.png"},
+        dict.fromkeys(("a/0.png", "b/all/a/"), "excluded_artist"),
+    )
+    assert scan(root)[1] == {"b/all/a/": "other_artists_folder"}
+
+
 def test_what_is_left_out_is_noted(tmp_path):
     root = make_pictures(tmp_path / "in", ["a", "b", "@eaDir", ".git", ""], count=1)
     (root / "a" / "@eaDir").mkdir()

@@ -82,7 +82,15 @@ def test_a_file_with_the_suffix_of_a_picture_is_judged_when_it_is_read(root, nam
 @pytest.mark.parametrize(
     "folder",
     ["@eaDir", "@EADIR", "#recycle", "#snapshot", "$RECYCLE.BIN", "__MACOSX", "Thumbs"]
-    + ["lost+found", "System Volume Information", "RECYCLER", "@Recycle", "~snapshot"],
+    + [
+        "lost+found",
+        "System Volume Information",
+        "RECYCLER",
+        "@Recycle",
+        "~snapshot",
+        "@GMT-2024.05.01-10.00.00",
+        "Mine.lrdata",
+    ],
 )
 def test_folders_of_systems_are_left_out_at_any_depth(root, folder):
     for place in (root / folder, root / "inner" / folder / "0.png"):

@@ -13,26 +13,22 @@ import collections
 import csv
 import dataclasses
 import difflib
-import html
 import json
 import os
 import pathlib
 import re
-import shlex
-import urllib.parse
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from tfstyle.core import names
 from tfstyle.core.cli import UserError
 from tfstyle.data.collections import walking
-from tfstyle.data.collections.spellings import decode_variants, fold, reduce
+from tfstyle.data.collections.spellings import decode_variants, fold, reduce, simplify
 
-_QUOTES = ('""', "''", "``", "“”", "„“", "‘’", "«»", "‹›", "「」", "『』", "<>")
-_BULLET = re.compile(r"(?:[-*+•‣·–—>]|\d+[.)]|\[[ xX]\]|[│├└─|`\s-]*[─-])\s+")
-_ANSI_QUOTED = re.compile(r"\$'((?:[^'\\]|\\.)*)'", re.DOTALL)  # of bash and ls
-_COMMENT_BEHIND = re.compile(r"\s+#\s.*$")
+_LINE_BREAK = r"\r\n|[\r\n]"
 _MAX_STEPS = 7  # of simplifying a line
 _MAX_REPORTED = 5  # lines in an error
+_MAX_LENGTH = 5000  # characters; longer than any path
+_MAX_PARTS = 20  # of a line, to suggest a name for
 _MAX_SHOWN = 100  # characters of a line
 
 
@@ -115,12 +111,14 @@ def _read(
                 f"--exclude_artists={names.show(path)} names nobody: write the name of"
                 " a folder on each line"
             )
-        for line in lines:
+        broken = matcher.match_broken_lines(lines)
+        excluded |= set(broken.values())
+        for number, line in enumerate(lines):
             folders = matcher.match_line(line.text)
             excluded |= folders
             if not folders and line.text.lstrip().startswith("#"):
                 notes += matcher.describe_comment(line)
-            elif not folders:
+            elif not folders and number not in broken:
                 unmatched.append(line)
     if not excluded and not unmatched:
         shown = ", ".join(map(names.show, paths))
@@ -156,6 +154,16 @@ class _Matcher:
                 for path in (self._root, os.path.abspath(input_dir))  # noqa: PTH100
             }
         self._folders = sorted(folders)
+        self._targets = {
+            name: name
+            if self._root is None
+            else os.path.realpath(f"{self._root}/{name}")
+            for name in self._folders
+        }
+        self._by_target: dict[str, set[str]] = collections.defaultdict(set)
+        for folder, target in self._targets.items():
+            self._by_target[target].add(folder)
+        self._reduced = {reduce(names.from_path(name)) for name in self._folders}
         self._by_key: dict[str, set[str]] = collections.defaultdict(set)
         for folder in self._folders:
             for reading in decode_variants(names.from_path(folder)):
@@ -163,10 +171,29 @@ class _Matcher:
 
     def match_line(self, text: str) -> set[str]:
         """Return the folders that a line means; none for a comment."""
+        if len(text) > _MAX_LENGTH:
+            return set()
         if text.lstrip().startswith("#"):
             return self._match(text, lambda reading: reading.startswith("#"))
         folders = self._match(text)
         return folders or self._match_cells(text)
+
+    def match_broken_lines(self, lines: Sequence[_Line]) -> dict[int, str]:
+        """Find folders with line breaks in their names, which `ls` writes as they are.
+
+        Returns:
+            The folder of each line that is part of such a name, by its index.
+        """
+        texts = [line.text.removeprefix("./").removesuffix("/") for line in lines]
+        matches: dict[int, str] = {}
+        for folder in self._folders:
+            parts = [p for p in re.split(_LINE_BREAK, folder) if not _is_blank(p)]
+            count = len(parts)
+            if len(re.split(_LINE_BREAK, folder)) > 1:
+                for start in range(len(texts) - count + 1):
+                    if texts[start : start + count] == parts:
+                        matches |= dict.fromkeys(range(start, start + count), folder)
+        return matches
 
     def describe_comment(self, line: _Line) -> list[str]:
         """Return a note on a comment that names a folder, else nothing."""
@@ -180,9 +207,8 @@ class _Matcher:
     def is_near(self, line: _Line) -> bool:
         """Return whether a line differs little from the name of a folder."""
         return any(
-            difflib.SequenceMatcher(None, key, known).ratio() > 0.8
+            difflib.get_close_matches(key, self._reduced, n=1, cutoff=0.8)
             for key in {reduce(part) for part in _list_parts(line.text)} - {""}
-            for known in {reduce(names.from_path(name)) for name in self._folders}
         )
 
     def describe_unmatched(self, lines: Sequence[_Line]) -> str:
@@ -243,7 +269,7 @@ class _Matcher:
             readings = {
                 simpler
                 for reading in readings
-                for simpler in (*_simplify(reading), *self._strip_folder(reading))
+                for simpler in (*simplify(reading), *self._strip_folder(reading))
             } - seen
             seen |= readings
         return set()
@@ -268,14 +294,7 @@ class _Matcher:
             for reading in decode_variants(names.from_path(folder))
         }
         twins = folders.union(*(self._by_key.get(key, set()) for key in keys))
-        if self._root is None:
-            return twins
-        real = {os.path.realpath(pathlib.Path(self._root, name)) for name in twins}
-        return twins | {
-            name
-            for name in self._folders
-            if os.path.realpath(pathlib.Path(self._root, name)) in real
-        }
+        return twins.union(*(self._by_target[self._targets[name]] for name in twins))
 
     def _strip_folder(self, text: str) -> Iterator[str]:
         """Yield the last part of a path, if the path leads into the input folder."""
@@ -311,7 +330,7 @@ def _read_lines(path: str) -> list[_Line]:
     return [
         _Line(path, number, text)
         for number, text in enumerate(_split_lines(data), 1)
-        if text.strip("\ufeff \t\u3000")
+        if not _is_blank(text)
     ]
 
 
@@ -344,42 +363,14 @@ def _split_lines(data: bytes) -> list[str]:
             entries = None
         if isinstance(entries, list) and all(isinstance(e, str) for e in entries):
             return [str(entry) for entry in entries]
-    return re.split(r"\r\n|[\r\n]", text)
+    return re.split(_LINE_BREAK, text)
 
 
-def _simplify(text: str) -> Iterator[str]:
-    """Yield readings of a text without one of its decorations."""
-    yield text.strip()
-    yield text.rstrip("/")
-    yield text.rstrip(",;")
-    yield _COMMENT_BEHIND.sub("", text)
-    yield _BULLET.sub("", text, count=1) if _BULLET.match(text) else text
-    if text.endswith(("@", "/@")):  # of ls -F, for links
-        yield text[:-1]
-    if len(text) > 1 and text[0] + text[-1] in _QUOTES:
-        yield text[1:-1]
-        yield text[1:-1].replace(text[-1] * 2, text[-1])  # of CSV
-    if "'" in text or '"' in text or "\\" in text:
-        plain = _ANSI_QUOTED.sub(lambda m: shlex.quote(names.read(m[1])), text)
-        try:
-            words = shlex.split(plain)
-        except ValueError:
-            words = []
-        if len(words) == 1:
-            yield words[0]
-    if "\\" in text:
-        yield names.read(text)
-        if not re.search(r"\\\s", text):  # an escaped space is no path of Windows
-            yield text.replace("\\", "/").rstrip("/")
-    if text.startswith("file:"):
-        yield urllib.parse.unquote(text[5:], errors="surrogateescape")
-    if "%" in text:
-        yield urllib.parse.unquote(text, errors="surrogateescape")
-    if "&" in text:
-        yield html.unescape(text)
+def _is_blank(text: str) -> bool:
+    return not text.strip("\ufeff \t\u3000")
 
 
 def _list_parts(text: str) -> list[str]:
     """List the parts of a line that may be meant as a name."""
-    stripped = text.strip().strip("\"'")
-    return [stripped, *re.split(r"[/\\\t;,]", stripped)]
+    stripped = text[:_MAX_LENGTH].strip().strip("\"'")
+    return [stripped, *re.split(r"[/\\\t;,]", stripped)[-_MAX_PARTS:]]

@@ -1,9 +1,12 @@
 """Spellings of artists' names: which mean the same folder, and which look alike."""
 
 import collections
+import html
 import re
+import shlex
 import unicodedata
-from collections.abc import Iterable, Sequence
+import urllib.parse
+from collections.abc import Iterable, Iterator, Sequence
 
 from tfstyle.core import names
 
@@ -15,6 +18,10 @@ _ENCODINGS = (
 _TYPED = {ord(c): "'" for c in "\u2018\u2019\u02bc\u2032\u00b4`"} | {
     ord(c): "-" for c in "\u2010\u2011\u2012\u2013\u2014\u2015\u2212"
 }
+_QUOTES = ('""', "''", "``", "“”", "„“", "‘’", "«»", "‹›", "「」", "『』", "<>")
+_BULLET = re.compile(r"(?:[-*+•‣·–—>]|\d+[.)]|\[[ xX]\]|[│├└─|`\s-]*[─-])\s+")
+_ANSI_QUOTED = re.compile(r"\$'((?:[^'\\]|\\.)*)'", re.DOTALL)  # of bash and ls
+_COMMENT_BEHIND = re.compile(r"\s+#\s.*$")
 _COPY = re.compile(r"[\s_-]*(\(\d+\)|- ?copy( \(\d+\))?)\s*$", re.IGNORECASE)
 
 
@@ -54,6 +61,38 @@ def decode_variants(name: str) -> list[str]:
         if encoding == "utf-8":
             break
     return variants
+
+
+def simplify(text: str) -> Iterator[str]:
+    """Yield readings of a text without one of its decorations."""
+    yield text.strip()
+    yield text.rstrip("/")
+    yield text.rstrip(",;")
+    yield _COMMENT_BEHIND.sub("", text)
+    yield _BULLET.sub("", text, count=1) if _BULLET.match(text) else text
+    if text.endswith(("@", "/@")):  # of ls -F, for links
+        yield text[:-1]
+    if len(text) > 1 and text[0] + text[-1] in _QUOTES:
+        yield text[1:-1]
+        yield text[1:-1].replace(text[-1] * 2, text[-1])  # of CSV
+    if "'" in text or '"' in text or "\\" in text:
+        plain = _ANSI_QUOTED.sub(lambda m: shlex.quote(names.read(m[1])), text)
+        try:
+            words = shlex.split(plain)
+        except ValueError:
+            words = []
+        if len(words) == 1:
+            yield words[0]
+    if "\\" in text:
+        yield names.read(text)
+        if not re.search(r"\\\s", text):  # an escaped space is no path of Windows
+            yield text.replace("\\", "/").rstrip("/")
+    if text.startswith("file:"):
+        yield urllib.parse.unquote(text[5:], errors="surrogateescape")
+    if "%" in text:
+        yield urllib.parse.unquote(text, errors="surrogateescape")
+    if "&" in text:
+        yield html.unescape(text)
 
 
 def describe_twins(input_dir: str, folders: Iterable[str]) -> list[str]:

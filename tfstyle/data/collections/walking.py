@@ -25,9 +25,10 @@ SYSTEM_FOLDERS = frozenset(
     | {"$extend", "found.000", "msdownld.tmp"}
     # macOS, Linux
     | {"__macosx", "network trash folder", "temporary items", "lost+found"}
-    # galleries
-    | {"thumbs", "_thumbs", "__thumbs"}
+    # galleries, FrontPage
+    | {"thumbs", "_thumbs", "__thumbs", "_vti_cnf"}
 )
+_SNAPSHOT, _PREVIEWS = "@gmt-", ".lrdata"  # of Samba, by time; of Lightroom
 
 # How files of picture formats begin. A file with the suffix of a picture is judged when
 # it is converted; these tell whether a file of any other name is a picture.
@@ -61,8 +62,9 @@ def walk(
 
     Args:
         folder: where to begin; itself it may be a link, hidden, or a system folder.
-        refuse_link: called with the real path that a link leads to; returns the reason
-            to leave it out, if there is one.
+        refuse_link: called with the real path of each file and folder that a link
+            leads to, and of folders inside; returns the reason to leave it out, if
+            there is one.
 
     Returns:
         The paths of the pictures: of each folder, the files by name, then the inner
@@ -76,9 +78,10 @@ def walk(
     skipped: list[SkippedFile] = []
     seen = _identify(root)
     open_folders, links = [root], list[str]()
+    linked = False  # from the first link on, all folders are reached through links
     while open_folders or links:
-        linked = not open_folders
-        path = links.pop(0) if linked else open_folders.pop()
+        linked = linked or not open_folders
+        path = open_folders.pop() if open_folders else links.pop(0)
         if linked:
             target = os.path.realpath(path)
             inside_itself = _contains(target, real_root)
@@ -118,7 +121,12 @@ def walk(
 
 def classify_folder(name: str) -> str | None:
     """Return why a folder of this name is left out; None if it is not."""
-    if name.casefold() in SYSTEM_FOLDERS:
+    folded = name.casefold()
+    if (
+        folded in SYSTEM_FOLDERS
+        or folded.startswith(_SNAPSHOT)
+        or folded.endswith(_PREVIEWS)
+    ):
         return "system_folder"
     return "hidden" if name.startswith(".") else None
 
