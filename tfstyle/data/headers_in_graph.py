@@ -17,6 +17,7 @@ _PADDING = 256
 # Damaged or hostile files have more.
 _MAX_CHUNKS, _MAX_TAGS, _MAX_PROFILE = 20_000, 512, 2**16
 _GRAY, _PALETTE, _GRAY_ALPHA = 0, 3, 4  # PNG color types
+_PNG_CHUNKS = ("eXIf", "tRNS", "iCCP", "gAMA", "cHRM", "cICP")
 _SRGB = np.array(  # XYZ of its primaries under D50
     [[0.4361, 0.2225, 0.0139], [0.3851, 0.7169, 0.0971], [0.1431, 0.0606, 0.7141]]
 )
@@ -25,6 +26,8 @@ PROFILE_FAULT = "the picture has a color profile other than sRGB" + _CLIENT
 SIZE_FAULT = f"the picture has more than {MAX_PIXELS} pixels"
 BMP_FAULT = "of BMP, only 24 and 32 bits without palette are decoded" + _CLIENT
 GIF_FAULT = "GIF with transparency is not decoded" + _CLIENT
+TURN_FAULT = "PNG with EXIF orientation is not decoded" + _CLIENT
+KEY_FAULT = "gray PNG of less than 8 bits with transparency is not decoded" + _CLIENT
 INK_FAULT = "of CMYK JPEG, only files with an Adobe segment are decoded" + _CLIENT
 DAMAGE_FAULT = "the header of the picture is damaged"
 
@@ -35,14 +38,11 @@ class Header(NamedTuple):
     Attributes:
         orientation: int32 [], 1 to 8 as in EXIF.
         has_alpha: bool [], whether PNG must be decoded with alpha.
-        transparent: int32 [], the level of 8 bits that is transparent in a gray PNG of
-            less than 8 bits, where TensorFlow ignores it; else -1.
         fault: string [], why the picture cannot be decoded as the records do, or "".
     """
 
     orientation: tf.Tensor
     has_alpha: tf.Tensor
-    transparent: tf.Tensor
     fault: tf.Tensor
 
 
@@ -96,7 +96,6 @@ class _Reader:
 def _make_header(
     orientation: tf.Tensor | int = 1,
     has_alpha: tf.Tensor | bool = False,
-    transparent: tf.Tensor | int = -1,
     faults: dict[str, tf.Tensor] | None = None,
 ) -> Header:
     fault = tf.constant("")
@@ -106,7 +105,6 @@ def _make_header(
     return Header(
         tf.convert_to_tensor(orientation, tf.int32),
         tf.convert_to_tensor(has_alpha),
-        tf.convert_to_tensor(transparent, tf.int32),
         fault,
     )
 
@@ -188,34 +186,27 @@ def _read_png(reader: _Reader, encoded: tf.Tensor) -> tuple:
         size = reader.number(place, 4)
         news = {
             name: (reader.starts_with(name.encode(), place + 4), place + 8)
-            for name in ("eXIf", "tRNS", "iCCP", "gAMA", "cHRM", "sRGB", "cICP")
+            for name in _PNG_CHUNKS
         }
         is_last = reader.starts_with(b"IEND", place + 4) | (place >= reader.size)
         is_last |= size < 0
         return place + 12 + size, is_last, news
 
-    names = ("eXIf", "tRNS", "iCCP", "gAMA", "cHRM", "sRGB", "cICP")
-    found, is_done = _walk(8, step, **dict.fromkeys(names, 0))
+    found, is_done = _walk(8, step, **dict.fromkeys(_PNG_CHUNKS, 0))
     bits, color_type = reader.number(24, 1), reader.number(25, 1)
+    is_turned = _read_orientation(reader, found["eXIf"]) != 1
     has_key = (found["tRNS"] > 0) & (color_type == _GRAY) & (bits < 8)
-    white = tf.bitwise.left_shift(1, tf.minimum(bits, 8)) - 1
-    key = tf.bitwise.bitwise_and(reader.number(found["tRNS"]), white) * 255 // white
     faults = {
         PROFILE_FAULT: _has_png_profile(reader, encoded, found),
+        TURN_FAULT: is_turned,
+        KEY_FAULT: has_key,
         SIZE_FAULT: _is_too_large(reader.number(16, 4), reader.number(20, 4)),
         DAMAGE_FAULT: ~is_done,
     }
-    return tuple(
-        _make_header(
-            _read_orientation(reader, found["eXIf"]),
-            # decode_png corrupts palettes and less than 8 bits if alpha is requested.
-            (bits >= 8)
-            & (color_type != _PALETTE)
-            & ((color_type >= _GRAY_ALPHA) | (found["tRNS"] > 0)),
-            tf.where(has_key, key, -1),
-            faults,
-        )
-    )
+    # decode_png corrupts palettes and less than 8 bits if alpha is requested.
+    has_alpha = (color_type >= _GRAY_ALPHA) | (found["tRNS"] > 0)
+    has_alpha &= (bits >= 8) & (color_type != _PALETTE)
+    return tuple(_make_header(has_alpha=has_alpha, faults=faults))
 
 
 def _has_png_profile(
@@ -233,7 +224,7 @@ def _has_png_profile(
     has_profile = tf.cond(
         found["iCCP"] > 0,
         lambda: ~_is_srgb_chunk(reader, encoded, found["iCCP"]),
-        lambda: (found["sRGB"] == 0) & described,
+        lambda: described,
     )
     return has_profile | ((found["cICP"] > 0) & video)
 
@@ -264,7 +255,8 @@ def _is_srgb_chunk(reader: _Reader, encoded: tf.Tensor, start: tf.Tensor) -> tf.
 
 def _read_bmp(reader: _Reader) -> tuple:
     size, bits = reader.number(14, 4, big=False), reader.number(28, big=False)
-    is_plain = (size >= 40) & (reader.number(30, 4, big=False) == 0)
+    is_plain = tf.reduce_any(size == tf.constant([40, 52, 56, 64, 108, 124]))
+    is_plain &= reader.number(30, 4, big=False) == 0
     is_plain &= (bits == 24) | (bits == 32)
     width, height = (reader.number(place, 4, big=False) for place in (18, 22))
     faults = {
@@ -307,7 +299,9 @@ def _read_gif(reader: _Reader) -> tuple:
         PROFILE_FAULT: found["profile"] > 0,
         GIF_FAULT: has_transparency | ~is_whole,
         SIZE_FAULT: _is_too_large(screen[0], screen[1]),
-        DAMAGE_FAULT: ~is_done | (found["image"] == 0),
+        DAMAGE_FAULT: ~is_done
+        | (found["image"] == 0)
+        | ~(reader.starts_with(b"GIF87a") | reader.starts_with(b"GIF89a")),
     }
     return tuple(_make_header(faults=faults))
 
@@ -329,12 +323,13 @@ def _read_orientation(reader: _Reader, start: tf.Tensor) -> tf.Tensor:
     directory = start + number(start + 4, 4)
     count = tf.minimum(number(directory), _MAX_TAGS)
     entries = directory + 2 + 12 * tf.range(count)
-    # A long number, which is not usual, has its low bytes at the end if big.
-    is_long = big & (number(entries + 2) == 4)
-    values = number(entries + tf.where(is_long, 10, 8))
-    is_orientation = number(entries) == 0x0112
+    kind, length = number(entries + 2), number(entries + 4, 4)
+    is_short, is_long = kind == 3, kind == 4  # it should be short
+    is_orientation = (number(entries) == 0x0112) & (is_short | is_long) & (length == 1)
+    values = tf.where(is_short, number(entries + 8), number(entries + 8, 4))
     value = tf.reduce_max(tf.where(is_orientation, values, 1))
-    return tf.where((start > 0) & (value <= 8), tf.maximum(value, 1), 1)
+    is_exif = reader.starts_with(b"II*\0", start) | reader.starts_with(b"MM\0*", start)
+    return tf.where((start > 0) & is_exif & (value <= 8), tf.maximum(value, 1), 1)
 
 
 def _is_srgb(
