@@ -162,13 +162,16 @@ def _read_jpeg(reader: _Reader) -> tuple:
         news = {
             "frame": (is_frame, place),
             "exif": (is_exif, place + 10),
+            "exif_end": (is_exif, place + 2 + size),
             "profile": (is_profile, place + 4 + 14),
             "profile_size": (is_profile, size - 2 - 14),
             "adobe": (is_adobe, 1),
         }
         return place + tf.where(is_fill, 1, 2 + size), is_last, news
 
-    found, is_done = _walk(2, step, frame=0, exif=0, profile=0, profile_size=0, adobe=0)
+    found, is_done = _walk(
+        2, step, frame=0, exif=0, exif_end=0, profile=0, profile_size=0, adobe=0
+    )
     frame = found["frame"]
     components = reader.number(frame + 9, 1)
     faults = {
@@ -178,7 +181,11 @@ def _read_jpeg(reader: _Reader) -> tuple:
         SIZE_FAULT: _is_too_large(reader.number(frame + 5), reader.number(frame + 7)),
         DAMAGE_FAULT: ~is_done | (frame == 0),
     }
-    return tuple(_make_header(_read_orientation(reader, found["exif"]), faults=faults))
+    return tuple(
+        _make_header(
+            _read_orientation(reader, found["exif"], found["exif_end"]), faults=faults
+        )
+    )
 
 
 def _read_png(reader: _Reader, encoded: tf.Tensor) -> tuple:
@@ -194,7 +201,7 @@ def _read_png(reader: _Reader, encoded: tf.Tensor) -> tuple:
 
     found, is_done = _walk(8, step, **dict.fromkeys(_PNG_CHUNKS, 0))
     bits, color_type = reader.number(24, 1), reader.number(25, 1)
-    is_turned = _read_orientation(reader, found["eXIf"]) != 1
+    is_turned = _read_orientation(reader, found["eXIf"], reader.size) != 1
     has_key = (found["tRNS"] > 0) & (color_type == _GRAY) & (bits < 8)
     faults = {
         PROFILE_FAULT: _has_png_profile(reader, encoded, found),
@@ -311,8 +318,8 @@ def _is_too_large(width: tf.Tensor, height: tf.Tensor) -> tf.Tensor:
     return (pixels > MAX_PIXELS) | (width < 0) | (height < 0)
 
 
-def _read_orientation(reader: _Reader, start: tf.Tensor) -> tf.Tensor:
-    """Read the orientation in EXIF data, which start at a place (0: there are none)."""
+def _read_orientation(reader: _Reader, start: tf.Tensor, end: tf.Tensor) -> tf.Tensor:
+    """Read the orientation in EXIF data between two places (from 0: there are none)."""
     big = reader.starts_with(b"MM", start)
 
     def number(place: tf.Tensor, size: int = 2) -> tf.Tensor:
@@ -326,6 +333,7 @@ def _read_orientation(reader: _Reader, start: tf.Tensor) -> tf.Tensor:
     kind, length = number(entries + 2), number(entries + 4, 4)
     is_short, is_long = kind == 3, kind == 4  # it should be short
     is_orientation = (number(entries) == 0x0112) & (is_short | is_long) & (length == 1)
+    is_orientation &= entries + 12 <= end
     values = tf.where(is_short, number(entries + 8), number(entries + 8, 4))
     value = tf.reduce_max(tf.where(is_orientation, values, 1))
     is_exif = reader.starts_with(b"II*\0", start) | reader.starts_with(b"MM\0*", start)
