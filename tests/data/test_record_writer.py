@@ -12,6 +12,7 @@ from tfstyle.core.cli import UserError
 from tfstyle.data import record_writer, records
 from tfstyle.data.collections.sources import scan_artist_folders
 from tfstyle.data.collections.splits import SplitRule
+from tfstyle.data.examples import parse_example
 from tfstyle.data.pictures import Conversion
 
 RULE = SplitRule(min_images_per_artist=4, min_test_images=1)
@@ -32,7 +33,7 @@ def pictures(tmp_path) -> pathlib.Path:
 
 def names_in(dataset, *chosen) -> list[str]:
     return [
-        records.parse_example(example)["filename"].numpy().decode()
+        parse_example(example)["filename"].numpy().decode()
         for example in tf.data.TFRecordDataset(dataset.shard_paths(*chosen))
     ]
 
@@ -225,4 +226,4 @@ def test_held_out_examples_have_labels_after_the_others(tmp_path):
     assert len(dataset.artist_names) == 3
     path = dataset.shard_paths("holdout")[0]
     for example in tf.data.TFRecordDataset(path):
-        assert records.parse_example(example)["label"] == 3
+        assert parse_example(example)["label"] == 3

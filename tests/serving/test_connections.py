@@ -1,8 +1,10 @@
 """Clients that send or read nothing neither stop the server nor fill its log."""
 
 import contextlib
+import errno
 import http.client
 import json
+import os
 import pathlib
 import re
 import resource
@@ -238,3 +240,21 @@ def test_a_repeated_line_is_counted_instead(monkeypatch, caplog):
         line.log("something")
 
     assert caplog.messages == ["something"] + ["something (10 times)"] * 4
+
+
+def test_a_connection_that_cannot_be_accepted_is_a_line(caplog, monkeypatch):
+    """asyncio reports it to the handler of its loop, with a traceback by default."""
+    monkeypatch.setattr(connections, "_REFUSED", connections.RareLine())
+    handled = []
+
+    class Loop:
+        default_exception_handler = staticmethod(handled.append)
+
+    error = OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+    context = {"message": "socket.accept() out of system resource", "exception": error}
+    other = {"message": "a mistake", "exception": ValueError()}
+    for each in (context, context, other):
+        connections._handle_loop_error(Loop(), each)
+
+    assert caplog.messages == ["a connection failed: Too many open files"]
+    assert handled == [other]

@@ -5,6 +5,7 @@ import gzip
 import json
 import shutil
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -372,6 +373,20 @@ def test_thousands_of_rows_in_a_small_body_are_refused(server):
         400,
         {"error": "Task size 4000 is larger than maximum input batch size 256"},
     )
+
+
+@pytest.mark.parametrize("value", ["1", "1.5", "[]", "{}", "[1]", '{"x": 1}'])
+@pytest.mark.parametrize("key", ["inputs", "instances", "ignored"])
+def test_millions_of_values_in_a_small_body_are_refused(server, value, key):
+    values = ",".join([value] * 3_000_000)
+    body = gzip.compress(f'{{"{key}": [{values}]}}'.encode(), 1)
+    start = time.monotonic()
+
+    assert post_body(server, body, "gzip") == (
+        400,
+        {"error": "Request has more than 2097152 values"},
+    )
+    assert time.monotonic() - start < 5
 
 
 def test_no_more_than_the_limit_is_decompressed(server, monkeypatch):

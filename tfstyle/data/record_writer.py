@@ -25,6 +25,7 @@ from tfstyle.data.collections import splits
 from tfstyle.data.collections.conversion_pool import Converted, convert_all
 from tfstyle.data.collections.sources import SkippedFile, Source, sign_sources
 from tfstyle.data.collections.splits import SplitPlan, SplitRule
+from tfstyle.data.examples import compute_digest, serialize_example
 from tfstyle.data.pictures import Conversion, PictureError
 from tfstyle.data.records import INDEX_FILE, SKIPPED_FILE, Dataset, Shard
 
@@ -198,7 +199,7 @@ def _write_shards(
             begin, end = spool.positions[index : index + 2]
             file.seek(begin)
             encoded, label = file.read(end - begin), labels[source.artist]
-            return records.serialize_example(encoded, source, label, conversion)
+            return serialize_example(encoded, source, label, conversion)
 
         for split, indices in plan.examples.items():
             target = num_shards or -(-len(indices) // _EXAMPLES_PER_SHARD)
@@ -207,9 +208,10 @@ def _write_shards(
             for number in range(count):
                 begin = number * len(indices) // count
                 end = (number + 1) * len(indices) // count
-                path = folder / f"{split}-{number:05d}-of-{count:05d}.tfrecord"
+                path = folder / records.format_shard_name(split, number, count)
                 size = _write_shard(path, map(serialize, indices[begin:end]))
-                written.append(Shard(path.name, end - begin, size))
+                first = spool.sources[indices[begin]].name
+                written.append(Shard(path.name, end - begin, size, first))
             shards[split] = tuple(written)
     return shards
 
@@ -226,15 +228,12 @@ def _write_shard(path: pathlib.Path, examples: Iterable[bytes]) -> int:
 
 
 def _compute_digest(plan: SplitPlan, spool: _Spool) -> str:
-    labels, digest = plan.labels, hashlib.sha256()
-    examples = sorted(
+    labels = plan.labels
+    return compute_digest(
         (spool.sources[i].name, labels[spool.sources[i].artist], spool.contents[i])
         for indices in plan.examples.values()
         for i in indices
     )
-    for name, label, content in examples:
-        digest.update(os.fsencode(f"{name}\t{label}\t{content}\n"))
-    return digest.hexdigest()
 
 
 def _write_skipped(

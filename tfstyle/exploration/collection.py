@@ -212,13 +212,17 @@ def encode_splits(
     """Encode every picture of splits, in the order of the records, with a bar.
 
     `encode` is from images to codes, see `collect_codes`.
+
+    Raises:
+        UserError: a record is corrupt.
     """
     batches = input_pipeline.eval_batches(dataset, *splits)
     total = dataset.num_examples(*splits)
-    return collect_codes(
-        encode,
-        progress.track(batches, total, "encoding", input_pipeline.EVAL_BATCH_SIZE),
-    )
+    with input_pipeline.report_bad_records(lambda: dataset):
+        return collect_codes(
+            encode,
+            progress.track(batches, total, "encoding", input_pipeline.EVAL_BATCH_SIZE),
+        )
 
 
 def format_name(name: str) -> str:

@@ -53,7 +53,8 @@ def lock_output(
     Raises:
         UserError: another process is writing to the folder.
     """
-    if _has_one_result(contents) or pathlib.Path(output).is_file():
+    is_file = os.path.lexists(output) and not pathlib.Path(output).is_dir()
+    if _has_one_result(contents) or is_file:
         return contextlib.nullcontext()
     return folder_lock(output)
 
@@ -122,7 +123,8 @@ def format_results(results: Sequence[TransferResult]) -> list[str]:
 
 
 def _has_one_result(contents: Sequence[str]) -> bool:
-    return len(contents) == 1 and not pathlib.Path(contents[0]).is_dir()
+    # Not pathlib, which raises an error for names that are too long.
+    return len(contents) == 1 and not os.path.isdir(contents[0])  # noqa: PTH112
 
 
 def _choose_paths(

@@ -4,12 +4,14 @@ import functools
 import logging
 import os
 import pathlib
+from collections.abc import Callable
+from typing import Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 import tensorflow as tf
 
 from tfstyle.core.cli import UserError
-from tfstyle.data import pictures, records
+from tfstyle.data import input_pipeline, pictures, records
 from tfstyle.modeling import stages
 from tfstyle.modeling.networks import frozen_codes
 from tfstyle.modeling.networks.codes import (
@@ -27,6 +29,9 @@ from tfstyle.runs.folder import StageFolder, is_outdated
 from tfstyle.runs.style_space import ArtistStyles, Enrolled
 
 logger = logging.getLogger(__name__)
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class TrainedRun:
@@ -294,3 +299,16 @@ class TrainedRun:
         return style_space.read_dimension_names(
             self.path / style_space.NAMES_FILE, self.style_statistics.dims
         )
+
+
+def name_bad_records(
+    function: Callable[Concatenate[TrainedRun, P], T],
+) -> Callable[Concatenate[TrainedRun, P], T]:
+    """Make a function of a run raise UserError for a corrupt record, with its file."""
+
+    @functools.wraps(function)
+    def call(run: TrainedRun, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        with input_pipeline.report_bad_records(lambda: run.dataset):
+            return function(run, *args, **kwargs)
+
+    return call

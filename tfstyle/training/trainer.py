@@ -76,7 +76,8 @@ def train(paths: Paths, settings: TrainSettings) -> None:
     if paths.dry_run:
         training.log_plan(start=0)
         return
-    with stage_lock(training.folder):
+    bad_records = input_pipeline.report_bad_records(lambda: dataset)
+    with stage_lock(training.folder), bad_records:
         training.prepare()
         if training.is_done:
             training.confirm()
@@ -345,7 +346,7 @@ def _explain_failures(
         UserError: for a full disk, exhausted memory or a corrupt record.
     """
     try:
-        with input_pipeline.report_bad_records(dataset, *settings.splits):
+        with input_pipeline.report_bad_records(lambda: dataset):
             yield
     except tf.errors.ResourceExhaustedError as error:
         if "No space left" in str(error):

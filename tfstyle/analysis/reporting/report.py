@@ -24,7 +24,7 @@ from tfstyle.analysis.reporting.generator import (
 from tfstyle.analysis.reporting.quality import quality_section, transfers_section
 from tfstyle.analysis.reporting.style import comparison_section, style_section
 from tfstyle.modeling.stages import gan
-from tfstyle.runs.trained_run import TrainedRun
+from tfstyle.runs.trained_run import TrainedRun, name_bad_records
 
 _EXAMPLES = 12
 _INTRODUCTION = (
@@ -65,6 +65,7 @@ def draw_runs(
     ]
 
 
+@name_bad_records
 def draw_run(
     run: TrainedRun,
     seed: int = 0,
@@ -80,7 +81,8 @@ def draw_run(
         Path of the report.
 
     Raises:
-        UserError: if no stage is trained, or dimension_names.tsv is malformed.
+        UserError: if no stage is trained, dimension_names.tsv is malformed, or a record
+            is corrupt.
     """
     _ = run.dimension_names
     evaluation = load_or_evaluate(run)
