@@ -13,6 +13,7 @@ ORDER = (
     ("core", "data.formats"),
     ("data.pictures", "metrics"),
     ("data.collections",),
+    ("data.catalogs",),
     ("data",),
     ("modeling.networks",),
     ("modeling.objectives",),

@@ -17,6 +17,7 @@ import pathlib
 from absl import flags
 
 from tfstyle.core import cli
+from tfstyle.core.names import show
 
 _RUN_DIR = flags.DEFINE_multi_string("run_dir", "runs/default", "A trained run.")
 _STAGE = flags.DEFINE_multi_string(
@@ -83,7 +84,7 @@ def main() -> None:
                 retraining.retrain(run.path, numbers)
         for run in runs:
             if len(runs) > 1:
-                print(f"{run.path}:")
+                print(f"{show(str(run.path))}:")
             evaluation = evaluate_run(run, options, names)
             print("\n".join(evaluation.summarize()))
         in_figure_1 = any(

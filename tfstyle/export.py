@@ -17,6 +17,7 @@ import shlex
 from absl import flags
 
 from tfstyle.core import cli
+from tfstyle.core.names import show
 
 _RUN_DIR = flags.DEFINE_string("run_dir", "runs/default", "The trained run.")
 _EXPORT_DIR = flags.DEFINE_string(
@@ -41,7 +42,7 @@ def main() -> None:
         export_dir,
         pathlib.PurePosixPath(_SERVING_DIR.value or export_dir.resolve()),
     )
-    print(f"version {version} of {', '.join(names)} in {export_dir}")
+    print(f"version {version} of {', '.join(names)} in {show(str(export_dir))}")
     print(
         "start a server with: python -m tfstyle.serve"
         f" --export_dir={shlex.quote(str(export_dir))}"

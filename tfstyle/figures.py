@@ -12,6 +12,7 @@ several runs of the same records, figure 1 of the first shows means over all of 
 from absl import flags
 
 from tfstyle.core import cli
+from tfstyle.core.names import show
 
 _RUN_DIR = flags.DEFINE_multi_string("run_dir", "runs/default", "A trained run.")
 _SEED = flags.DEFINE_integer(
@@ -38,7 +39,8 @@ def main() -> None:
     with results_lock(run.path for run in runs):
         reports = draw_runs(runs, _SEED.value, _MAP.value)
     for report in reports:
-        print(f"figures: {report.parent / 'figures'}\nreport:  {report}")
+        print(f"figures: {show(str(report.parent / 'figures'))}")
+        print(f"report:  {show(str(report))}")
 
 
 if __name__ == "__main__":

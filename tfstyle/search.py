@@ -11,6 +11,7 @@ long as the first.
 from absl import flags
 
 from tfstyle.core import cli
+from tfstyle.core.names import show
 
 _RUN_DIR = flags.DEFINE_string("run_dir", "runs/default", "The trained run.")
 _COUNT = flags.DEFINE_integer(
@@ -39,7 +40,7 @@ def main(paths: list[str]) -> None:
         print(line)
     if output:
         grids.write_picture(searching.draw_sheet(run, results), output)
-        print(f"sheet: {output}")
+        print(f"sheet: {show(output)}")
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ import os
 from absl import flags
 
 from tfstyle.core import cli
+from tfstyle.core.names import from_path, show
 from tfstyle.data import pictures
 
 _RUN_DIR = flags.DEFINE_string("run_dir", "runs/default", "The trained run.")
@@ -63,7 +64,7 @@ def main(paths: list[str]) -> None:
     from tfstyle.runs.trained_run import TrainedRun
 
     style = transferring.TargetStyle(
-        _STYLE.value, _STYLE_ARTIST.value, _STYLE_MIX.value
+        _STYLE.value, _read_names(_STYLE_ARTIST), _read_names(_STYLE_MIX)
     )
     with transferring.lock_output(contents, output):
         results = transferring.transfer(
@@ -79,7 +80,11 @@ def main(paths: list[str]) -> None:
     for line in transferring.format_results(results):
         print(line)
     if _SHEET.value:
-        print(f"sheet: {_SHEET.value}")
+        print(f"sheet: {show(_SHEET.value)}")
+
+
+def _read_names(flag: flags.FlagHolder[str | None]) -> str | None:
+    return None if flag.value is None else from_path(flag.value)
 
 
 def _check_flags(contents: list[str]) -> str:
@@ -99,7 +104,7 @@ def _check_flags(contents: list[str]) -> str:
         cli.check_output(output, *suffixes, overwrite=_OVERWRITE.value)
     elif output.endswith(suffixes) and not os.path.isdir(output):  # noqa: PTH112
         raise cli.UserError(
-            f"--output must be a folder for several contents, got {output}"
+            f"--output must be a folder for several contents, got {show(output)}"
         )
     if _SHEET.value is not None:
         cli.check_output(_SHEET.value, ".png", flag="sheet", overwrite=_OVERWRITE.value)

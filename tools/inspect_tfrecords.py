@@ -12,7 +12,6 @@ from the records.
 
 import collections
 import io
-import os
 import pathlib
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
@@ -23,6 +22,7 @@ from PIL import Image
 
 from tfstyle.core import cli, progress
 from tfstyle.core.cli import UserError
+from tfstyle.core.names import show
 from tfstyle.data.collections.splits import SPLITS
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ def _print_counts(counts: Counts) -> None:
     print(f"{'label':>6}" + "".join(f"{split:>12}" for split in splits) + "  artist")
     for (label, artist), row in counts.items():
         cells = "".join(f"{row[split]:>12}" for split in splits)
-        print(f"{label:>6}{cells}  {_show(artist)}")
+        print(f"{label:>6}{cells}  {show(artist)}")
     sums = [sum(row[split] for row in counts.values()) for split in splits]
     print(f"{'total':>6}" + "".join(f"{total:>12}" for total in sums) + "\n")
 
@@ -173,7 +173,7 @@ def _write_sheet(folder: str, counts: Counts, path: str) -> None:
     for row in rows.values():
         shown = [cell for cell in row if cell.shape == shape]
         cells.append([*shown, *[None] * (_PER_ROW - len(shown))])
-    sheet = grids.draw_grid(cells, [_show(artist) for _, artist in keys])
+    sheet = grids.draw_grid(cells, [show(artist) for _, artist in keys])
     grids.write_picture(sheet, pathlib.Path(path))
     print(f"sheet      {path}")
 
@@ -196,17 +196,6 @@ def _decode(encoded: bytes) -> list[np.ndarray]:
             return [np.asarray(image.convert("RGB"))]
     except (OSError, SyntaxError, ValueError):
         return []
-
-
-def _show(name: str) -> str:
-    """Format a name as text of one line."""
-    text = os.fsencode(name).decode(errors="replace")
-    return "".join(
-        character
-        if character.isprintable()
-        else character.encode("unicode_escape").decode()
-        for character in text
-    )
 
 
 if __name__ == "__main__":

@@ -206,7 +206,7 @@ def to_json(value: Any) -> Any:
 
 
 def from_json(kind: Any, value: Any) -> Any:
-    """Convert what `to_json` returned to a result class, or to dict[str, ..] of one.
+    """Convert what `to_json` returned to a result class, or to a dict or list of one.
 
     Raises:
         ValueError: if keys are missing or unknown.
@@ -216,6 +216,8 @@ def from_json(kind: Any, value: Any) -> Any:
         return None if value is None else from_json(arguments[0], value)
     if typing.get_origin(kind) is dict and isinstance(value, dict):
         return {key: from_json(arguments[1], inner) for key, inner in value.items()}
+    if typing.get_origin(kind) is list and isinstance(value, list):
+        return [from_json(arguments[0], inner) for inner in value]
     if isinstance(kind, type) and dataclasses.is_dataclass(kind):
         fields = _fields_by_key(kind)
         missing = dataclasses.MISSING

@@ -7,7 +7,6 @@ batches that an uninterrupted run would have seen.
 
 import contextlib
 import dataclasses
-import os
 from collections.abc import Callable, Iterator, Sequence
 
 import gin
@@ -15,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfstyle.core.cli import UserError
+from tfstyle.core.names import encode
 from tfstyle.data import inspection
 from tfstyle.data.examples import parse_example
 from tfstyle.data.records import Dataset
@@ -288,7 +288,7 @@ def _artists_by_label(dataset: Dataset, splits: Sequence[str]) -> tf.Tensor:
     names = [b"\0"] * (len(dataset.artists) + len(dataset.holdout_artists))
     for split in splits:
         for artist in dataset.artists_of(split):
-            names[artist.label] = os.fsencode(artist.name)
+            names[artist.label] = encode(artist.name)
     return tf.constant(names)
 
 

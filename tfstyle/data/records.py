@@ -8,6 +8,7 @@ latter is written last: a folder without it is incomplete.
 import dataclasses
 import json
 import pathlib
+import re
 import struct
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -22,6 +23,7 @@ from tfstyle.data.pictures import FITS
 FORMAT_VERSION = 1
 INDEX_FILE = "dataset.json"
 SKIPPED_FILE = "skipped.tsv"
+_INVISIBLE = re.compile(r"[^\n -~]")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +45,15 @@ class Shard:
 
 
 @dataclasses.dataclass(frozen=True)
+class Rights:
+    """Pictures under one licence, by one creator; "" if a manifest does not tell."""
+
+    licence: str
+    creator: str
+    pictures: int
+
+
+@dataclasses.dataclass(frozen=True)
 class Dataset:
     """A complete records folder; all fields but the first are those of dataset.json.
 
@@ -57,6 +68,8 @@ class Dataset:
         skipped: number of skipped files by reason.
         settings: what the records were made from (`record_writer.make_settings`).
         digest: sha256 over names, labels and encoded pictures.
+        contents: what works show, by content label; empty if unknown.
+        rights: licences and creators; empty if unknown.
     """
 
     records_dir: str
@@ -69,6 +82,8 @@ class Dataset:
     skipped: dict[str, int]
     settings: dict[str, Any]
     digest: str
+    contents: tuple[str, ...] = ()
+    rights: tuple[Rights, ...] = ()
 
     @property
     def artist_names(self) -> list[str]:
@@ -268,8 +283,13 @@ def write_index(path: pathlib.Path, dataset: Dataset) -> None:
     for artist in index["holdout_artists"]:
         for split in ARTIST_SPLITS:
             del artist[split]
+    # Readable names, but escapes for bytes that are not UTF-8 and invisible characters.
     text = json.dumps(index, ensure_ascii=False, indent=1)
-    path.write_text(text, "utf-8", "surrogateescape")
+    path.write_text(_INVISIBLE.sub(_escape, text), "utf-8")
+
+
+def _escape(match: re.Match[str]) -> str:
+    return match[0] if match[0].isprintable() else json.dumps(match[0])[1:-1]
 
 
 def _advise(records_dir: str) -> str:
@@ -323,6 +343,8 @@ def _from_json(records_dir: str, index: Mapping[str, Any]) -> Dataset:
         split: tuple(Shard(**shard) for shard in index["shards"].get(split, ()))
         for split in SPLITS
     }
+    fields["contents"] = tuple(index.get("contents", ()))
+    fields["rights"] = tuple(Rights(**rights) for rights in index.get("rights", ()))
     return Dataset(records_dir=records_dir, **fields)
 
 

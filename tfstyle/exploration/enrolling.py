@@ -6,6 +6,7 @@ import numpy as np
 
 from tfstyle.core.cli import UserError
 from tfstyle.core.locks import folder_lock
+from tfstyle.core.names import clean_line, show
 from tfstyle.exploration.collection import PictureFiles, log_skipped
 from tfstyle.modeling.networks.codes import collect_codes
 from tfstyle.runs import style_space
@@ -28,13 +29,13 @@ def enroll_artist(
     """
     if name in run.collection.artists:
         raise UserError(
-            f"--name={name} is an artist that {run.path} was trained on: choose another"
-            " name"
+            f"--name={show(name)} is an artist that {run.path} was trained on: choose"
+            " another name"
         )
-    if not name.strip() or not name.isprintable():
+    if not name.strip() or name != clean_line(name):
         raise UserError(f"--name must be printable text, got {name!r}")
     if not paths:
-        raise UserError(f"pass one or more pictures by {name} (see --help)")
+        raise UserError(f"pass one or more pictures by {show(name)} (see --help)")
     encoder = run.style_encoder
     _ = run.enrolled  # refuses a corrupt file before pictures are encoded
     pictures = PictureFiles.find(paths)
@@ -55,8 +56,10 @@ def remove_artist(run: TrainedRun, name: str) -> None:
 
     def remove(enrolled: Enrolled) -> Enrolled:
         if name not in enrolled.names:
-            names = ", ".join(enrolled.names) or "nobody"
-            raise UserError(f"{name} is not enrolled in {run.path}; enrolled: {names}")
+            names = ", ".join(map(show, enrolled.names)) or "nobody"
+            raise UserError(
+                f"{show(name)} is not enrolled in {run.path}; enrolled: {names}"
+            )
         return enrolled.remove(name)
 
     _ = run.enrolled  # refuses a run without a style space

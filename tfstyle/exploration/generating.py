@@ -11,6 +11,7 @@ from tfstyle.analysis.drawing import animation, grids
 from tfstyle.core import files, progress
 from tfstyle.core.cli import UserError
 from tfstyle.core.locks import folder_lock
+from tfstyle.core.names import show
 from tfstyle.modeling.networks.codes import BATCH_SIZE, decode_codes
 from tfstyle.runs.trained_run import TrainedRun
 
@@ -64,7 +65,7 @@ def generate(
             path, nearest = animation.interpolate_loop(styles, frames)
             rest = (codes[name][:1].repeat(frames, 0) for name in ("content", "noise"))
             pictures = decode_codes(generator, path, *rest)
-            captions = [names[number] for number in nearest]
+            captions = [show(names[number]) for number in nearest]
             animation.write_gif(folder / "interpolation.gif", pictures, captions)
         files.write_npz(folder / CODES_FILE, filenames=np.array(filenames), **codes)
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from tfstyle.core import files
 from tfstyle.core.cli import UserError
+from tfstyle.core.names import clean_line, encode, show
 from tfstyle.metrics import retrieval
 
 ENROLLED_FILE = "enrolled.npz"
@@ -45,7 +46,7 @@ class Enrolled:
     @property
     def digest(self) -> str:
         """Identifies these artists to an export."""
-        names = "\n".join(self.names).encode(errors="surrogateescape")
+        names = encode("\n".join(self.names))
         return hashlib.sha256(names + self.means.tobytes()).hexdigest()
 
     def remove(self, name: str) -> "Enrolled":
@@ -128,17 +129,22 @@ class ArtistStyles:
     def get_style(self, name: str) -> np.ndarray:
         """Return an artist's style, float32 [style].
 
+        The name may also be written as `core.names.show` shows it.
+
         Raises:
             UserError: if there is no artist of this name; with the closest names.
         """
-        if name not in self.names:
-            closest = sorted(self.names, key=lambda known: -_similarity(known, name))
-            hint = " (--style_mix takes NAME:WEIGHT,NAME:WEIGHT,..)" * (":" in name)
-            raise UserError(
-                f"no artist of the run is named {name!r}; the closest names are: "
-                f"{', '.join(closest[:3])}{hint}"
-            )
-        return self.means[self.names.index(name)]
+        if name in self.names:
+            return self.means[self.names.index(name)]
+        shown = list(map(show, self.names))
+        if name in shown:
+            return self.means[shown.index(name)]
+        closest = sorted(shown, key=lambda known: -_similarity(known, name))
+        hint = " (--style_mix takes NAME:WEIGHT,NAME:WEIGHT,..)" * (":" in name)
+        raise UserError(
+            f"no artist of the run is named '{show(name)}'; the closest names are: "
+            f"{', '.join(closest[:3])}{hint}"
+        )
 
     def mix_styles(self, mix: str) -> np.ndarray:
         """Return the weighted mean of artists' styles.
@@ -178,9 +184,10 @@ class ArtistStyles:
             UserError: if a name is unknown.
         """
         parts, names = text.split(","), []
+        known = {*self.names, *map(show, self.names)}
         while parts:
             count = len(parts)
-            while count > 1 and ",".join(parts[:count]).strip() not in self.names:
+            while count > 1 and ",".join(parts[:count]).strip() not in known:
                 count -= 1
             names.append(",".join(parts[:count]).strip())
             self.get_style(names[-1])  # refuses an unknown name
@@ -214,8 +221,9 @@ class ArtistStyles:
 def read_dimension_names(path: pathlib.Path, dims: int | None = None) -> dict[int, str]:
     """Read names given to dimensions by hand, lines of dimension<TAB>name.
 
-    Empty lines and a first line `dimension<TAB>name` are allowed. Without the file
-    there are no names. `dims` is the number of dimensions, if it is known.
+    Empty lines and a first line `dimension<TAB>name` are allowed. Control characters
+    are escaped. Without the file there are no names. `dims` is the number of
+    dimensions, if it is known.
 
     Returns:
         {dimension, from 1 to dims: name}.
@@ -229,7 +237,7 @@ def read_dimension_names(path: pathlib.Path, dims: int | None = None) -> dict[in
     if not path.is_file():
         raise UserError(f"{path} is not a file")
     try:
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
+        lines = re.split(r"\r\n|[\r\n]", path.read_text(encoding="utf-8-sig"))
     except UnicodeDecodeError as error:
         raise UserError(f"{path} must be UTF-8 text: {error}") from None
     except OSError as error:
@@ -255,7 +263,7 @@ def read_dimension_names(path: pathlib.Path, dims: int | None = None) -> dict[in
                 f"{where}: dimension {cells[0]} has two names, "
                 f"{names[int(cells[0])]!r} and {cells[1]!r}"
             )
-        names[int(cells[0])] = cells[1]
+        names[int(cells[0])] = clean_line(cells[1])
     return names
 
 

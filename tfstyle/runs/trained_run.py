@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfstyle.core.cli import UserError
+from tfstyle.core.names import show
 from tfstyle.data import input_pipeline, pictures, records
 from tfstyle.modeling import stages
 from tfstyle.modeling.networks import frozen_codes
@@ -271,7 +272,7 @@ class TrainedRun:
             logger.info(
                 "note: these artists were enrolled with older style codes; they are "
                 "skipped until enrolled again: %s",
-                ", ".join(outdated),
+                ", ".join(map(show, outdated)),
             )
         return enrolled
 

@@ -41,9 +41,9 @@ MAX_WAITING_BYTES = 8 * MAX_BODY_BYTES
 # Of a body that is too large, the rest is read so that the client reads the error.
 MAX_IGNORED_BYTES = 4 * MAX_BODY_BYTES
 MAX_BATCH_SIZE = 256  # rows of a request
-MAX_PIXELS = 50_000_000  # of a picture; decoding takes about 50 bytes for each
 # Of a request: each takes up to 200 bytes of memory, and some microseconds.
 MAX_VALUES = 2**21
+MAX_PIXELS = 50_000_000  # of a picture; decoding takes about 50 bytes for each
 CORS_HEADERS = {
     "Access-Control-Allow-Origin": "*",
     "Access-Control-Allow-Methods": "POST, GET",

@@ -16,6 +16,7 @@ from tfstyle.core.cli import UserError
 from tfstyle.data import input_pipeline, records
 from tfstyle.modeling import stages
 from tfstyle.modeling.networks.frozen_codes import Pruning
+from tfstyle.modeling.objectives.augmentation import Augmentation
 from tfstyle.modeling.objectives.passes import compute_artist_means
 from tfstyle.modeling.stages import factories, optimizers
 from tfstyle.modeling.stages.stage import BuildContext, Stage
@@ -37,6 +38,7 @@ def list_configurables() -> dict[str, Callable]:
         "train_batches": input_pipeline.PipelineSettings,
         "pruning": Pruning,
         **{spec.name: spec.settings for spec in stages.specs()},
+        "augmentation": Augmentation,
         "style_encoder": factories.style_encoder,
         "content_encoder": factories.content_encoder,
         "content_decoder": factories.content_decoder,

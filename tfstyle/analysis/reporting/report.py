@@ -22,7 +22,13 @@ from tfstyle.analysis.reporting.generator import (
     measures_section,
 )
 from tfstyle.analysis.reporting.quality import quality_section, transfers_section
-from tfstyle.analysis.reporting.style import comparison_section, style_section
+from tfstyle.analysis.reporting.style import (
+    comparison_section,
+    confusions_section,
+    style_section,
+)
+from tfstyle.core.names import show
+from tfstyle.data.records import Dataset
 from tfstyle.modeling.stages import gan
 from tfstyle.runs.trained_run import TrainedRun, name_bad_records
 
@@ -91,6 +97,8 @@ def draw_run(
     sections = [_introduce(run, evaluation)]
     if evaluation.style:
         sections.append(style_section(run, evaluation.style, folder, comparison))
+        confusions = confusions_section(run, evaluation.style, folder)
+        sections += [confusions] if confusions else []
     if comparison and comparison.recommended:
         sections.append(comparison_section(comparison))
     if evaluation.style and evaluation.style.metric:
@@ -110,7 +118,7 @@ def draw_run(
         rng = np.random.default_rng(seed)
         sections += GeneratorFigures(run, folder, fixed, rng).draw_sections()
     report = run.path / "report.html"
-    write_report(report, f"tfstyle: {run.path.name}", sections)
+    write_report(report, f"tfstyle: {show(run.path.name)}", sections)
     return report
 
 
@@ -125,4 +133,17 @@ def _introduce(run: TrainedRun, evaluation: Evaluation) -> Section:
         f"{size}x{size} pixels. Test pictures were not trained on, unless a section "
         "says so.",
         table=rows,
+        more=_tabulate_rights(run.dataset),
     )
+
+
+def _tabulate_rights(dataset: Dataset) -> list[list[object]]:
+    """Tabulate licences and creators, the most frequent first; empty if unknown."""
+    if not dataset.rights:
+        return []
+    rows = sorted(dataset.rights, key=lambda rights: -rights.pictures)
+    head: list[object] = ["licence", "creator", "pictures"]
+    return [
+        head,
+        *([r.licence or "unknown", r.creator or "unknown", r.pictures] for r in rows),
+    ]

@@ -5,8 +5,8 @@ class PictureError(ValueError):
     """An unusable picture.
 
     Attributes:
-        reason: "not_a_picture", "unsupported", "too_small", "too_large", "truncated" or
-            "unreadable".
+        reason: "not_a_picture", "unsupported", "too_small", "too_large", "truncated",
+            "face_outside" or "unreadable".
         detail: an explanation of the reason.
     """
 

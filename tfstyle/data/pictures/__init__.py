@@ -11,6 +11,7 @@ from tfstyle.data.pictures.conversion import (
     Conversion,
     encode_picture,
     load_picture,
+    load_upright,
     normalize_color,
     to_square_rgb,
 )
@@ -26,6 +27,7 @@ __all__ = [
     "PictureError",
     "encode_picture",
     "load_picture",
+    "load_upright",
     "normalize",
     "normalize_color",
     "read_picture",

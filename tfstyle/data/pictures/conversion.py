@@ -11,6 +11,8 @@ from typing import Any
 
 from PIL import Image, ImageColor
 
+from tfstyle.data.formats.errors import PictureError
+from tfstyle.data.pictures.faces import Face, cut_face
 from tfstyle.data.pictures.opening import (
     name_errors,
     normalize,
@@ -53,12 +55,37 @@ class Conversion:
         if self.format not in FORMATS:
             raise ValueError(f"format must be one of {FORMATS}, got {self.format!r}")
 
-    def encode_file(self, path: str | os.PathLike[str]) -> bytes:
-        """Load, convert and encode a picture; raise PictureError as `load_picture`."""
-        picture = load_picture(
-            path, self.image_size, self.fit, self.background, self.min_size
-        )
+    def encode_file(
+        self, path: str | os.PathLike[str], face: Face | None = None
+    ) -> bytes:
+        """Load, convert and encode a picture, or a face in it.
+
+        Raises:
+            PictureError: as `load_picture`; the face must have `min_size` too, and be
+                in the picture ("face_outside").
+        """
+        if face is None:
+            picture = load_picture(
+                path, self.image_size, self.fit, self.background, self.min_size
+            )
+        else:
+            whole = load_upright(path, self.background, self.min_size)
+            self._check_face(face, whole)
+            picture = cut_face(whole, face, self.image_size)
         return encode_picture(picture, self.format)
+
+    def _check_face(self, face: Face, picture: Image.Image) -> None:
+        if face.side < self.min_size:
+            raise PictureError(
+                "too_small", f"a face of {face.side:g} pixels, needs {self.min_size}"
+            )
+        x, y = face.center
+        if not (0 <= x <= picture.width and 0 <= y <= picture.height):
+            raise PictureError(
+                "face_outside",
+                f"the center of its box, ({x:g}, {y:g}), is outside the picture of"
+                f" {picture.width}x{picture.height}",
+            )
 
 
 def normalize_color(color: str) -> str:
@@ -87,6 +114,18 @@ def load_picture(
     with name_errors(), open_file(path) as file:
         picture = read_picture(file, min_size)
         return _fit_square(picture, image_size, fit, background)
+
+
+def load_upright(
+    path: str | os.PathLike[str], background: str = "#ffffff", min_size: int = 1
+) -> Image.Image:
+    """Read a picture file, upright and opaque, in its own size.
+
+    Raises:
+        PictureError: as `load_picture`.
+    """
+    with name_errors(), open_file(path) as file:
+        return _composite(read_picture(file, min_size), background)
 
 
 def to_square_rgb(
@@ -125,9 +164,7 @@ def _fit_square(
     """Composite an upright picture over the background, and make it square."""
     if fit not in FITS:
         raise ValueError(f"fit must be one of {FITS}, got {fit!r}")
-    if image.mode == "RGBA":
-        backdrop = Image.new("RGBA", image.size, background)
-        image = Image.alpha_composite(backdrop, image).convert("RGB")
+    image = _composite(image, background)
     width, height = image.size
     if fit == "crop":
         side = min(width, height)
@@ -144,3 +181,11 @@ def _fit_square(
         left, top = (image_size - inner_width) // 2, (image_size - inner_height) // 2
         image.paste(inner, (left, top))
     return image.resize((image_size, image_size), Image.Resampling.LANCZOS)
+
+
+def _composite(image: Image.Image, background: str) -> Image.Image:
+    """Put an RGBA picture on the background; return RGB as it is."""
+    if image.mode != "RGBA":
+        return image
+    backdrop = Image.new("RGBA", image.size, background)
+    return Image.alpha_composite(backdrop, image).convert("RGB")
