@@ -810,11 +810,12 @@ def _tiff_rows() -> Iterator[Row]:
         1,
     )
     yield Row("tiff bit order", tiff(HALVES, 1, 1, fill_order=2), gray3(HALVES * 255))
-    yield Row(
-        "tiff BigTIFF",
-        tiff(gray16, 0, 16, big=True),
-        gray3(255 - scaled(gray16, 65535)),
-    )
+    for order in "<>":
+        yield Row(
+            f"tiff BigTIFF {order}",
+            tiff(gray16, 0, 16, order=order, big=True),
+            gray3(255 - scaled(gray16, 65535)),
+        )
     for orientation in range(2, 9):
         tags = {274: (3, (orientation,))}
         yield Row(

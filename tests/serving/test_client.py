@@ -1,5 +1,8 @@
 """The client against a running server, and the pictures that it sends."""
 
+import io
+import json
+import os
 import socket
 import threading
 
@@ -10,6 +13,7 @@ import uvicorn
 from PIL import Image
 
 from helpers.pictures import encode_picture, open_picture
+from tfstyle.serving import client as client_module
 from tfstyle.serving import rest
 from tfstyle.serving.client import Client, ServerError, convert_picture
 
@@ -227,3 +231,160 @@ def test_an_unreadable_picture_is_named(tmp_path):
 
     with pytest.raises(ValueError, match=r"notes\.txt: cannot be read as a picture"):
         convert_picture(tmp_path / "notes.txt")
+
+
+VALUES = np.random.default_rng(0).integers(0, 256, [5, 4, 3], np.uint8)
+RED_PIXEL = np.array([[[255, 0, 0]]], np.uint8)
+
+
+def decode(picture) -> np.ndarray:
+    return tf.io.decode_png(convert_picture(picture)).numpy()
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda data, path: data,
+        lambda data, path: bytearray(data),
+        lambda data, path: memoryview(data),
+        lambda data, path: io.BytesIO(data),
+        lambda data, path: path,
+        lambda data, path: str(path),
+        lambda data, path: path.open("rb"),
+        lambda data, path: Image.open(path),
+        lambda data, path: VALUES,
+        lambda data, path: tf.constant(VALUES),
+    ],
+    ids=["bytes", "bytearray", "memoryview", "BytesIO", "Path", "str", "open file"]
+    + ["Pillow picture", "array", "tensor"],
+)
+def test_a_picture_is_taken_in_every_form(make, tmp_path):
+    data = encode_picture(Image.fromarray(VALUES))
+    (tmp_path / "picture.png").write_bytes(data)
+
+    np.testing.assert_array_equal(decode(make(data, tmp_path / "picture.png")), VALUES)
+
+
+def test_an_open_file_is_read_from_its_start_each_time():
+    file = io.BytesIO(encode_picture(Image.fromarray(VALUES)))
+    file.seek(7)
+
+    assert convert_picture(file) == convert_picture(file) == file.getvalue()
+
+
+@pytest.mark.parametrize("shape", [(5, 4), (5, 4, 3), (5, 4, 4)], ids=str)
+def test_arrays_are_gray_rgb_or_rgba(shape):
+    values = np.random.default_rng(1).integers(0, 256, shape, np.uint8)
+
+    pixels = decode(values)
+
+    expected = values[..., None] if values.ndim == 2 else values
+    np.testing.assert_array_equal(pixels, np.broadcast_to(expected, pixels.shape))
+
+
+@pytest.mark.parametrize(
+    "array, received",
+    [
+        (np.zeros([5, 4, 3]), "float64"),
+        (np.zeros([5, 4, 3], np.int64), "int64"),
+        (np.zeros([5, 4, 2], np.uint8), r"\[5, 4, 2\]"),
+        (np.zeros([2, 5, 4, 3], np.uint8), r"\[2, 5, 4, 3\]"),
+        (np.zeros([0, 4, 3], np.uint8), r"\[0, 4, 3\]"),
+    ],
+)
+def test_other_arrays_are_refused_with_what_is_expected(array, received):
+    with pytest.raises(ValueError, match=f"must be uint8.*{received}"):
+        convert_picture(array)
+
+
+@pytest.mark.parametrize("picture", [None, 7, ["a.png"], open], ids=str)
+def test_other_types_are_refused(picture):
+    with pytest.raises(TypeError, match="must be a path, bytes, an open file"):
+        convert_picture(picture)
+
+
+def test_a_file_opened_as_text_is_refused(tmp_path):
+    (tmp_path / "a.txt").write_text("text")
+
+    with (tmp_path / "a.txt").open() as file, pytest.raises(TypeError, match="'rb'"):
+        convert_picture(file)
+
+
+@pytest.mark.parametrize(
+    "picture",
+    [
+        b"data",
+        bytearray(b"data"),
+        memoryview(b"data"),
+        RED_PIXEL,
+        Image.new("L", (1, 1)),
+    ],
+    ids=["bytes", "bytearray", "memoryview", "array", "Pillow picture"],
+)
+def test_a_single_picture_is_no_list(client, picture):
+    with pytest.raises(TypeError, match="must be a list of pictures"):
+        client.encode_style(picture)
+
+
+def test_pictures_may_be_an_array_or_come_one_by_one(client):
+    grays = np.repeat(np.arange(0, 250, 51, dtype=np.uint8), 12).reshape(5, 2, 2, 3)
+
+    codes = [client.encode_style(pictures) for pictures in (grays, iter(grays))]
+
+    for code in codes:
+        np.testing.assert_allclose(code["style"][:, 0], np.arange(5) / 5, atol=1e-6)
+
+
+def test_no_pictures_are_an_error(client):
+    with pytest.raises(ValueError, match="must not be empty"):
+        client.encode_style([])
+
+
+def test_a_batch_never_exceeds_what_a_server_accepts(client, monkeypatch):
+    """Eight pictures of 11 MB would be a request of 117 MB."""
+    noise = [os.urandom(11 * 2**20) for _ in range(8)]
+    monkeypatch.setattr(client_module, "convert_picture", lambda data: data)
+    sent = []
+
+    def predict(model, inputs):
+        body = json.dumps({"inputs": inputs}, default=client_module._to_json)
+        assert len(body) < rest.MAX_BODY_BYTES
+        sent.append(inputs["image_bytes"])
+        return {"content": np.zeros([len(inputs["image_bytes"]), 1])}
+
+    monkeypatch.setattr(client, "predict", predict)
+
+    assert len(client.encode_content(noise)) == 8
+    assert [data for batch in sent for data in batch] == noise
+    assert len(sent) == 2  # no more requests than needed
+
+
+def test_the_clients_limits_are_those_of_the_server():
+    assert client_module.MAX_PICTURE_CHARACTERS < rest.MAX_BODY_BYTES
+    assert client_module.MAX_ROWS == rest.MAX_BATCH_SIZE
+
+
+def test_a_picture_that_no_request_can_hold_is_refused_before_it_is_sent(client):
+    with pytest.raises(ValueError, match="do not fit a request"):
+        client.encode_content([encode_picture(Image.new("L", (1, 1))) + bytes(2**26)])
+
+
+def test_a_large_batch_size_is_cut_to_the_servers_rows(client):
+    client.batch_size = 10_000
+
+    assert client.encode_content([RED_PIXEL] * 300).shape == (300, 2)
+    assert len(client.draw(range(300))) == 300
+
+
+@pytest.mark.parametrize("size", [0, -1])
+def test_a_batch_has_at_least_one_picture(size):
+    with pytest.raises(ValueError, match="batch_size must be at least 1"):
+        Client("127.0.0.1", batch_size=size)
+
+
+def test_a_server_that_does_not_answer_in_time_timed_out():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+        with pytest.raises(ServerError, match=r"timed out: .* within 0\.2 seconds"):
+            Client(url, timeout=0.2).get_status("line")

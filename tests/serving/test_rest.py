@@ -541,3 +541,34 @@ def test_a_faulty_older_version_is_an_error_of_its_requests_only(tiny_models, tm
     assert answer["error"].startswith("version 1 of model line cannot be loaded: ")
     assert post(server, "line/versions/1", instances=[1])[0] == 404  # known by now
     assert post(server, "line", instances=[1]) == (200, {"predictions": [2.5]})
+
+
+def test_a_picture_with_too_many_pixels_is_refused_before_it_is_decoded(tiny_models):
+    server = TestClient(rest.make_app(tiny_models, max_pixels=12))
+    rows = [
+        {"content_bytes": png("red", (3, 4)), "style_bytes": png("red")},
+        {"content_bytes": png("red", (3, 5)), "style_bytes": png("red")},
+    ]
+
+    assert post(server, "style_transfer", instances=rows[:1])[0] == 200
+    assert post(server, "style_transfer", instances=rows) == (
+        400,
+        {
+            "error": "content_bytes: a picture of 15 pixels is larger than"
+            " --max_pixels=12"
+        },
+    )
+
+
+def test_a_small_file_with_a_huge_picture_takes_no_memory(server):
+    """20000 x 20000 pixels in 50 KB: decoded, they take 16 GB."""
+    bomb = encode_picture(Image.new("1", (20000, 20000)), "PNG")
+    assert len(bomb) < 60_000
+    row = {"b64": base64.b64encode(bomb).decode()}
+
+    status, answer = post(
+        server, "style_transfer", inputs={"content_bytes": [row], "style_bytes": [row]}
+    )
+
+    assert status == 400
+    assert "400000000 pixels" in answer["error"]

@@ -17,14 +17,18 @@ _PADDING = 256
 # Damaged or hostile files have more.
 _MAX_CHUNKS, _MAX_TAGS, _MAX_PROFILE = 20_000, 512, 2**16
 _GRAY, _PALETTE, _GRAY_ALPHA = 0, 3, 4  # PNG color types
+_PNG_CHUNKS = ("eXIf", "tRNS", "iCCP", "gAMA", "cHRM", "cICP")
 _SRGB = np.array(  # XYZ of its primaries under D50
-    [[0.4361, 0.2225, 0.0139], [0.3851, 0.7169, 0.0971], [0.1431, 0.0606, 0.7141]]
+    [[0.4361, 0.2225, 0.0139], [0.3851, 0.7169, 0.0971], [0.1431, 0.0606, 0.7141]],
+    np.float32,
 )
 _CLIENT = "; the Python client of tfstyle converts such pictures"
 PROFILE_FAULT = "the picture has a color profile other than sRGB" + _CLIENT
 SIZE_FAULT = f"the picture has more than {MAX_PIXELS} pixels"
 BMP_FAULT = "of BMP, only 24 and 32 bits without palette are decoded" + _CLIENT
 GIF_FAULT = "GIF with transparency is not decoded" + _CLIENT
+TURN_FAULT = "PNG with EXIF orientation is not decoded" + _CLIENT
+KEY_FAULT = "gray PNG of less than 8 bits with transparency is not decoded" + _CLIENT
 INK_FAULT = "of CMYK JPEG, only files with an Adobe segment are decoded" + _CLIENT
 DAMAGE_FAULT = "the header of the picture is damaged"
 
@@ -35,28 +39,31 @@ class Header(NamedTuple):
     Attributes:
         orientation: int32 [], 1 to 8 as in EXIF.
         has_alpha: bool [], whether PNG must be decoded with alpha.
-        transparent: int32 [], the level of 8 bits that is transparent in a gray PNG of
-            less than 8 bits, where TensorFlow ignores it; else -1.
         fault: string [], why the picture cannot be decoded as the records do, or "".
     """
 
     orientation: tf.Tensor
     has_alpha: tf.Tensor
-    transparent: tf.Tensor
     fault: tf.Tensor
 
 
+@tf.autograph.experimental.do_not_convert  # it takes long, and nothing needs it
 def read_header(encoded: tf.Tensor) -> Header:
     """Read the header of an encoded picture, string []; others have no fault."""
     data = tf.io.decode_raw(tf.strings.join([encoded, b"\0" * _PADDING]), tf.uint8)
     reader = _Reader(data)
     cases = [
-        (reader.starts_with(b"\xff\xd8\xff"), lambda: _read_jpeg(reader)),
+        (reader.starts_with(b"\xff\xd8\xff"), lambda: _read_jpeg(reader, encoded)),
         (reader.starts_with(b"\x89PNG"), lambda: _read_png(reader, encoded)),
         (reader.starts_with(b"BM"), lambda: _read_bmp(reader)),
         (reader.starts_with(b"GIF8"), lambda: _read_gif(reader)),
     ]
-    return Header(*tf.case(cases, default=lambda: tuple(_make_header())))
+    orientation, has_alpha, fault, profile = tf.case(cases, lambda: _describe())
+    has_profile = (fault == "") & (tf.strings.length(profile) > 0)
+    is_other = has_profile & ~tf.cond(
+        has_profile, lambda: _is_srgb(profile), lambda: tf.constant(True)
+    )
+    return Header(orientation, has_alpha, tf.where(is_other, PROFILE_FAULT, fault))
 
 
 class _Reader:
@@ -79,35 +86,34 @@ class _Reader:
         )
 
     def number(
-        self, place: tf.Tensor | int, size: int = 2, big: bool = True
+        self, place: tf.Tensor | int, size: int = 2, big: bool | tf.Tensor = True
     ) -> tf.Tensor:
         """Return unsigned numbers of 1 to 4 bytes; those above 2**31 are negative."""
-        order = range(size) if big else reversed(range(size))
-        result = tf.zeros_like(tf.convert_to_tensor(place, tf.int32))
-        for i in order:
-            result = result * 256 + self.bytes_at(place + i)
-        return result
-
-    def fixed(self, place: tf.Tensor) -> tf.Tensor:
-        """Return numbers with 16 bits before and after the point: float32."""
-        return tf.cast(self.number(place, 4), tf.float32) / 65536
+        places = tf.expand_dims(place, -1) + tf.range(size)
+        rising = np.array([256**i for i in range(size)], np.int32)
+        if isinstance(big, bool):
+            weights = rising[::-1] if big else rising
+        else:
+            weights = tf.where(big, rising[::-1], rising)
+        return tf.reduce_sum(self.bytes_at(places) * weights, -1)
 
 
-def _make_header(
+def _describe(
     orientation: tf.Tensor | int = 1,
     has_alpha: tf.Tensor | bool = False,
-    transparent: tf.Tensor | int = -1,
     faults: dict[str, tf.Tensor] | None = None,
-) -> Header:
+    profile: tf.Tensor | bytes = b"",
+) -> tuple[tf.Tensor, ...]:
+    """Return the fields of a header, and a color profile to check, string []."""
     fault = tf.constant("")
     # The last one counts.
     for text, is_present in (faults or {}).items():
         fault = tf.where(is_present, text, fault)
-    return Header(
+    return (
         tf.convert_to_tensor(orientation, tf.int32),
         tf.convert_to_tensor(has_alpha),
-        tf.convert_to_tensor(transparent, tf.int32),
         fault,
+        tf.convert_to_tensor(profile),
     )
 
 
@@ -150,7 +156,7 @@ def _walk(
     return dict(zip(names, values, strict=True)), is_done
 
 
-def _read_jpeg(reader: _Reader) -> tuple:
+def _read_jpeg(reader: _Reader, encoded: tf.Tensor) -> tuple:
     def step(place: tf.Tensor) -> tuple:
         marker, size = reader.number(place + 1, 1), reader.number(place + 2)
         is_frame = (marker >= 0xC0) & (marker <= 0xCF)
@@ -164,107 +170,96 @@ def _read_jpeg(reader: _Reader) -> tuple:
         news = {
             "frame": (is_frame, place),
             "exif": (is_exif, place + 10),
+            "exif_end": (is_exif, place + 2 + size),
             "profile": (is_profile, place + 4 + 14),
             "profile_size": (is_profile, size - 2 - 14),
             "adobe": (is_adobe, 1),
         }
         return place + tf.where(is_fill, 1, 2 + size), is_last, news
 
-    found, is_done = _walk(2, step, frame=0, exif=0, profile=0, profile_size=0, adobe=0)
+    found, is_done = _walk(
+        2, step, frame=0, exif=0, exif_end=0, profile=0, profile_size=0, adobe=0
+    )
     frame = found["frame"]
     components = reader.number(frame + 9, 1)
     faults = {
         INK_FAULT: (components == 4) & (found["adobe"] == 0),
-        PROFILE_FAULT: (found["profile"] > 0)
-        & ~_is_srgb(reader, found["profile"], found["profile_size"]),
         SIZE_FAULT: _is_too_large(reader.number(frame + 5), reader.number(frame + 7)),
         DAMAGE_FAULT: ~is_done | (frame == 0),
     }
-    return tuple(_make_header(_read_orientation(reader, found["exif"]), faults=faults))
+    # Of a profile in several parts, the first one: it is not that of sRGB.
+    start = tf.minimum(found["profile"], reader.size)
+    return _describe(
+        _read_orientation(reader, found["exif"], found["exif_end"]),
+        faults=faults,
+        profile=tf.strings.substr(encoded, start, tf.maximum(found["profile_size"], 0)),
+    )
 
 
 def _read_png(reader: _Reader, encoded: tf.Tensor) -> tuple:
     def step(place: tf.Tensor) -> tuple:
-        size = reader.number(place, 4)
-        news = {
-            name: (reader.starts_with(name.encode(), place + 4), place + 8)
-            for name in ("eXIf", "tRNS", "iCCP", "gAMA", "cHRM", "sRGB", "cICP")
-        }
-        is_last = reader.starts_with(b"IEND", place + 4) | (place >= reader.size)
-        is_last |= size < 0
+        size, kind = reader.number(place, 4), reader.number(place + 4, 4)
+        news = {name: (kind == _to_number(name), place + 8) for name in _PNG_CHUNKS}
+        is_last = (kind == _to_number("IEND")) | (place >= reader.size) | (size < 0)
         return place + 12 + size, is_last, news
 
-    names = ("eXIf", "tRNS", "iCCP", "gAMA", "cHRM", "sRGB", "cICP")
-    found, is_done = _walk(8, step, **dict.fromkeys(names, 0))
+    found, is_done = _walk(8, step, **dict.fromkeys(_PNG_CHUNKS, 0))
     bits, color_type = reader.number(24, 1), reader.number(25, 1)
+    is_turned = _read_orientation(reader, found["eXIf"], reader.size) != 1
     has_key = (found["tRNS"] > 0) & (color_type == _GRAY) & (bits < 8)
-    white = tf.bitwise.left_shift(1, tf.minimum(bits, 8)) - 1
-    key = tf.bitwise.bitwise_and(reader.number(found["tRNS"]), white) * 255 // white
+    profile, is_readable = _decompress_profile(reader, encoded, found["iCCP"])
     faults = {
-        PROFILE_FAULT: _has_png_profile(reader, encoded, found),
+        PROFILE_FAULT: _describes_colors(reader, found) | ~is_readable,
+        TURN_FAULT: is_turned,
+        KEY_FAULT: has_key,
         SIZE_FAULT: _is_too_large(reader.number(16, 4), reader.number(20, 4)),
         DAMAGE_FAULT: ~is_done,
     }
-    return tuple(
-        _make_header(
-            _read_orientation(reader, found["eXIf"]),
-            # decode_png corrupts palettes and less than 8 bits if alpha is requested.
-            (bits >= 8)
-            & (color_type != _PALETTE)
-            & ((color_type >= _GRAY_ALPHA) | (found["tRNS"] > 0)),
-            tf.where(has_key, key, -1),
-            faults,
-        )
-    )
+    # decode_png corrupts palettes and less than 8 bits if alpha is requested.
+    has_alpha = (color_type >= _GRAY_ALPHA) | (found["tRNS"] > 0)
+    has_alpha &= (bits >= 8) & (color_type != _PALETTE)
+    return _describe(has_alpha=has_alpha, faults=faults, profile=profile)
 
 
-def _has_png_profile(
-    reader: _Reader, encoded: tf.Tensor, found: dict[str, tf.Tensor]
-) -> tf.Tensor:
-    """Return whether a PNG states other colors than sRGB."""
+def _describes_colors(reader: _Reader, found: dict[str, tf.Tensor]) -> tf.Tensor:
+    """Return whether chunks of a PNG describe other colors than sRGB."""
     gamma = tf.cast(reader.number(found["gAMA"], 4), tf.float32)
     primaries = reader.number(found["cHRM"] + 4 * tf.range(8), 4)
     srgb = tf.constant([31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000])
     other_gamma = abs(gamma / 45455 - 1) > 0.05
-    other_primaries = tf.reduce_any(abs(primaries - srgb) > 200)
-    other_primaries &= found["cHRM"] > 0
-    described = (found["gAMA"] > 0) & (other_gamma | other_primaries)
+    other_primaries = tf.reduce_any(abs(primaries - srgb) > 200) & (found["cHRM"] > 0)
     video = reader.number(found["cICP"]) != 256 * 1 + 13  # the code points of sRGB
-    has_profile = tf.cond(
-        found["iCCP"] > 0,
-        lambda: ~_is_srgb_chunk(reader, encoded, found["iCCP"]),
-        lambda: (found["sRGB"] == 0) & described,
+    return ((found["gAMA"] > 0) & (other_gamma | other_primaries)) | (
+        (found["cICP"] > 0) & video
     )
-    return has_profile | ((found["cICP"] > 0) & video)
 
 
-def _is_srgb_chunk(reader: _Reader, encoded: tf.Tensor, start: tf.Tensor) -> tf.Tensor:
-    """Return whether a compressed profile is that of sRGB."""
+def _decompress_profile(
+    reader: _Reader, encoded: tf.Tensor, start: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Return the profile of a PNG (from 0: "") and whether it can be read."""
     size = reader.number(start - 8, 4)
     name = reader.bytes_at(start + tf.range(80))
     name_size = tf.argmin(name != 0, output_type=tf.int32)
+    # A small chunk can hold a profile of gigabytes.
+    is_readable = (size > name_size + 2) & (size < _MAX_PROFILE)
+    is_readable &= start + size < reader.size
+    # Not a zlib stream: decompressing would not say that the picture is the reason.
+    is_readable &= reader.number(start + name_size + 1) == 0x78
+    is_readable &= reader.number(start + name_size + 2) % 31 == 0
 
     def decompress() -> tf.Tensor:
         text = tf.strings.substr(encoded, start + name_size + 2, size - name_size - 2)
-        profile = tf.io.decode_compressed(text, "ZLIB")
-        padded = tf.strings.join([profile, b"\0" * _PADDING])
-        return _is_srgb(
-            _Reader(tf.io.decode_raw(padded, tf.uint8)), 0, tf.strings.length(profile)
-        )
+        return tf.io.decode_compressed(text, "ZLIB")
 
-    # A small chunk can hold a profile of gigabytes.
-    is_sane = (size > name_size + 2) & (size < _MAX_PROFILE)
-    is_sane &= start + size < reader.size
-    # Not a zlib stream: decompress would not say that the picture is the reason.
-    is_sane &= (reader.number(start + name_size + 1) == 0x78) & (
-        reader.number(start + name_size + 2) % 31 == 0
-    )
-    return tf.cond(is_sane, decompress, lambda: tf.constant(False))
+    profile = tf.cond((start > 0) & is_readable, decompress, lambda: tf.constant(b""))
+    return profile, (start == 0) | is_readable
 
 
 def _read_bmp(reader: _Reader) -> tuple:
     size, bits = reader.number(14, 4, big=False), reader.number(28, big=False)
-    is_plain = (size >= 40) & (reader.number(30, 4, big=False) == 0)
+    is_plain = tf.reduce_any(size == tf.constant([40, 52, 56, 64, 108, 124]))
+    is_plain &= reader.number(30, 4, big=False) == 0
     is_plain &= (bits == 24) | (bits == 32)
     width, height = (reader.number(place, 4, big=False) for place in (18, 22))
     faults = {
@@ -272,7 +267,7 @@ def _read_bmp(reader: _Reader) -> tuple:
         SIZE_FAULT: _is_too_large(width, abs(height)),
         BMP_FAULT: ~is_plain,
     }
-    return tuple(_make_header(faults=faults))
+    return _describe(faults=faults)
 
 
 def _read_gif(reader: _Reader) -> tuple:
@@ -307,9 +302,11 @@ def _read_gif(reader: _Reader) -> tuple:
         PROFILE_FAULT: found["profile"] > 0,
         GIF_FAULT: has_transparency | ~is_whole,
         SIZE_FAULT: _is_too_large(screen[0], screen[1]),
-        DAMAGE_FAULT: ~is_done | (found["image"] == 0),
+        DAMAGE_FAULT: ~is_done
+        | (found["image"] == 0)
+        | ~(reader.starts_with(b"GIF87a") | reader.starts_with(b"GIF89a")),
     }
-    return tuple(_make_header(faults=faults))
+    return _describe(faults=faults)
 
 
 def _is_too_large(width: tf.Tensor, height: tf.Tensor) -> tf.Tensor:
@@ -317,69 +314,72 @@ def _is_too_large(width: tf.Tensor, height: tf.Tensor) -> tf.Tensor:
     return (pixels > MAX_PIXELS) | (width < 0) | (height < 0)
 
 
-def _read_orientation(reader: _Reader, start: tf.Tensor) -> tf.Tensor:
-    """Read the orientation in EXIF data, which start at a place (0: there are none)."""
+def _read_orientation(reader: _Reader, start: tf.Tensor, end: tf.Tensor) -> tf.Tensor:
+    """Read the orientation in EXIF data between two places (from 0: there are none)."""
     big = reader.starts_with(b"MM", start)
 
     def number(place: tf.Tensor, size: int = 2) -> tf.Tensor:
-        return tf.where(
-            big, reader.number(place, size), reader.number(place, size, big=False)
-        )
+        return reader.number(place, size, big)
 
     directory = start + number(start + 4, 4)
     count = tf.minimum(number(directory), _MAX_TAGS)
     entries = directory + 2 + 12 * tf.range(count)
-    # A long number, which is not usual, has its low bytes at the end if big.
-    is_long = big & (number(entries + 2) == 4)
-    values = number(entries + tf.where(is_long, 10, 8))
-    is_orientation = number(entries) == 0x0112
+    kind, length = number(entries + 2), number(entries + 4, 4)
+    is_short, is_long = kind == 3, kind == 4  # it should be short
+    is_orientation = (number(entries) == 0x0112) & (is_short | is_long) & (length == 1)
+    is_orientation &= entries + 12 <= end
+    values = tf.where(is_short, number(entries + 8), number(entries + 8, 4))
     value = tf.reduce_max(tf.where(is_orientation, values, 1))
-    return tf.where((start > 0) & (value <= 8), tf.maximum(value, 1), 1)
+    is_exif = reader.starts_with(b"II*\0", start) | reader.starts_with(b"MM\0*", start)
+    return tf.where((start > 0) & is_exif & (value <= 8), tf.maximum(value, 1), 1)
 
 
-def _is_srgb(
-    reader: _Reader, start: tf.Tensor | int, size: tf.Tensor | int
-) -> tf.Tensor:
-    """Return whether an ICC profile at a place has the primaries and curve of sRGB."""
-    entries = (
-        start
-        + 132
-        + 12 * tf.range(tf.clip_by_value(reader.number(start + 128, 4), 0, _MAX_TAGS))
-    )
+def _is_srgb(profile: tf.Tensor) -> tf.Tensor:
+    """Return whether an ICC profile, string [], has the primaries and curve of sRGB."""
+    padded = tf.strings.join([profile, b"\0" * _PADDING])
+    reader = _Reader(tf.io.decode_raw(padded, tf.uint8))
+    count = tf.clip_by_value(reader.number(128, 4), 0, _MAX_TAGS)
+    tags = reader.number(132 + 12 * tf.range(count)[:, None] + [0, 4], 4)
 
-    def find(name: bytes) -> tf.Tensor:
-        is_named = reader.number(entries, 4) == int.from_bytes(name, "big")
-        offsets = tf.where(is_named, reader.number(entries + 4, 4), 0)
-        return start + tf.reduce_max(tf.concat([offsets, [0]], 0))
+    def find(*names: str) -> tf.Tensor:
+        is_named = tags[:, 0] == [[_to_number(name)] for name in names]
+        return tf.reduce_max(tf.where(is_named, tags[:, 1], 0), axis=1)
 
-    matches = reader.starts_with(b"RGB ", start + 16) & (find(b"A2B0") == start)
-    for channel, primary in zip((b"r", b"g", b"b"), _SRGB, strict=True):
-        xyz = reader.fixed(find(channel + b"XYZ") + 8 + 4 * tf.range(3))
-        matches &= tf.reduce_all(abs(xyz - primary.astype(np.float32)) < 0.002)
-        matches &= _is_srgb_curve(reader, find(channel + b"TRC"))
-    return matches & (size > 132)
+    places = find("rXYZ", "gXYZ", "bXYZ")
+    numbers = reader.number(places[:, None] + [8, 12, 16], 4)
+    xyz = tf.cast(numbers, tf.float32) / 65536
+    is_plain = reader.starts_with(b"RGB ", 16) & tf.reduce_all(find("A2B0") <= 0)
+    is_plain &= tf.reduce_all(abs(xyz - _SRGB) < 0.002)
+    return is_plain & _are_srgb_curves(reader, find("rTRC", "gTRC", "bTRC"))
 
 
-def _is_srgb_curve(reader: _Reader, place: tf.Tensor) -> tf.Tensor:
-    """Return whether a tone curve is that of sRGB, within a level."""
+def _are_srgb_curves(reader: _Reader, places: tf.Tensor) -> tf.Tensor:
+    """Return whether tone curves at places [n] are that of sRGB, within a level."""
     levels = tf.linspace(0.0, 1.0, 18)
-    count = reader.number(place + 8, 4)
+    places = places[:, None]
+    kind, count = reader.number(places, 4), reader.number(places + 8, 4)
     position = levels * tf.cast(tf.maximum(count, 2) - 1, tf.float32)
     below = tf.cast(position, tf.int32)
-    low, high = (
-        tf.cast(reader.number(place + 12 + 2 * i), tf.float32) / 65535
-        for i in (below, tf.minimum(below + 1, count - 1))
-    )
+    neighbors = tf.stack([below, tf.minimum(below + 1, count - 1)])
+    values = tf.cast(reader.number(places + 12 + 2 * neighbors), tf.float32)
+    low, high = tf.unstack(values / 65535)
     table = low + (high - low) * (position - tf.floor(position))
-    g, a, b, c, d = tf.unstack(reader.fixed(place + 12 + 4 * tf.range(5)))
+    numbers = reader.number(places + 12 + 4 * tf.range(5), 4)
+    parameters = tf.cast(numbers, tf.float32) / 65536
+    g, a, b, c, d = tf.split(parameters, 5, axis=1)
     formula = tf.where(levels >= d, tf.maximum(a * levels + b, 0) ** g, c * levels)
-    is_table = reader.starts_with(b"curv", place) & (count > 1)
-    is_formula = reader.starts_with(b"para\0\0\0\0\0\3", place)
+    is_table = (kind == _to_number("curv")) & (count > 1)
+    # The formula of sRGB is the third one.
+    is_formula = (kind == _to_number("para")) & (reader.number(places + 8) == 3)
     light = tf.where(is_table, table, formula)
     encoded = tf.where(
         light <= 0.0031308,
         12.92 * light,
         1.055 * tf.maximum(light, 0) ** (1 / 2.4) - 0.055,
     )
-    matches = tf.reduce_all(abs(encoded - levels) < 1.1 / 255)
-    return (is_table | is_formula) & matches
+    is_same = abs(encoded - levels) < 1.1 / 255
+    return tf.reduce_all((is_table | is_formula) & is_same)
+
+
+def _to_number(name: str) -> int:
+    return int.from_bytes(name.encode(), "big")

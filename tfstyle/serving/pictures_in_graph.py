@@ -54,11 +54,10 @@ def _decode_upright(encoded: tf.Tensor, background: tuple[int, int, int]) -> tf.
     with tf.control_dependencies([decodable] if decodable is not None else []):
         image = _decode(tf.identity(encoded), header)
     channels = tf.shape(image)[2]
-    is_opaque = (channels % 2 == 1) & (header.transparent < 0)
     rgb = tf.cond(
-        is_opaque,
+        channels % 2 == 1,
         lambda: tf.tile(image, [1, 1, 3 // channels]),  # repeats gray
-        lambda: _composite(image, header.transparent, background),
+        lambda: _composite(image, background),
     )
     return _turn(rgb, header.orientation)
 
@@ -83,20 +82,12 @@ def _decode(encoded: tf.Tensor, header: Header) -> tf.Tensor:
     return tf.ensure_shape(image, [None, None, None])
 
 
-def _composite(
-    image: tf.Tensor, transparent: tf.Tensor, background: tuple[int, int, int]
-) -> tf.Tensor:
-    """Composite a picture with alpha, or with a transparent gray: to RGB."""
-    channels = tf.shape(image)[2]
-    colors = channels - (1 - channels % 2)
+def _composite(image: tf.Tensor, background: tuple[int, int, int]) -> tf.Tensor:
+    """Composite gray or RGB with alpha over the background: to RGB."""
+    colors = tf.shape(image)[2] - 1
     values = tf.cast(image, tf.float32)
     rgb = tf.tile(values[:, :, :colors], [1, 1, 3 // colors])
-    is_key = tf.cast(image[:, :, :1], tf.int32) == transparent
-    alpha = tf.cond(
-        transparent < 0,
-        lambda: values[:, :, -1:] / 255.0,
-        lambda: 1.0 - tf.cast(is_key, tf.float32),
-    )
+    alpha = values[:, :, -1:] / 255.0
     return _to_levels(alpha * rgb + (1 - alpha) * tf.constant(background, tf.float32))
 
 

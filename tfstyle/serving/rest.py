@@ -55,6 +55,7 @@ HTTP_STATUS = {
     "INVALID_ARGUMENT": 400,
     "FAILED_PRECONDITION": 400,
     "OUT_OF_RANGE": 400,
+    "DATA_LOSS": 400,  # a damaged profile in a picture; TF Serving answers 500
     "UNAUTHENTICATED": 401,
     "PERMISSION_DENIED": 403,
     "NOT_FOUND": 404,

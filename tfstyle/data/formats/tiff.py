@@ -29,6 +29,7 @@ _SIGNED, _FLOAT = 2, 3
 _SAMPLE_FORMATS = (1, _FLOAT, 4)  # 1: unsigned, 4: undefined
 _ASSOCIATED, _UNASSOCIATED = (1,), (2, 999)  # kinds of alpha; 999: Corel Draw
 _SPECIAL_INKS = 2
+_MAX_BLOCK = 2**27  # pixels of a tile, which may be larger than its picture
 _REVERSED_BITS = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 # How to turn a picture upright, by its orientation in EXIF or TIFF.
 TURNS = {
@@ -58,14 +59,8 @@ def read_tiff(
     Raises:
         PictureError: samples have no defined meaning, or the file is truncated.
     """
-    file.seek(0)
-    header = file.read(8)
-    directory = TiffImagePlugin.ImageFileDirectory_v2(
-        header + file.read(8) if header[2] == 43 or header[3] == 43 else header
-    )
-    file.seek(directory.next)
-    directory.load(file)
-    layout = _Layout.read(directory, ">" if header[:1] == b"M" else "<")
+    directory = _read_directory(file)
+    layout = _Layout.read(directory)
     if layout.compression not in _CODECS:
         return None
     if layout.photometric not in _COLORS:
@@ -106,7 +101,7 @@ class _Layout:
     counts: tuple[int, ...]
 
     @classmethod
-    def read(cls, directory: Any, order: str) -> "_Layout":
+    def read(cls, directory: Any) -> "_Layout":
         width, height = _number(directory, 256, 0), _number(directory, 257, 0)
         channels = _number(directory, 277, 1)
         photometric = _number(directory, 262, _RGB if channels > 2 else _WHITE_IS_ZERO)
@@ -123,7 +118,7 @@ class _Layout:
             sample_format=_numbers(directory, 339, (1,)),
             photometric=photometric,
             extra=_numbers(directory, 338, ()),
-            order=order,
+            order=">" if directory.prefix == b"MM" else "<",
             compression=_number(directory, 259, _NONE),
             predictor=_number(directory, 317, 1),
             is_planar=_number(directory, 284, 1) == 2 and channels > 1,
@@ -184,8 +179,26 @@ class _Layout:
                 f"TIFF with {name} (format {sample_format}), photometric"
                 f" {self.photometric}, predictor {self.predictor}",
             )
+        if self.block[0] * self.block[1] > _MAX_BLOCK:
+            raise PictureError(
+                "too_large", "TIFF with tiles of {}x{}".format(*self.block)
+            )
         if not self.colors <= self.channels <= self.colors + 16 or not all(self.block):
             raise PictureError("unreadable", "the TIFF directory contradicts itself")
+
+
+def _read_directory(file: IO[bytes]) -> Any:
+    file.seek(0)
+    header = file.read(16)
+    prefix = header[:2]
+    if b"+" in header[2:4]:
+        header = b"II+\0" + header[4:]  # Pillow takes big-endian BigTIFF for TIFF
+    else:
+        header = header[:8]
+    directory = TiffImagePlugin.ImageFileDirectory_v2(header, prefix)
+    file.seek(directory.next)
+    directory.load(file)
+    return directory
 
 
 def _read_samples(file: IO[bytes], layout: _Layout) -> np.ndarray:
@@ -200,17 +213,15 @@ def _read_samples(file: IO[bytes], layout: _Layout) -> np.ndarray:
     for index in range(per_plane * planes):
         plane, place = divmod(index, per_plane)
         top, left = place // columns * height, place % columns * width
-        # The last strip holds fewer rows, but a tile is always whole.
-        rows = min(height, layout.height - top) if columns == 1 else height
         row_size = -(-width * channels * layout.bits[0] // 8)
-        needed = min(height, layout.height - top) * row_size
-        data = _read_block(file, layout, index, row_size, rows, needed)
+        rows = min(height, layout.height - top)
+        data = _read_block(file, layout, index, row_size, rows)
         block = _parse_block(data, layout, width, channels)
         if result is None:
             shape = [layout.height, layout.width, layout.channels]
             result = np.zeros(shape, block.dtype)
         part = result[top : top + height, left : left + width]
-        part[..., plane : plane + channels] = block[: len(part), : part.shape[1]]
+        part[..., plane : plane + channels] = block[:, : part.shape[1]]
     assert result is not None
     return result
 
@@ -227,9 +238,8 @@ def _read_subsampled(file: IO[bytes], layout: _Layout) -> np.ndarray:
     for index, top in enumerate(range(0, layout.height, height)):
         rows = -(-min(height, layout.height - top) // vertical)
         row_size = columns * (size + 2)
-        data = _read_block(file, layout, index, row_size, rows, rows * row_size)
-        units = np.frombuffer(data, np.uint8, rows * row_size)
-        units = units.reshape(rows, columns, size + 2)
+        data = _read_block(file, layout, index, row_size, rows)
+        units = np.frombuffer(data, np.uint8).reshape(rows, columns, size + 2)
         light = units[..., :size].reshape(rows, columns, vertical, horizontal)
         light = light.transpose(0, 2, 1, 3).reshape(rows * vertical, -1)
         color = units[..., size:].repeat(vertical, axis=0).repeat(horizontal, axis=1)
@@ -238,29 +248,30 @@ def _read_subsampled(file: IO[bytes], layout: _Layout) -> np.ndarray:
 
 
 def _read_block(
-    file: IO[bytes], layout: _Layout, index: int, row_size: int, rows: int, needed: int
+    file: IO[bytes], layout: _Layout, index: int, row_size: int, rows: int
 ) -> bytes:
-    """Read and decompress a strip or tile; it has at least `needed` bytes."""
+    """Read and decompress the first rows of a strip or tile."""
     if index >= len(layout.offsets):
         raise PictureError("truncated", f"there is no block {index} of the TIFF file")
     file.seek(layout.offsets[index])
     size = rows * row_size
-    is_raw = layout.compression == _NONE
-    # Old writers leave counts out.
-    count = layout.counts[index] if index < len(layout.counts) else size
-    data = file.read(min(size, max(count, needed)) if is_raw else count)
+    if layout.compression == _NONE:
+        data = file.read(size)
+    elif index < len(layout.counts):
+        data = file.read(layout.counts[index])
+    else:
+        raise PictureError("unreadable", f"TIFF without the size of block {index}")
     if layout.has_reversed_bits:
         data = data.translate(_REVERSED_BITS)
     if layout.compression in _DEFLATE:
         data = zlib.decompressobj().decompress(data, size)
-    elif not is_raw:
+    elif layout.compression != _NONE:
         data = _decompress(data, layout.compression, row_size, rows)
-    if len(data) < needed:
+    if len(data) < size:
         raise PictureError(
-            "truncated", f"block {index} has {len(data)} of {needed} bytes"
+            "truncated", f"block {index} has {len(data)} of {size} bytes"
         )
-    # Rows of a tile that are below the picture may be missing.
-    return data[:size] + b"\0" * (size - len(data))
+    return data
 
 
 def _decompress(data: bytes, compression: int, row_size: int, rows: int) -> bytes:

@@ -55,7 +55,4 @@ def _is_plain_png(data: bytes) -> bool:
     bits, color_type = (chunks[b"IHDR"].data or b"").ljust(10)[8:10]
     if b"tRNS" in chunks and color_type != png.PALETTE and bits != 8:
         return False
-    states_colors = _COLORS & chunks.keys()
-    if b"sRGB" in chunks:
-        states_colors -= {b"gAMA", b"cHRM"}
-    return not states_colors and b"eXIf" not in chunks
+    return not (_COLORS | {b"eXIf"}) & chunks.keys()
