@@ -12,7 +12,6 @@ import dataclasses
 import math
 import os
 import pathlib
-import shlex
 import unicodedata
 from typing import TYPE_CHECKING
 
@@ -20,6 +19,7 @@ from absl import flags
 
 from tfstyle.core import cli
 from tfstyle.core.cli import UserError
+from tfstyle.core.paths import quote
 from tfstyle.data import pictures
 from tfstyle.data.collections import sources, splits
 
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 FLAGS = flags.FLAGS
 
 # Numbers behind a help text are the least and the largest value.
-flags.DEFINE_string("input_dir", None, "Folder that holds one folder per artist.")
-flags.DEFINE_string("output_dir", None, "Folder to write the records to.")
+cli.define_path("input_dir", None, "Folder that holds one folder per artist.")
+cli.define_path("output_dir", None, "Folder to write the records to.")
 flags.DEFINE_integer("image_size", 256, "Side of the square pictures to train on.", 1)
 flags.DEFINE_enum(
     "fit",
@@ -79,7 +79,7 @@ flags.DEFINE_float(
     " a number.",
     0,
 )
-flags.DEFINE_string(
+cli.define_path(
     "exclude_artists",
     None,
     "Text file with the names of artists to skip, one per line; lines that start with"
@@ -244,7 +244,7 @@ def _print_summary(dataset: "Dataset", skipped_file: pathlib.Path) -> None:
     print(
         f"records    {dataset.records_dir}\n"
         "next       python -m tfstyle.train --gin_file=gin/metric.gin"
-        f" --records_dir={shlex.quote(dataset.records_dir)}{setting}"
+        f" --records_dir={quote(dataset.records_dir)}{setting}"
     )
 
 

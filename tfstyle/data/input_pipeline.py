@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfstyle.core.cli import UserError
+from tfstyle.core.paths import for_tensorflow
 from tfstyle.data import records
 from tfstyle.data.records import Dataset
 
@@ -190,7 +191,7 @@ def read_pictures(
     )
     for row, position in enumerate(positions):
         number = int(np.searchsorted(starts, position, side="right")) - 1
-        examples = tf.data.TFRecordDataset(paths[number])
+        examples = tf.data.TFRecordDataset(for_tensorflow(paths[number]))
         (serialized,) = examples.skip(position - starts[number]).take(1)
         pictures[row] = _decode(serialized, dataset.image_size)["image"]
     return pictures
@@ -259,7 +260,9 @@ def _shuffle_examples(
     tf.compat.v1.get_default_graph().seed = 1
     seeds = tf.random.experimental.stateless_split([seed, epoch], 2)
     files = tf.data.Dataset.from_tensor_slices(
-        tf.random.experimental.stateless_shuffle(paths, seeds[0])
+        tf.random.experimental.stateless_shuffle(
+            [for_tensorflow(path) for path in paths], seeds[0]
+        )
     )
     # The records of each file are a random sample already (`splits.plan_splits`).
     examples = files.interleave(
@@ -283,7 +286,7 @@ def _group_by_artist(examples: tf.data.Dataset, group_size: int) -> tf.data.Data
 
 def _read_examples(paths: Sequence[str], image_size: int) -> tf.data.Dataset:
     """Read and decode the records of files, in order."""
-    return tf.data.TFRecordDataset(paths).map(
+    return tf.data.TFRecordDataset([for_tensorflow(path) for path in paths]).map(
         lambda serialized: _decode(serialized, image_size),
         num_parallel_calls=tf.data.AUTOTUNE,
     )

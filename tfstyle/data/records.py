@@ -16,6 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfstyle.core.cli import UserError
+from tfstyle.core.paths import quote
 from tfstyle.data.collections.sources import Source
 from tfstyle.data.collections.splits import ARTIST_SPLITS, SPLITS, Artist
 from tfstyle.data.pictures import Conversion
@@ -163,8 +164,8 @@ def read_dataset(records_dir: str) -> Dataset:
     """
     path = pathlib.Path(records_dir, INDEX_FILE)
     advice = (
-        "make records with `python tools/make_tfrecords.py --input_dir=PICTURES"
-        f" --output_dir={records_dir}`"
+        "make records with: python tools/make_tfrecords.py --input_dir=PICTURES"
+        f" --output_dir={quote(records_dir)}"
     )
     if not path.parent.is_dir():
         raise UserError(f"there is no records folder {records_dir}: {advice}")

@@ -14,6 +14,7 @@ from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf import error_codes_pb2, saved_model_pb2
 
 from tfstyle.core.cli import UserError
+from tfstyle.core.paths import for_tensorflow, quote
 from tfstyle.serving.json_tensors import ServingError, TensorSpec
 
 DEFAULT_SIGNATURE = tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY
@@ -42,7 +43,7 @@ class Servable:
         """Load the model unless it is loaded."""
         with self._lock:
             if self._model is None:
-                self._model = tf.saved_model.load(str(self.folder))
+                self._model = tf.saved_model.load(for_tensorflow(self.folder))
 
     def get_method(self, signature_name: str) -> str:
         """Return the method of a signature, such as "tensorflow/serving/predict"."""
@@ -142,7 +143,7 @@ def find_models(export_dir: str | os.PathLike[str]) -> Models:
     export_dir = pathlib.Path(export_dir)
     remedy = (
         "write one with: python -m tfstyle.export --run_dir=RUN_DIR"
-        f" --export_dir={export_dir}"
+        f" --export_dir={quote(export_dir)}"
     )
     if not export_dir.is_dir():
         raise UserError(f"there is no export folder {export_dir}; {remedy}")
