@@ -22,6 +22,8 @@ from tfstyle.runs.trained_run import TrainedRun
 
 logger = logging.getLogger(__name__)
 
+# Why files beside the pictures of a folder are skipped.
+NOT_A_PICTURE = "not_a_picture"
 LoadedBatch = tuple[list[Source], np.ndarray]
 
 
@@ -122,7 +124,7 @@ class PictureFiles:
             artist = name.split("/")[0] if "/" in name else ""
             self.sources.append(Source(path, artist, name))
         else:
-            self.skipped.append((name, "not_a_picture"))
+            self.skipped.append((name, NOT_A_PICTURE))
 
     def _load_batches(self, run: TrainedRun, batch_size: int) -> Iterator[LoadedBatch]:
         usable = self._load_usable(run)

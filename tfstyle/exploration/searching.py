@@ -8,8 +8,8 @@ makes it.
 
 import dataclasses
 import logging
+import os
 import pathlib
-import zipfile
 from collections.abc import Sequence
 
 import numpy as np
@@ -169,6 +169,8 @@ def _rank(
 
 
 def _load_picture(run: TrainedRun, path: str) -> np.ndarray:
+    if not os.path.lexists(path):
+        raise UserError(f"there is no picture {format_name(path)}")
     try:
         return run.load_picture(path)
     except PictureError as error:
@@ -177,10 +179,10 @@ def _load_picture(run: TrainedRun, path: str) -> np.ndarray:
 
 def _read_index(path: pathlib.Path, digests: np.ndarray) -> Codes | None:
     try:
-        with np.load(path) as arrays:
-            if not np.array_equal(arrays["digests"], digests):
-                return None
-            filenames = [str(name) for name in arrays["filenames"]]
-            return Codes(arrays["codes"], arrays["artist_ids"], filenames)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        arrays = files.read_npz(path)
+        if not np.array_equal(arrays["digests"], digests):
+            return None
+        filenames = [str(name) for name in arrays["filenames"]]
+        return Codes(arrays["codes"], arrays["artist_ids"], filenames)
+    except (OSError, UserError, KeyError):
         return None  # missing or corrupt: it is made again

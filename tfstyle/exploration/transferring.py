@@ -14,7 +14,12 @@ from tfstyle.core import files, progress
 from tfstyle.core.cli import UserError
 from tfstyle.data import pictures
 from tfstyle.data.collections.sources import Source
-from tfstyle.exploration.collection import PictureFiles, format_name, log_skipped
+from tfstyle.exploration.collection import (
+    NOT_A_PICTURE,
+    PictureFiles,
+    format_name,
+    log_skipped,
+)
 from tfstyle.exploration.refinement import refine_codes
 from tfstyle.modeling.networks.codes import decode_codes
 from tfstyle.runs.trained_run import TrainedRun
@@ -43,6 +48,20 @@ class TransferResult:
     errors: tuple[float, float] | None  # see `RefinedCodes`; None if not refined
 
 
+class IncompleteTransferError(UserError):
+    """Some pictures could not be used; the others are transferred.
+
+    Args:
+        unusable: number of pictures.
+        results: of the others.
+    """
+
+    def __init__(self, unusable: int, results: list[TransferResult]) -> None:
+        pictures = "1 picture" if unusable == 1 else f"{unusable} pictures"
+        super().__init__(f"{pictures} could not be used; see the output above")
+        self.results = results
+
+
 def transfer(
     run: TrainedRun,
     contents: Sequence[str],
@@ -63,6 +82,7 @@ def transfer(
     Raises:
         UserError: the run has no generator, an artist is unknown, no picture is usable,
             or a file exists already or is given for two purposes.
+        IncompleteTransferError: at the end, if some pictures could not be used.
     """
     content_files = PictureFiles.find(contents)
     paths = _choose_paths(contents, content_files.sources, output)
@@ -92,7 +112,11 @@ def transfer(
     if sheet is not None:
         names = [result.name for result in results[: len(rows)]]
         grids.write_picture(_draw_sheet(rows, names, target), sheet)
-    log_skipped([*style_files.skipped, *content_files.skipped])
+    skipped = [*style_files.skipped, *content_files.skipped]
+    log_skipped(skipped)
+    unusable = sum(reason != NOT_A_PICTURE for _, reason in skipped)
+    if unusable:
+        raise IncompleteTransferError(unusable, results)
     return results
 
 
