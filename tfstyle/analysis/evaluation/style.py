@@ -11,7 +11,7 @@ from tfstyle.analysis.evaluation.baselines import Baselines, measure_baselines
 from tfstyle.analysis.results import measured, reference
 from tfstyle.data import input_pipeline
 from tfstyle.metrics import prefix, retrieval
-from tfstyle.metrics.repeats import Spread
+from tfstyle.metrics.repeats import Spread, format_number
 from tfstyle.modeling.networks.codes import Codes, collect_codes
 from tfstyle.modeling.stages import classifier, metric
 from tfstyle.runs import metrics_log, retrained
@@ -44,7 +44,10 @@ class Curves:
         rows = zip(self.dims, self.accuracy, self.variance_ratio, strict=True)
         return [
             f"{name}: d, accuracy, variance ratio (equation 10)",
-            *(f"  {d:4d}  {accuracy:6.1%}  {ratio:.4f}" for d, accuracy, ratio in rows),
+            *(
+                f"  {d:4d}  {accuracy:6.1%}  {format_number(ratio, '.4f')}"
+                for d, accuracy, ratio in rows
+            ),
         ]
 
 
