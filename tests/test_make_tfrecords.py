@@ -10,6 +10,7 @@ import pytest
 
 from helpers import commands
 from helpers.pictures import make_pictures
+from tfstyle.core import names
 from tfstyle.data import records
 from tfstyle.data.collections import splits
 
@@ -68,26 +69,96 @@ def test_other_records_are_replaced_only_when_asked(few, small_records, tmp_path
     assert records.read_dataset(str(out)).num_examples(*splits.SPLITS) == 12
 
 
-@pytest.mark.parametrize("written", ["D", "d ", "d\u3000", "\uff44"])
-def test_an_excluded_name_that_nearly_matches_a_folder_is_refused(
-    few, tmp_path, written
-):
-    make_pictures(few, ["c", "d"])
-    (tmp_path / "leave_out").write_text(f"{written}\n", encoding="utf-8")
+def test_an_excluded_artist_is_out_by_every_folder_of_the_name(few, tmp_path):
+    """A list of two tools, twins of the names, and two files of a third list."""
+    make_pictures(few, ["c", "Art One", "art one", "#hash"], count=4)
+    for spelling in ("Caf\u00e9", "Cafe\u0301"):  # look the same
+        make_pictures(few, [spelling], count=4)
+    make_pictures(few / "c", ["inner"], count=2)
+    (few / "c" / "link").symlink_to(few / "Art One")  # leads to who is out
+    work = few / "art one" / "3.png"
+    (few / "c" / "repost.png").write_bytes(work.read_bytes())
+    lists = [tmp_path / "by_ls", tmp_path / "by_hand"]
+    lists[0].write_text("Art One/\n#hash/\n")
+    lists[1].write_text("# asked in May\n  cafe\u0301\n", "utf-8")
+
+    flags = [f"--exclude_artists={path}" for path in lists]
+    output = commands.read_output(run(few, tmp_path / "out", *SMALL, *flags))
+
+    summary = output[output.index("excluded ") :].splitlines()[:7]
+    assert [line.split() for line in summary[:6]] == [
+        ["excluded", "5", "artists,", "20", "pictures"],
+        ["4", "#hash"],
+        ["4", "Art", "One"],
+        ["4", "Cafe\u0301"],
+        ["4", "Caf\u00e9"],
+        ["4", "art", "one"],
+    ]
+    assert summary[6].split()[0] == "2"  # the link and the copy
+    dataset = records.read_dataset(str(tmp_path / "out"))
+    assert dataset.artist_names == ["a", "b", "c"]
+    assert dataset.num_examples(*splits.SPLITS) == 6 + 6 + 6
+    assert dataset.skipped == {"copy_of_excluded": 1, "excluded_artist": 21}
+
+
+@pytest.mark.parametrize(
+    "text, words",
+    [
+        ("a\nArtst One\n", ["line 2: 'Artst One'", "nearest is 'Artist One'"]),
+        ("", ["names nobody"]),
+        ("\n \n", ["names nobody"]),
+    ],
+)
+def test_a_list_that_excludes_nobody_is_an_error(few, tmp_path, text, words):
+    make_pictures(few, ["Artist One"])
+    (tmp_path / "list").write_text(text)
     result = run(
-        few, tmp_path / "out", *SMALL, f"--exclude_artists={tmp_path / 'leave_out'}"
+        few, tmp_path / "out", *SMALL, f"--exclude_artists={tmp_path / 'list'}"
     )
-    if written.strip() == "d":  # spaces at the ends of a line do not count
-        assert "excluded_artist" in result.stdout
-    else:
-        assert result.returncode == 1
-        assert "but the folder is 'd'" in result.stderr
-        assert not (tmp_path / "out").exists()
+    assert_refused(result, tmp_path / "out", "--exclude_artists", *words)
+
+
+def test_folders_that_look_alike_are_noted(few, tmp_path):
+    make_pictures(few, ["Caf\u00e9", "Cafe\u0301", "A", "b "], count=4)
+    output = commands.read_output(run(few, tmp_path / "out", *SMALL))
+    notes = [
+        line.split(": ")[2] for line in output.splitlines() if "look alike" in line
+    ]
+    assert sorted(notes) == [
+        r"'A' and 'a'",
+        r"'Cafe\u0301' and 'Caf\u00e9'",
+        r"'b' and 'b '",
+    ]
+
+
+def test_names_that_are_not_text_do_not_stop_the_command(few, tmp_path):
+    """On a terminal of ASCII; nothing that a terminal obeys reaches it."""
+    undecodable = os.fsdecode("漫画".encode("cp932"))
+    make_pictures(few, [undecodable, "\x1b[2J\nred", "é"], count=4)
+    (few / os.fsdecode(b"empty-\xff")).mkdir()
+    (few / "a" / "x\ny\t\x9b.txt").touch()
+    (tmp_path / "list").write_bytes("漫画\n".encode("cp932"))
+    done = subprocess.run(
+        [*TOOL, *SMALL, f"--input_dir={few}", f"--output_dir={tmp_path / 'out'}"]
+        + [f"--exclude_artists={tmp_path / 'list'}"],
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+    )
+    assert done.returncode == 0, done.stderr
+    shown = done.stdout.decode("ascii")
+    assert r"empty-\xff" in shown and r"4  \x96\x9f\x89\xe6" in shown
+    assert not set(shown) & {"\x1b", "\x9b", "\r"}
+    dataset = records.read_dataset(str(tmp_path / "out"))
+    assert dataset.artist_names == ["\x1b[2J\nred", "a", "b", "é"]
+    rows = (tmp_path / "out" / "skipped.tsv").read_text("utf-8").splitlines()[1:]
+    assert all(len(row.split("\t")) == 3 for row in rows)
+    paths = {names.read(row.split("\t")[0]) for row in rows}
+    assert "a/x\ny\t\x9b.txt" in paths and f"{undecodable}/0.png" in paths
 
 
 def test_flags_reach_the_records(few, tmp_path):
     make_pictures(few, ["c", "d"])
-    (tmp_path / "leave_out").write_text("# asked on Monday\nd\nnobody\n")
+    (tmp_path / "leave_out").write_text("# asked on Monday\nd\nnobody at all\n")
     output = commands.read_output(
         run(
             few,
@@ -97,13 +168,14 @@ def test_flags_reach_the_records(few, tmp_path):
             "--min_test_images=2",
             "--holdout_artists=1",
             f"--exclude_artists={tmp_path / 'leave_out'}",
+            "--allow_unmatched_exclusions",
             "--fit=pad",
             "--background=#204060",
             "--format=jpeg",
             "--num_shards=2",
         )
     )
-    assert "names 'nobody', which has no folder" in output
+    assert "line 3: 'nobody at all' matches no folder" in output
     assert "artists    2 + 1 held out" in output
     assert "6 excluded_artist" in output
     dataset = records.read_dataset(str(tmp_path / "out"))
@@ -111,8 +183,8 @@ def test_flags_reach_the_records(few, tmp_path):
     assert dataset.settings["format"] == "jpeg"
     assert dataset.settings["min_size"] == 4  # a quarter of the size
     assert [shard.examples for shard in dataset.shards["holdout"]] == [3, 3]
-    names = {a.name for a in (*dataset.artists, *dataset.holdout_artists)}
-    assert names == {"a", "b", "c"}
+    artists = {a.name for a in (*dataset.artists, *dataset.holdout_artists)}
+    assert artists == {"a", "b", "c"}
 
 
 def test_help_explains_the_flags_without_loading_tensorflow():
@@ -187,7 +259,7 @@ def test_ignored_files_and_folders_are_noted(few, tmp_path):
     output = commands.read_output(run(few, tmp_path / "out", *SMALL))
     notes = [line for line in output.splitlines() if line.startswith("note")]
     assert notes == [
-        "note: 1 pictures beside the artist folders are skipped",
+        "note: 1 pictures beside the artist folders are skipped: loose.png",
         "note: 2 folders hold no pictures: c, d",
     ]
 

@@ -10,9 +10,10 @@ PACKAGE = ROOT / "tfstyle"
 # A module imports from its own room and from those above it. Rooms on the same line do
 # not import each other.
 ORDER = (
-    ("core",),
+    ("core", "data.formats"),
     ("data.pictures", "metrics"),
     ("data.collections",),
+    ("data.catalogs",),
     ("data",),
     ("modeling.networks",),
     ("modeling.objectives",),

@@ -11,6 +11,7 @@ artists. Enrolling a name again replaces it. Nothing is trained.
 from absl import flags
 
 from tfstyle.core import cli
+from tfstyle.core.names import from_path, show
 
 _RUN_DIR = cli.define_path("run_dir", "runs/default", "The trained run.")
 _NAME = flags.DEFINE_string("name", None, "The artist's name.")
@@ -22,6 +23,7 @@ def main(paths: list[str]) -> None:
     name = _NAME.value
     if name is None:
         raise cli.UserError("--name is missing (see --help)")
+    name = from_path(name)
     if _REMOVE.value and paths:
         raise cli.UserError(f"--remove takes no pictures, got {paths[0]!r}")
     from tfstyle.exploration import enrolling
@@ -30,12 +32,12 @@ def main(paths: list[str]) -> None:
     run = TrainedRun(_RUN_DIR.value)
     if _REMOVE.value:
         enrolling.remove_artist(run, name)
-        print(f"{name} removed from {run.path}")
+        print(f"{show(name)} removed from {show(str(run.path))}")
         return
     count, replaced = enrolling.enroll_artist(run, name, paths)
     note = f" (replacing an enrollment by {replaced})" if replaced else ""
     pictures = "picture" if count == 1 else "pictures"
-    print(f"{name} enrolled by {count} {pictures}{note}")
+    print(f"{show(name)} enrolled by {count} {pictures}{note}")
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ import pathlib
 from absl import flags
 
 from tfstyle.core import cli
+from tfstyle.core.names import show
 
 _RUN_DIR = cli.define_paths("run_dir", "runs/default", "A trained run.")
 _RECORDS_DIR = cli.define_path(
@@ -62,6 +63,7 @@ def main() -> None:
     from tfstyle.analysis.results import Options
     from tfstyle.modeling import stages
     from tfstyle.modeling.objectives.likeness import Inception
+    from tfstyle.runs.folder import results_lock
     from tfstyle.runs.trained_run import TrainedRun
     from tfstyle.training import retraining
 
@@ -78,18 +80,21 @@ def main() -> None:
     options = Options(_TOLERANCE.value, inception, _MATCH_FILENAMES.value)
     runs = [TrainedRun(run_dir, _RECORDS_DIR.value) for run_dir in _RUN_DIR.value]
     check_comparable(runs)
-    if _RETRAIN.value is not None:
-        dims = [retraining.parse_dims(run, _RETRAIN.value) for run in runs]
-        for run, numbers in zip(runs, dims, strict=True):
-            retraining.retrain(run.path, numbers, _RECORDS_DIR.value)
-    for run in runs:
-        if len(runs) > 1:
-            print(f"{run.path}:")
-        evaluation = evaluate_run(run, options, names)
-        print("\n".join(evaluation.summarize()))
-    in_figure_1 = any(stages.spec(name).classify for name in names or stages.names())
-    if len(runs) > 1 and in_figure_1:
-        print("\n".join(compare_runs(runs, names).summarize()))
+    with results_lock(run.path for run in runs):
+        if _RETRAIN.value is not None:
+            dims = [retraining.parse_dims(run, _RETRAIN.value) for run in runs]
+            for run, numbers in zip(runs, dims, strict=True):
+                retraining.retrain(run.path, numbers, _RECORDS_DIR.value)
+        for run in runs:
+            if len(runs) > 1:
+                print(f"{show(str(run.path))}:")
+            evaluation = evaluate_run(run, options, names)
+            print("\n".join(evaluation.summarize()))
+        in_figure_1 = any(
+            stages.spec(name).classify for name in names or stages.names()
+        )
+        if len(runs) > 1 and in_figure_1:
+            print("\n".join(compare_runs(runs, names).summarize()))
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ import pathlib
 from absl import flags
 
 from tfstyle.core import cli
+from tfstyle.core.names import show
 from tfstyle.core.paths import quote
 
 _RUN_DIR = cli.define_path("run_dir", "runs/default", "The trained run.")
@@ -41,7 +42,7 @@ def main() -> None:
         export_dir,
         pathlib.PurePosixPath(_SERVING_DIR.value or export_dir.resolve()),
     )
-    print(f"version {version} of {', '.join(names)} in {export_dir}")
+    print(f"version {version} of {', '.join(names)} in {show(str(export_dir))}")
     print(
         f"start a server with: python -m tfstyle.serve --export_dir={quote(export_dir)}"
     )

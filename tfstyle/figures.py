@@ -12,6 +12,7 @@ several runs of the same records, figure 1 of the first shows means over all of 
 from absl import flags
 
 from tfstyle.core import cli
+from tfstyle.core.names import show
 
 _RUN_DIR = cli.define_paths("run_dir", "runs/default", "A trained run.")
 _RECORDS_DIR = cli.define_path(
@@ -31,12 +32,18 @@ _MAP = flags.DEFINE_enum(
 
 def main() -> None:
     """Draw the figures, and print where they are."""
+    from tfstyle.analysis.evaluation.comparison import check_comparable
     from tfstyle.analysis.reporting.report import draw_runs
+    from tfstyle.runs.folder import results_lock
     from tfstyle.runs.trained_run import TrainedRun
 
     runs = [TrainedRun(run_dir, _RECORDS_DIR.value) for run_dir in _RUN_DIR.value]
-    for report in draw_runs(runs, _SEED.value, _MAP.value):
-        print(f"figures: {report.parent / 'figures'}\nreport:  {report}")
+    check_comparable(runs)  # refuses a run that is given twice
+    with results_lock(run.path for run in runs):
+        reports = draw_runs(runs, _SEED.value, _MAP.value)
+    for report in reports:
+        print(f"figures: {show(str(report.parent / 'figures'))}")
+        print(f"report:  {show(str(report))}")
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ generates the same pictures. The folder is written whole or not at all.
 from absl import flags
 
 from tfstyle.core import cli
+from tfstyle.core.names import from_path, show
 
 _RUN_DIR = cli.define_path("run_dir", "runs/default", "The trained run.")
 _OUTPUT_DIR = cli.define_path("output_dir", None, "Folder to write.")
@@ -54,16 +55,20 @@ def main() -> None:
         output_dir,
         _COUNT.value,
         _SEED.value,
-        artist=_STYLE_ARTIST.value,
-        mix=_STYLE_MIX.value,
-        interpolate=_INTERPOLATE.value,
+        artist=_read_names(_STYLE_ARTIST),
+        mix=_read_names(_STYLE_MIX),
+        interpolate=_read_names(_INTERPOLATE),
         frames=_FRAMES.value,
         overwrite=_OVERWRITE.value,
     )
     pictures = (
         "1 picture, its" if _COUNT.value == 1 else f"{_COUNT.value} pictures, their"
     )
-    print(f"{pictures} sheet and codes: {output_dir}")
+    print(f"{pictures} sheet and codes: {show(output_dir)}")
+
+
+def _read_names(flag: flags.FlagHolder[str | None]) -> str | None:
+    return None if flag.value is None else from_path(flag.value)
 
 
 if __name__ == "__main__":

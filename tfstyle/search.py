@@ -11,6 +11,7 @@ long as the first.
 from absl import flags
 
 from tfstyle.core import cli
+from tfstyle.core.names import show
 
 _RUN_DIR = cli.define_path("run_dir", "runs/default", "The trained run.")
 _RECORDS_DIR = cli.define_path(
@@ -42,7 +43,7 @@ def main(paths: list[str]) -> None:
         print(line)
     if output:
         grids.write_picture(searching.draw_sheet(run, results), output)
-        print(f"sheet: {output}")
+        print(f"sheet: {show(output)}")
 
 
 if __name__ == "__main__":

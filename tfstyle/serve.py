@@ -33,6 +33,39 @@ _HOST = flags.DEFINE_string(
     "Address to listen on. The default accepts requests of this machine only. 0.0.0.0"
     " accepts requests of the whole network; there is no access control.",
 )
+_MAX_BATCH_SIZE = flags.DEFINE_integer(
+    "max_batch_size",
+    256,
+    "Rows of a request (pictures, for example) at most. They are computed 8 at a time.",
+    lower_bound=1,
+)
+_MAX_PIXELS = flags.DEFINE_integer(
+    "max_pixels",
+    50_000_000,
+    "Pixels of a picture at most, of all frames of a GIF together. A picture is refused"
+    " by its header, before it is decoded, which takes about 50 bytes for each pixel.",
+    lower_bound=1,
+)
+_MAX_CONNECTIONS = flags.DEFINE_integer(
+    "max_connections",
+    512,
+    "Connections at a time. The one that has been idle for longest makes room for"
+    " another.",
+    lower_bound=1,
+)
+_IDLE_TIMEOUT = flags.DEFINE_float(
+    "idle_timeout",
+    30.0,
+    "Seconds after which a connection is closed whose client sends no request, or makes"
+    " a pause in sending a request or in reading an answer. A whole request or answer"
+    " may take ten times as long.",
+    lower_bound=0.1,
+)
+_CORS = flags.DEFINE_bool(
+    "rest_api_enable_cors_support",
+    False,
+    "Let pages of other web sites call the server from a browser (CORS).",
+)
 
 
 def main() -> None:
@@ -47,24 +80,27 @@ def main() -> None:
             "--export_dir=EXPORT_DIR is missing; write one with: python -m"
             " tfstyle.export --run_dir=RUN_DIR --export_dir=EXPORT_DIR"
         )
+    from tfstyle.runs.style_space import NAMES_FILE, read_dimension_names
+
+    names = read_dimension_names(pathlib.Path(_EXPORT_DIR.value, NAMES_FILE))
     # Before the models are loaded, so that a port in use is an error at once; requests
     # that arrive while they load wait.
     listener = _listen(_HOST.value, _PORT.value)
 
     # Imported here: --help need not wait for TensorFlow.
-    import uvicorn
+    from tfstyle.serving import connections, rest, servables
 
-    from tfstyle.runs.style_space import NAMES_FILE
-    from tfstyle.serving import rest
-
-    app = rest.make_app(_EXPORT_DIR.value)
+    app = rest.make_app(
+        _EXPORT_DIR.value,
+        max_batch_size=_MAX_BATCH_SIZE.value,
+        max_pixels=_MAX_PIXELS.value,
+        allow_cors=_CORS.value,
+    )
     host = f"[{_HOST.value}]" if ":" in _HOST.value else _HOST.value
     url = f"http://{host}:{listener.getsockname()[1]}"
-    _print_welcome(url, app.state.models, pathlib.Path(_EXPORT_DIR.value, NAMES_FILE))
-    config = uvicorn.Config(
-        app, log_level="warning", ws="none", timeout_graceful_shutdown=10
-    )
-    uvicorn.Server(config).run(sockets=[listener])
+    _print_welcome(url, servables.list_available(app.state.models), names)
+    limits = connections.ConnectionLimits(_MAX_CONNECTIONS.value, _IDLE_TIMEOUT.value)
+    connections.run_server(app, listener, limits)
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -83,16 +119,16 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def _print_welcome(
-    url: str, models: Mapping[str, Iterable[int]], names: pathlib.Path
+    url: str, models: Mapping[str, Iterable[int]], names: Mapping[int, str]
 ) -> None:
     print(f"TF Serving's REST API at {url} (stop it with Ctrl-C)")
     for name, versions in models.items():
         numbers = ", ".join(map(str, versions))
         print(f"  {url}/v1/models/{name}  version {numbers}")
-    if names.exists():
+    if names:
         print("Names of style dimensions (numbered from 1):")
-        for line in names.read_text(encoding="utf-8").splitlines():
-            print("  {} {}".format(*line.split("\t")))
+        for number, name in sorted(names.items()):
+            print(f"  {number} {name}")
     if "style_transfer" in models:
         print("Example: write content.png in the style of style.png\n")
         print(_transfer_example(url))

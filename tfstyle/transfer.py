@@ -23,6 +23,7 @@ import os
 from absl import flags
 
 from tfstyle.core import cli
+from tfstyle.core.names import from_path, show
 from tfstyle.data import pictures
 
 _RUN_DIR = cli.define_path("run_dir", "runs/default", "The trained run.")
@@ -63,27 +64,33 @@ def main(paths: list[str]) -> None:
     from tfstyle.runs.trained_run import TrainedRun
 
     failure = None
+    style = transferring.TargetStyle(
+        _STYLE.value, _read_names(_STYLE_ARTIST), _read_names(_STYLE_MIX)
+    )
     try:
-        results = transferring.transfer(
-            TrainedRun(_RUN_DIR.value),
-            contents,
-            transferring.TargetStyle(
-                _STYLE.value, _STYLE_ARTIST.value, _STYLE_MIX.value
-            ),
-            output,
-            noise_seed=_NOISE_SEED.value,
-            refine_steps=_REFINE_STEPS.value,
-            sheet=_SHEET.value,
-            overwrite=_OVERWRITE.value,
-        )
+        with transferring.lock_output(contents, output):
+            results = transferring.transfer(
+                TrainedRun(_RUN_DIR.value),
+                contents,
+                style,
+                output,
+                noise_seed=_NOISE_SEED.value,
+                refine_steps=_REFINE_STEPS.value,
+                sheet=_SHEET.value,
+                overwrite=_OVERWRITE.value,
+            )
     except transferring.IncompleteTransferError as error:
         results, failure = error.results, error
     for line in transferring.format_results(results):
         print(line)
     if _SHEET.value:
-        print(f"sheet: {_SHEET.value}")
+        print(f"sheet: {show(_SHEET.value)}")
     if failure:
         raise failure
+
+
+def _read_names(flag: flags.FlagHolder[str | None]) -> str | None:
+    return None if flag.value is None else from_path(flag.value)
 
 
 def _check_flags(contents: list[str]) -> str:
@@ -103,7 +110,7 @@ def _check_flags(contents: list[str]) -> str:
         cli.check_output(output, *suffixes, overwrite=_OVERWRITE.value)
     elif output.endswith(suffixes) and not os.path.isdir(output):  # noqa: PTH112
         raise cli.UserError(
-            f"--output must be a folder for several contents, got {output}"
+            f"--output must be a folder for several contents, got {show(output)}"
         )
     if _SHEET.value is not None:
         cli.check_output(_SHEET.value, ".png", flag="sheet", overwrite=_OVERWRITE.value)

@@ -31,6 +31,7 @@ from tfstyle.core import gin_config
 from tfstyle.data import input_pipeline, pictures, record_writer, records
 from tfstyle.data.collections import splits
 from tfstyle.data.collections.sources import Source
+from tfstyle.data.examples import parse_example
 from tfstyle.modeling.objectives import nested_dropout, style
 from tfstyle.modeling.stages import factories
 from tfstyle.runs.trained_run import TrainedRun
@@ -284,7 +285,7 @@ def _decode_bare(dataset: records.Dataset, batch_size: int) -> tf.data.Dataset:
     """Decode JPEG from memory in batches, endlessly."""
     paths = dataset.shard_paths("train")
     encoded = [
-        records.parse_example(serialized)["encoded"]
+        parse_example(serialized)["encoded"]
         for serialized in tf.data.TFRecordDataset(paths)
     ]
     return (

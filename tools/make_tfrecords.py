@@ -2,26 +2,34 @@
 
     python tools/make_tfrecords.py --input_dir=PICTURES --output_dir=RECORDS
 
-The pictures are PICTURES/ARTIST/anything.png, of any format and size. Unusable
-pictures are skipped and listed with the reason in RECORDS/skipped.tsv; for pictures
-found under two artists (`ambiguous`), the list names the other copy. The same pictures
-and settings always give the same records.
+    python tools/make_tfrecords.py --manifest=works.jsonl --output_dir=RECORDS
+
+The pictures are PICTURES/ARTIST/anything.png, of any format and size, or those of a
+manifest: rows with `path` and `artist`, and optionally `box` [x, y, width, height] and
+`angle` (degrees counter-clockwise) of a face, `group` (variants of one work),
+`content`, `licence`, and `creator`. Whatever is left
+out is listed with the reason in RECORDS/skipped.tsv; for pictures found under two
+artists (`ambiguous`), the list names the other copy. Near-identical pictures of an
+artist stay in one split; RECORDS/near_duplicates.tsv lists them. The same pictures and
+settings always give the same records.
 """
 
+import collections
 import dataclasses
 import math
 import os
 import pathlib
-import unicodedata
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from absl import flags
 
-from tfstyle.core import cli
+from tfstyle.core import cli, names
 from tfstyle.core.cli import UserError
 from tfstyle.core.paths import quote
 from tfstyle.data import pictures
-from tfstyle.data.collections import sources, splits
+from tfstyle.data.catalogs import manifests
+from tfstyle.data.collections import exclusions, sources, spellings, splits
 
 if TYPE_CHECKING:
     from tfstyle.data.records import Dataset
@@ -30,6 +38,18 @@ FLAGS = flags.FLAGS
 
 # Numbers behind a help text are the least and the largest value.
 cli.define_path("input_dir", None, "Folder that holds one folder per artist.")
+cli.define_path(
+    "manifest",
+    None,
+    "File that lists the pictures with their artists, in place of folders: .jsonl,"
+    " .csv or .parquet. Paths are relative to --input_dir, by default the manifest's"
+    " folder.",
+)
+cli.define_path(
+    "decisions",
+    None,
+    "Decisions saved by the page of tools/review_faces.py for this manifest.",
+)
 cli.define_path("output_dir", None, "Folder to write the records to.")
 flags.DEFINE_integer("image_size", 256, "Side of the square pictures to train on.", 1)
 flags.DEFINE_enum(
@@ -79,11 +99,23 @@ flags.DEFINE_float(
     " a number.",
     0,
 )
-cli.define_path(
+cli.define_paths(
     "exclude_artists",
     None,
-    "Text file with the names of artists to skip, one per line; lines that start with"
-    " # are comments.",
+    "Text file with the folder names of artists to leave out, one per line. Lines that"
+    " start with # are comments; \\# begins a name. May be repeated.",
+)
+flags.DEFINE_bool(
+    "allow_unmatched_exclusions",
+    False,
+    "Accept lines of --exclude_artists that match no folder, as in a list for several"
+    " collections.",
+)
+flags.DEFINE_bool(
+    "join_near_duplicates",
+    True,
+    "Keep near-identical pictures of an artist (a work in another size, quality, or"
+    " format) in one split.",
 )
 flags.DEFINE_integer(
     "num_shards",
@@ -108,21 +140,83 @@ flags.DEFINE_bool("overwrite", False, "Replace records of other pictures or sett
 def main() -> None:
     """Find the pictures and write them as records."""
     _check_flags()
-    excluded = _read_names(FLAGS.exclude_artists)
-    _check_names(excluded)
-    files, skipped = sources.scan_artist_folders(FLAGS.input_dir, excluded)
-    note = sources.describe_nesting(FLAGS.input_dir, files)
-    if note:
+    files, skipped, out = _scan_manifest() if FLAGS.manifest else _scan_folders()
+    _make_records(files, skipped, out)
+
+
+# Pictures, what is left out, and the number of pictures of each excluded artist; those
+# in folders of others have the name "".
+Scan = tuple[list[sources.Source], list[sources.SkippedFile], dict[str, int]]
+
+
+def _scan_folders() -> Scan:
+    """Find the pictures of artist folders."""
+    artists = sources.list_artist_folders(FLAGS.input_dir)
+    excluded = exclusions.read_exclusions(
+        FLAGS.exclude_artists or [], FLAGS.input_dir, FLAGS.allow_unmatched_exclusions
+    )
+    left = [artist for artist in artists if artist not in excluded.folders]
+    files, skipped = sources.scan_artist_folders(FLAGS.input_dir, excluded.folders)
+    nesting = sources.describe_nesting(FLAGS.input_dir, files)
+    for note in (
+        *([nesting] if nesting else []),
+        *sources.describe_left_out(FLAGS.input_dir, files, skipped),
+        *spellings.describe_twins(FLAGS.input_dir, left),
+        *excluded.notes,
+    ):
         print(note)
-    for note in sources.describe_ignored(FLAGS.input_dir, files, excluded):
+    out = [names.from_path(name) for name in artists if name in excluded.folders]
+    counts = dict.fromkeys(out, 0)
+    for name, reason in skipped:
+        artist = name.split("/")[0]
+        if reason in (sources.EXCLUDED, sources.COPIED):
+            owner = artist if reason == sources.EXCLUDED and artist in counts else ""
+            counts[owner] = counts.get(owner, 0) + 1
+    return files, skipped, counts
+
+
+def _scan_manifest() -> Scan:
+    """Find the works of a manifest; print its faulty rows."""
+    entries, faults, ignored = manifests.read_manifest(FLAGS.manifest)
+    artists = sorted({entry.artist for entry in entries})
+    excluded = exclusions.exclude_names(
+        FLAGS.exclude_artists or [], artists, FLAGS.allow_unmatched_exclusions
+    )
+    out = [artist for artist in artists if names.to_path(artist) in excluded.folders]
+    dropped = manifests.read_decisions(FLAGS.decisions) if FLAGS.decisions else set()
+    unknown = dropped - {entry.key for entry in entries}
+    input_dir = FLAGS.input_dir or str(pathlib.Path(FLAGS.manifest).parent)
+    files, skipped = manifests.list_sources(entries, input_dir, out, dropped)
+    shown = names.show(FLAGS.manifest)
+    for fault in faults:
+        print(f"{shown}, row {fault.row}: {fault.reason}, {names.show(fault.detail)}")
+        skipped.append((f"{FLAGS.manifest}:{fault.row}", fault.reason))
+    for key, row in ignored.items():
+        print(f"note: {shown}: '{names.show(key)}' is ignored (first in row {row})")
+    if unknown:
+        print(
+            f"note: {len(unknown)} decisions of {names.show(FLAGS.decisions)} are about"
+            " faces that the manifest does not list"
+        )
+    for note in excluded.notes:
         print(note)
-    _make_records(files, skipped)
+    if not files:
+        counts = collections.Counter(reason for _, reason in skipped).most_common()
+        reasons = ", ".join(f"{count} {reason}" for reason, count in counts)
+        raise UserError(
+            f"--manifest={shown} lists no usable picture ({reasons or 'it is empty'});"
+            f" paths are relative to {names.show(input_dir)}"
+        )
+    works = collections.Counter(entry.artist for entry in entries)
+    return files, skipped, {artist: works[artist] for artist in out}
 
 
 def _check_flags() -> None:
-    for flag in ("input_dir", "output_dir"):
+    for flag in ("output_dir",) if FLAGS.manifest else ("input_dir", "output_dir"):
         if not FLAGS[flag].value:
             raise UserError(f"--{flag} is missing (see --help)")
+    if FLAGS.decisions and not FLAGS.manifest:
+        raise UserError("--decisions needs the --manifest that was reviewed")
     for flag in (
         *("test_fraction", "validation_fraction"),
         *("holdout_artists", "max_skipped_fraction"),
@@ -134,16 +228,21 @@ def _check_flags() -> None:
             "--holdout_artists must be a fraction below 1 or a whole number, got"
             f" {FLAGS.holdout_artists}"
         )
+    if FLAGS.manifest:
+        return
     input_dir, output_dir = map(os.path.realpath, (FLAGS.input_dir, FLAGS.output_dir))
     if os.path.commonpath([input_dir, output_dir]) == input_dir:
         raise UserError(
-            f"--output_dir={FLAGS.output_dir} is inside --input_dir={FLAGS.input_dir},"
-            " where it would count as an artist: choose another folder"
+            f"--output_dir={names.show(FLAGS.output_dir)} is inside"
+            f" --input_dir={names.show(FLAGS.input_dir)}, where it would count as an"
+            " artist: choose another folder"
         )
 
 
 def _make_records(
-    files: list[sources.Source], skipped: list[sources.SkippedFile]
+    files: list[sources.Source],
+    skipped: list[sources.SkippedFile],
+    excluded: Mapping[str, int],
 ) -> None:
     """Write the pictures as the flags say, and print a summary."""
     conversion = _read_conversion()
@@ -157,7 +256,7 @@ def _make_records(
     settings = record_writer.make_settings(files, conversion, rule, FLAGS.num_shards)
     dataset = records.find_dataset(FLAGS.output_dir, settings)
     if dataset:
-        print(f"{FLAGS.output_dir} is up to date: nothing to do")
+        print(f"{names.show(FLAGS.output_dir)} is up to date: nothing to do")
     else:
         dataset = record_writer.write_dataset(
             FLAGS.output_dir,
@@ -170,6 +269,8 @@ def _make_records(
             skipped=skipped,
             overwrite=FLAGS.overwrite,
         )
+    if FLAGS.exclude_artists is not None:
+        _print_excluded(excluded)
     _print_summary(dataset, pathlib.Path(FLAGS.output_dir, records.SKIPPED_FILE))
 
 
@@ -194,37 +295,16 @@ def _read_conversion() -> pictures.Conversion:
     )
 
 
-def _read_names(path: str | None) -> set[str]:
-    if path is None:
-        return set()
-    try:
-        text = pathlib.Path(path).read_text("utf-8-sig", "surrogateescape")
-    except OSError as error:
-        raise UserError(f"--exclude_artists={path}: {error.strerror}") from None
-    names = {line.strip() for line in text.split("\n")}
-    return {name for name in names if name and not name.startswith("#")}
-
-
-def _check_names(excluded: set[str]) -> None:
-    """Refuse names that nearly match a folder: that artist asked to be excluded."""
-    root = pathlib.Path(FLAGS.input_dir)
-    if not root.is_dir():
-        return  # the scan raises an error
-    folders = {_fold(path.name): path.name for path in root.iterdir()}
-    for name in sorted(excluded):
-        if (root / name).is_dir():
-            continue
-        if _fold(name) in folders:
-            raise UserError(
-                f"--exclude_artists={FLAGS.exclude_artists} names {name!r}, but the"
-                f" folder is {folders[_fold(name)]!r}: write exactly that name"
-            )
-        print(f"note: --exclude_artists names {name!r}, which has no folder")
-
-
-def _fold(name: str) -> str:
-    """Remove invisible differences: case, outer spaces, Unicode compositions."""
-    return unicodedata.normalize("NFKC", name).strip().casefold()
+def _print_excluded(excluded: Mapping[str, int]) -> None:
+    """List the artists that are left out, with the number of their pictures."""
+    counts = {artist: count for artist, count in excluded.items() if artist}
+    artists = f"{len(counts)} artist{'s' * (len(counts) != 1)}"
+    print(f"excluded   {artists}, {sum(counts.values())} pictures")
+    for artist, count in counts.items():
+        print(f"{count:>14}  {names.show(artist)}")
+    if "" in excluded:
+        links = "links to their files, and copies, in other folders"
+        print(f"{excluded['']:>14}  {links}")
 
 
 def _print_summary(dataset: "Dataset", skipped_file: pathlib.Path) -> None:
@@ -237,12 +317,13 @@ def _print_summary(dataset: "Dataset", skipped_file: pathlib.Path) -> None:
             note = few if len(shards) < FLAGS.num_shards else ""
             print(f"{split:<10} {dataset.num_examples(split)} pictures{note}")
     if dataset.skipped:
+        shown_file = names.show(str(skipped_file))
         reasons = ", ".join(f"{n} {reason}" for reason, n in dataset.skipped.items())
-        print(f"skipped    {reasons} (listed in {skipped_file})")
+        print(f"skipped    {reasons} (listed in {shown_file})")
     size = dataset.image_size
     setting = f" --gin_param=train.image_size={size}" if size != 256 else ""
     print(
-        f"records    {dataset.records_dir}\n"
+        f"records    {names.show(dataset.records_dir)}\n"
         "next       python -m tfstyle.train --gin_file=gin/metric.gin"
         f" --records_dir={quote(dataset.records_dir)}{setting}"
     )

@@ -16,7 +16,7 @@ import numpy as np
 from absl import flags
 from PIL import Image, ImageEnhance, ImageFilter
 
-from tfstyle.core import cli, files
+from tfstyle.core import cli, files, names
 from tfstyle.data import pictures
 from tfstyle.data.collections.sources import Source, scan_artist_folders
 
@@ -54,7 +54,7 @@ def redraw(path: str, manner: np.ndarray, size: int) -> Image.Image:
     try:
         picture = pictures.load_picture(path, canvas)
     except pictures.PictureError as error:
-        raise cli.UserError(f"{path}: {error}") from None
+        raise cli.UserError(f"{names.show(path)}: {error}") from None
     picture = picture.rotate(6 * tilt, Image.Resampling.BICUBIC, fillcolor="white")
     side = int(canvas / (1 + 0.06 * np.tanh(framing)) * 0.93)
     edge = (canvas - side) // 2
@@ -90,12 +90,12 @@ def make_artists(
     for artist, paths in works.items():
         if len(paths) < _PICTURES.value:
             raise cli.UserError(
-                f"{artist} has {len(paths)} pictures: lower --pictures from"
+                f"{names.show(artist)} has {len(paths)} pictures: lower --pictures from"
                 f" {_PICTURES.value}"
             )
         for variant in range(_VARIANTS.value):
             manner = rng.normal(size=_MANNER_DIMS)
-            artist_folder = folder / f"{artist}-{variant}"
+            artist_folder = folder / names.to_path(f"{artist}-{variant}")
             artist_folder.mkdir()
             for k in rng.choice(len(paths), _PICTURES.value, replace=False):
                 jitter = _JITTER.value * rng.normal(size=_MANNER_DIMS)
@@ -110,13 +110,18 @@ def main() -> None:
             raise cli.UserError(f"--{name} is missing")
     output = pathlib.Path(_OUTPUT_DIR.value)
     if output.exists():
-        raise cli.UserError(f"{output} already exists: choose another folder")
+        raise cli.UserError(
+            f"{names.show(str(output))} already exists: choose another folder"
+        )
     sources, _ = scan_artist_folders(_INPUT_DIR.value)
     with files.temporary_folder(output.with_name(f".{output.name}.making")) as folder:
         make_artists(sources, folder, np.random.default_rng(_SEED.value))
         folder.rename(output)
     num_artists = len(list(output.iterdir()))
-    print(f"{num_artists} artists with {_PICTURES.value} pictures each in {output}")
+    print(
+        f"{num_artists} artists with {_PICTURES.value} pictures each in"
+        f" {names.show(str(output))}"
+    )
 
 
 if __name__ == "__main__":

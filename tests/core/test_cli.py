@@ -129,6 +129,34 @@ def test_a_file_in_a_folders_place_is_one_line(inside, tmp_path):
     assert done.stderr.startswith(f"error: {file}") and done.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8", "cp932"])
+def test_no_terminal_is_sent_what_it_cannot_show_or_would_obey(encoding):
+    program = """
+import logging
+from tfstyle.core import cli
+def main():
+    text = "\\u98fe \\udc8a \\x1b[2J \\x9b3m \\u202e end"
+    print(text)
+    print("two\\nlines\\tkept")
+    logging.getLogger("tfstyle").info(text)
+    raise cli.UserError(f"{text}\\nforged: line")
+cli.run(main)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "PYTHONIOENCODING": encoding},
+        capture_output=True,
+    )
+
+    first = "飾" if encoding in ("utf-8", "cp932") else r"\u98fe"
+    expected = rf"{first} \x8a \x1b[2J \u009b3m \u202e end"
+    assert done.returncode == 1
+    assert done.stdout.decode(encoding).splitlines() == [
+        *(expected, "two", "lines\tkept", expected)
+    ]
+    assert done.stderr.decode(encoding) == rf"error: {expected}\nforged: line" + "\n"
+
+
 def test_a_reader_that_stops_reading_is_no_failure():
     program = "from tfstyle.core import cli; cli.run(lambda: print('x' * 1_000_000))"
     process = subprocess.Popen(

@@ -11,9 +11,10 @@ from PIL import Image
 
 from helpers.pictures import make_pictures, open_picture
 from tfstyle.core.cli import UserError
-from tfstyle.data import input_pipeline, pictures, record_writer, records
+from tfstyle.data import input_pipeline, pictures, record_writer
 from tfstyle.data.collections.sources import Source, scan_artist_folders
 from tfstyle.data.collections.splits import SplitRule
+from tfstyle.data.examples import parse_example, serialize_example
 from tfstyle.modeling.networks import color
 
 
@@ -200,7 +201,7 @@ def test_evaluation_reads_every_example_once_in_order(small_records):
     np.testing.assert_array_equal(mask, [1.0] * 12 + [0.0] * 3)
     names = np.concatenate([b["filename"] for b in batches])
     stored = [
-        records.parse_example(example)["filename"].numpy()
+        parse_example(example)["filename"].numpy()
         for example in tf.data.TFRecordDataset(small_records.shard_paths("test"))
     ]
     assert names.tolist() == stored + [b""] * 3
@@ -260,7 +261,7 @@ def write_no_example(path):
 
 def write_picture(path, encoded):
     source = Source("", "someone", "someone/1.png")
-    example = records.serialize_example(encoded, source, 0, pictures.Conversion(32))
+    example = serialize_example(encoded, source, 0, pictures.Conversion(32))
     with tf.io.TFRecordWriter(path) as writer:
         for _ in range(30):
             writer.write(example)
@@ -274,6 +275,55 @@ def write_another_size(path):
     write_picture(path, pictures.encode_picture(Image.new("RGB", (16, 16)), "png"))
 
 
+def change_examples(path, change):
+    """Write the examples of a file again, each after `change`."""
+    serialized = [record.numpy() for record in tf.data.TFRecordDataset(path)]
+    with tf.io.TFRecordWriter(path) as writer:
+        for record in serialized:
+            example = tf.train.Example.FromString(record)
+            change(example.features.feature)
+            writer.write(example.SerializeToString())
+
+
+def write_an_unknown_label(path):
+    change_examples(
+        path,
+        lambda feature: feature["image/class/label"].int64_list.value.__setitem__(0, 7),
+    )
+
+
+def write_a_negative_label(path):
+    change_examples(
+        path,
+        lambda feature: feature["image/class/label"].int64_list.value.__setitem__(
+            0, feature["image/class/label"].int64_list.value[0] - 3
+        ),
+    )
+
+
+def write_a_known_but_wrong_label(path):
+    change_examples(
+        path,
+        lambda feature: feature["image/class/label"].int64_list.value.__setitem__(
+            0, (feature["image/class/label"].int64_list.value[0] + 1) % 3
+        ),
+    )
+
+
+def lose_a_record(path):
+    serialized = [record.numpy() for record in tf.data.TFRecordDataset(path)]
+    with tf.io.TFRecordWriter(path) as writer:
+        for record in serialized[:-1]:
+            writer.write(record)
+
+
+def repeat_a_record(path):
+    serialized = [record.numpy() for record in tf.data.TFRecordDataset(path)]
+    with tf.io.TFRecordWriter(path) as writer:
+        for record in [*serialized, serialized[0]]:
+            writer.write(record)
+
+
 def delete(path):
     pathlib.Path(path).unlink()
 
@@ -284,6 +334,11 @@ CORRUPTIONS = [
     write_no_example,
     write_no_picture,
     write_another_size,
+    write_an_unknown_label,
+    write_a_negative_label,
+    write_a_known_but_wrong_label,
+    lose_a_record,
+    repeat_a_record,
     delete,
 ]
 
@@ -298,7 +353,7 @@ def test_a_corrupt_record_in_fit_names_its_shard(corruptible, corrupt):
     batches = batches.map(lambda b: (color.rgb_to_lab(b["image"]), b["artist"]))
     with (
         pytest.raises(UserError) as error,
-        input_pipeline.report_bad_records(dataset, "train"),
+        input_pipeline.report_bad_records(lambda: dataset),
     ):
         model.fit(batches, steps_per_epoch=20, verbose=0)
     assert path in str(error.value)
@@ -308,6 +363,29 @@ def test_a_corrupt_record_in_fit_names_its_shard(corruptible, corrupt):
 def test_another_error_passes_when_the_records_are_intact(small_records):
     with (
         pytest.raises(tf.errors.InvalidArgumentError, match="of the model"),
-        input_pipeline.report_bad_records(small_records, "train", "test"),
+        input_pipeline.report_bad_records(lambda: small_records),
     ):
         raise tf.errors.InvalidArgumentError(None, None, "an error of the model")
+
+
+@pytest.mark.parametrize("corrupt", CORRUPTIONS)
+def test_a_corrupt_record_in_evaluation_names_its_shard(corruptible, corrupt):
+    dataset, path = corruptible
+    corrupt(path)
+    with (
+        pytest.raises(UserError) as error,
+        input_pipeline.report_bad_records(lambda: dataset),
+    ):
+        for _ in input_pipeline.eval_batches(dataset, "train"):
+            pass
+    assert path in str(error.value)
+    assert "--verify" in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("corrupt", [flip_bytes, cut_off, write_no_picture, delete])
+def test_a_corrupt_record_among_a_few_pictures_names_its_shard(corruptible, corrupt):
+    dataset, path = corruptible
+    corrupt(path)
+    with pytest.raises(UserError) as error:
+        input_pipeline.read_pictures(dataset, ["train"], range(30, 60))
+    assert path in str(error.value)

@@ -1,4 +1,6 @@
 import collections
+import dataclasses
+import json
 import os
 import pathlib
 
@@ -8,19 +10,21 @@ import tensorflow as tf
 from PIL import Image
 
 from helpers.pictures import make_pictures
+from tfstyle.core import names
 from tfstyle.core.cli import UserError
 from tfstyle.data import record_writer, records
 from tfstyle.data.collections.sources import scan_artist_folders
 from tfstyle.data.collections.splits import SplitRule
+from tfstyle.data.examples import parse_example
 from tfstyle.data.pictures import Conversion
 
 RULE = SplitRule(min_images_per_artist=4, min_test_images=1)
 
 
-def write(input_dir, records_dir, rule=RULE, **settings) -> records.Dataset:
+def write(input_dir, records_dir, rule=RULE, size=8, **settings) -> records.Dataset:
     sources, skipped = scan_artist_folders(str(input_dir))
     return record_writer.write_dataset(
-        str(records_dir), sources, Conversion(8), rule, skipped=skipped, **settings
+        str(records_dir), sources, Conversion(size), rule, skipped=skipped, **settings
     )
 
 
@@ -32,7 +36,7 @@ def pictures(tmp_path) -> pathlib.Path:
 
 def names_in(dataset, *chosen) -> list[str]:
     return [
-        records.parse_example(example)["filename"].numpy().decode()
+        parse_example(example)["filename"].numpy().decode()
         for example in tf.data.TFRecordDataset(dataset.shard_paths(*chosen))
     ]
 
@@ -42,7 +46,9 @@ def skipped_in(dataset) -> dict[str, str]:
     path = pathlib.Path(dataset.records_dir, "skipped.tsv")
     head, *rows = (line.split("\t") for line in path.read_text().splitlines())
     assert head == ["path", "reason", "copy"]
-    return {name: f"{reason} {copy}".rstrip() for name, reason, copy in rows}
+    return {
+        names.read(name): f"{reason} {copy}".rstrip() for name, reason, copy in rows
+    }
 
 
 def contents_of(folder) -> dict[str, bytes]:
@@ -101,7 +107,9 @@ def test_unusable_pictures_are_listed_with_the_reason(pictures, tmp_path):
         "a/broken.png": "not_a_picture",
         "a/notes.txt": "not_a_picture",
         "b/gone.png": "unreadable",
-        "b/tab name.png": "truncated",
+        "b/tab\tname.png": "truncated",
+        "a/.hidden.png": "hidden",
+        ".cache/": "hidden",
         "few/0.png": "artist_under_minimum",
         "few/1.png": "artist_under_minimum",
     }
@@ -135,6 +143,96 @@ def test_identical_pixels_under_two_artists_are_ambiguous(pictures, tmp_path):
         "b/copy.bmp": "ambiguous a/0.png",
     }
     assert dataset.skipped == {"ambiguous": 2}
+
+
+def make_works(folder, artist, first, count):
+    """Write different works of 128x128 pixels, of soft shapes."""
+    (folder / artist).mkdir(parents=True, exist_ok=True)
+    for number in range(first, first + count):
+        rng = np.random.default_rng(number)
+        soft = Image.fromarray(rng.integers(0, 256, [5, 5, 3], np.uint8))
+        work = soft.resize((128, 128), Image.Resampling.BICUBIC)
+        work.save(folder / artist / f"{number:03}.png")
+
+
+def splits_of(dataset):
+    """Return the split of each picture by its name."""
+    return {
+        name: split
+        for split in ("train", "validation", "test")
+        for name in names_in(dataset, split)
+    }
+
+
+def test_other_versions_of_a_work_stay_in_its_split(tmp_path):
+    """Each work of a also as a thumbnail; so half of the works in each split."""
+    root = tmp_path / "in"
+    make_works(root, "a", 0, 20)
+    make_works(root, "b", 20, 40)
+    for path in sorted((root / "a").iterdir()):
+        thumbnail = Image.open(path).resize((48, 48), Image.Resampling.LANCZOS)
+        thumbnail.save(path.with_name(f"thumb-{path.stem}.jpg"), quality=90)
+    rule = SplitRule(4, 0.25, 1)
+    other_rule = dataclasses.replace(rule, join_near_duplicates=False)
+    joined = splits_of(write(root, tmp_path / "joined", rule, size=32))
+    apart = splits_of(write(root, tmp_path / "apart", other_rule, size=32))
+
+    pairs = [(f"a/{k:03}.png", f"a/thumb-{k:03}.jpg") for k in range(20)]
+    assert all(joined[work] == joined[thumbnail] for work, thumbnail in pairs)
+    assert not all(apart[work] == apart[thumbnail] for work, thumbnail in pairs)
+    assert {n: s for n, s in joined.items() if n[0] == "b"} == {
+        n: s for n, s in apart.items() if n[0] == "b"
+    }
+    head, *rows = (tmp_path / "joined" / "near_duplicates.tsv").read_text().splitlines()
+    assert head.split("\t") == ["path", "near", "relation", "split", "near_split"]
+    assert [row.split("\t")[:3] for row in rows] == [
+        [*pair, "same_artist"] for pair in pairs
+    ]
+    assert not (tmp_path / "apart" / "near_duplicates.tsv").exists()
+    settings = records.read_dataset(str(tmp_path / "apart")).settings
+    assert settings["join_near_duplicates"] is False
+
+
+def test_near_works_of_two_artists_stay_and_are_pointed_out(tmp_path, caplog):
+    root = tmp_path / "in"
+    make_works(root, "a", 0, 6)
+    make_works(root, "b", 6, 6)
+    work = Image.open(root / "a" / "000.png")
+    work.resize((50, 50), Image.Resampling.LANCZOS).save(root / "b" / "re\npost.png")
+    with caplog.at_level("INFO", "tfstyle"):
+        dataset = write(root, tmp_path / "out", size=32)
+
+    assert dataset.num_examples("train", "validation", "test") == 13
+    assert any("2 pictures are nearly identical to one by another" in m
+               for m in caplog.messages)  # fmt: skip
+    rows = (tmp_path / "out" / "near_duplicates.tsv").read_text().splitlines()
+    assert rows[1].split("\t")[:3] == ["a/000.png", r"b/re\npost.png", "other_artist"]
+    assert records.read_dataset(dataset.records_dir) == dataset
+
+
+def test_names_are_utf_8_in_every_file(tmp_path):
+    undecodable = os.fsdecode("漫画".encode("cp932"))
+    pictures = make_pictures(tmp_path / "in", [undecodable, "\x9b2J\u202e", "é"])
+    dataset = write(pictures, tmp_path / "out")
+
+    text = (tmp_path / "out" / "dataset.json").read_bytes().decode("utf-8")
+    assert all(line.isprintable() for line in text.splitlines())
+    assert '"é"' in text
+    assert json.loads(text)["artists"][2]["name"] == undecodable
+    assert records.read_dataset(dataset.records_dir) == dataset
+
+
+def test_records_of_older_versions_are_read(tmp_path):
+    """They hold bytes that are not UTF-8, and no setting for near duplicates."""
+    undecodable = os.fsdecode("漫画".encode("cp932"))
+    dataset = write(make_pictures(tmp_path / "in", [undecodable, "b"]), tmp_path / "o")
+    path = tmp_path / "o" / "dataset.json"
+    index = json.loads(path.read_text("utf-8"))
+    del index["settings"]["join_near_duplicates"]
+    text = json.dumps(index, ensure_ascii=False)
+    path.write_text(text, "utf-8", "surrogateescape")
+
+    assert records.read_dataset(dataset.records_dir).artists == dataset.artists
 
 
 def test_more_shards_than_pictures_are_refused(pictures, tmp_path):
@@ -225,4 +323,4 @@ def test_held_out_examples_have_labels_after_the_others(tmp_path):
     assert len(dataset.artist_names) == 3
     path = dataset.shard_paths("holdout")[0]
     for example in tf.data.TFRecordDataset(path):
-        assert records.parse_example(example)["label"] == 3
+        assert parse_example(example)["label"] == 3

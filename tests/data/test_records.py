@@ -12,6 +12,7 @@ from tfstyle.core.cli import UserError
 from tfstyle.data import record_writer, records
 from tfstyle.data.collections.sources import scan_artist_folders
 from tfstyle.data.collections.splits import SplitRule
+from tfstyle.data.examples import parse_example
 from tfstyle.data.pictures import Conversion
 
 
@@ -45,7 +46,7 @@ def test_dataset_json_has_the_documented_fields(portraits_records):
 
 def test_examples_follow_tensorflows_image_conventions(portraits_records):
     path = portraits_records.shard_paths("train")[0]
-    example = records.parse_example(next(iter(tf.data.TFRecordDataset(path))))
+    example = parse_example(next(iter(tf.data.TFRecordDataset(path))))
     assert {name: value.dtype.name for name, value in example.items()} == {
         "encoded": "string",
         "format": "string",
@@ -122,3 +123,124 @@ def test_numbers_come_from_train_where_there_is_no_test_split(small_records):
 def test_an_unknown_split_is_refused(small_records):
     with pytest.raises(ValueError, match="got 'valid'"):
         small_records.num_examples("valid")
+
+
+def swap(index, split, other):
+    index["shards"][split], index["shards"][other] = (
+        index["shards"][other],
+        index["shards"][split],
+    )
+
+
+CONTRADICTIONS = {
+    "two splits exchanged": (
+        lambda index: swap(index, "train", "test"),
+        "its train split has a file 'test-00000-of-00002.tfrecord'",
+    ),
+    "a file outside": (
+        lambda index: index["shards"]["test"][0].update(file="../test"),
+        "its test split has a file '../test'",
+    ),
+    "a file twice": (
+        lambda index: index["shards"]["test"].append(index["shards"]["test"][0]),
+        "its test split has a file 'test-00000-of-00002.tfrecord'",
+    ),
+    "a missing file": (
+        lambda index: index["shards"]["test"].pop(),
+        "its test split has a file 'test-00000-of-00002.tfrecord'",
+    ),
+    "no files": (
+        lambda index: index["shards"]["test"].clear(),
+        "its artists have 12 test pictures, but its test files 0",
+    ),
+    "other examples": (
+        lambda index: index["shards"]["train"][1].update(examples=31),
+        "its artists have 60 train pictures, but its train files 61",
+    ),
+    "no examples": (
+        lambda index: [
+            index["shards"]["train"][k].update(examples=count)
+            for k, count in enumerate((0, 60))
+        ],
+        "its artists have 60 train pictures",
+    ),
+    "an artist's count": (
+        lambda index: index["artists"][2].update(validation=3),
+        "its artists have 7 validation pictures, but its validation files 6",
+    ),
+    "two labels exchanged": (
+        lambda index: index["artists"].reverse(),
+        "its labels are not 0, 1, .. in order",
+    ),
+    "a label twice": (
+        lambda index: index["artists"][1].update(label=0),
+        "its labels are not 0, 1, .. in order",
+    ),
+    "a missing artist": (
+        lambda index: index["artists"].pop(),
+        "its artists have 40 train pictures, but its train files 60",
+    ),
+    "an artist twice": (
+        lambda index: index["artists"][1].update(name=index["artists"][0]["name"]),
+        "it lists an artist twice",
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"), CONTRADICTIONS.values(), ids=CONTRADICTIONS
+)
+def test_a_description_that_contradicts_itself_is_refused(copied, change, message):
+    path = copied / "dataset.json"
+    index = json.loads(path.read_text())
+    change(index)
+    path.write_text(json.dumps(index))
+
+    assert f"{path} is corrupt ({message}" in refusal(copied)
+
+
+@pytest.mark.parametrize("field", ["name", "label", "train", "test"])
+def test_artists_that_were_exchanged_are_refused(copied, field):
+    """All but their order is as it was: the files tell."""
+    path = copied / "dataset.json"
+    index = json.loads(path.read_text())
+    first, second = index["artists"][:2]
+    first[field], second[field] = second[field], first[field]
+    path.write_text(json.dumps(index))
+
+    if first[field] == second[field]:  # the counts are the same
+        records.read_dataset(str(copied))
+    elif field == "label":
+        assert "its labels are not 0, 1, .. in order" in refusal(copied)
+    else:
+        assert "is another file (its first record: its artist is" in refusal(copied)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "null", "[]", "{}", '{"format_version": 1, "shards": 5}', "\0" * 50],
+)
+def test_something_else_in_place_of_the_description_is_refused(copied, text):
+    (copied / "dataset.json").write_text(text)
+
+    assert "is corrupt or not a tfstyle dataset.json" in refusal(copied)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("artists", None),
+        ("artists", [{"name": "a"}]),
+        ("artists", "abc"),
+        ("shards", {"train": [{"file": "a"}]}),
+        ("shards", {"train": None}),
+        ("holdout_artists", 5),
+    ],
+)
+def test_fields_of_other_types_are_refused(copied, field, value):
+    path = copied / "dataset.json"
+    index = json.loads(path.read_text())
+    index[field] = value
+    path.write_text(json.dumps(index))
+
+    assert "is corrupt" in refusal(copied)

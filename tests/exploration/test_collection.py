@@ -1,12 +1,15 @@
 """Pictures are found once each, in order; tables of codes are written whole."""
 
 import csv
+import dataclasses
+import os
 import pathlib
 
 import numpy as np
 import pytest
 
 from helpers.pictures import make_pictures
+from tfstyle.core import names
 from tfstyle.core.cli import UserError
 from tfstyle.exploration import collection
 from tfstyle.exploration.collection import CollectionCodes, PictureFiles
@@ -51,7 +54,10 @@ def test_pictures_of_a_folder_are_named_by_their_path_and_first_folder(folder):
     ]
     for source in pictures.sources:
         assert source.path == str(folder / source.name)
-    assert pictures.skipped == [("a/notes.txt", "not_a_picture")]
+    assert pictures.skipped == [
+        (".hidden.png", "hidden"),
+        ("a/notes.txt", "not_a_picture"),
+    ]
     assert pictures.artists == ["", "a", "b"]
 
 
@@ -90,7 +96,7 @@ def test_a_missing_path_and_a_folder_without_pictures_are_errors(folder, tmp_pat
         PictureFiles.find([str(folder), f"{tmp_path}/missing"])
 
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UserError, match=f"no picture in {tmp_path}/empty .*png"):
+    with pytest.raises(UserError, match=f"no picture in {tmp_path}/empty$"):
         PictureFiles.find([f"{tmp_path}/empty"])
 
     assert PictureFiles.find([]) == PictureFiles([], [])
@@ -104,9 +110,7 @@ def test_npz_and_csv_hold_the_same(codes, tmp_path):
         assert set(arrays.files) == set(vars(codes))
         for name, values in vars(codes).items():
             np.testing.assert_array_equal(arrays[name], np.asarray(values))
-    with (tmp_path / "codes.csv").open(
-        newline="", encoding="utf-8", errors="surrogateescape"
-    ) as file:
+    with (tmp_path / "codes.csv").open(newline="", encoding="utf-8") as file:
         header, *rows = csv.reader(file)
     assert header[:5] == [
         *("filename", "artist", "split", "nearest_artist", "nearest_distance")
@@ -115,7 +119,7 @@ def test_npz_and_csv_hold_the_same(codes, tmp_path):
         *("style_1", "style_2"),
         *("content_1", "content_2", "content_3"),
     ]
-    assert [row[0] for row in rows] == codes.filenames
+    assert [names.read(row[0]) for row in rows] == codes.filenames
     assert [row[1] for row in rows] == codes.artists
     assert [row[2] for row in rows] == codes.splits
     assert [row[3] for row in rows] == codes.nearest_artists
@@ -142,13 +146,27 @@ def test_an_interrupted_write_leaves_the_older_file(codes, tmp_path, monkeypatch
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_name_that_is_not_utf_8_is_kept_in_files_and_replaced_in_text(
-    codes, tmp_path
-):
-    codes.write(str(tmp_path / "codes.csv"))
+@pytest.mark.parametrize(
+    "name", [NAME, "a\nb/1.png", "a\tb", "\x1b[31m.png", "back\\slash", '"q",', "絵師"]
+)
+def test_any_name_is_one_line_of_a_csv_file_and_can_be_restored(codes, tmp_path, name):
+    row = dataclasses.replace(codes, filenames=[name] * 4, artists=[name] * 4)
+    row.write(str(tmp_path / "codes.csv"))
 
-    assert b"caf\xe9.png" in (tmp_path / "codes.csv").read_bytes()
-    assert collection.format_name(NAME) == "caf\ufffd.png"
+    lines = (tmp_path / "codes.csv").read_text("utf-8").splitlines()
+    assert len(lines) == 5 and all(line.isprintable() for line in lines)
+    for cells in csv.reader(lines[1:]):
+        assert [names.read(cell) for cell in cells[:2]] == [name, name]
+
+
+def test_a_pipe_is_refused_and_never_opened(folder):
+    """Opening one waits for a writer, who never comes."""
+    os.mkfifo(folder / "a" / "pipe.png")
+    assert ("a/pipe.png", "not_a_regular_file") in PictureFiles.find(
+        [str(folder)]
+    ).skipped
+    with pytest.raises(UserError, match=r"pipe\.png is not a file"):
+        PictureFiles.find([str(folder / "a" / "pipe.png")])
 
 
 def test_skipped_files_are_logged_with_their_reason_and_number(caplog):
@@ -158,6 +176,6 @@ def test_skipped_files_are_logged_with_their_reason_and_number(caplog):
 
     assert caplog.messages == [
         "skipped a/b.txt: not_a_picture",
-        "skipped caf\ufffd.png: too_small: 1x1",
+        r"skipped caf\xe9.png: too_small: 1x1",
         "2 files skipped",
     ]

@@ -13,7 +13,7 @@ from helpers import runs
 from helpers.commands import error_line, module, read_output, run
 from helpers.pictures import load_images
 from tfstyle.core.cli import UserError
-from tfstyle.data import records
+from tfstyle.data.examples import parse_example
 from tfstyle.exploration import encoding
 from tfstyle.runs.trained_run import TrainedRun
 
@@ -112,7 +112,7 @@ def test_records_are_encoded_in_their_order_whatever_the_split(trained, small_re
     assert codes.artists == [name.split("/")[0] for name in codes.filenames]
     assert codes.splits == ["train"] * 60 + ["validation"] * 6 + ["test"] * 12
     in_test = {
-        records.parse_example(example)["filename"].numpy().decode()
+        parse_example(example)["filename"].numpy().decode()
         for example in tf.data.TFRecordDataset(small_records.shard_paths("test"))
     }
     assert set(codes.filenames[66:]) == in_test

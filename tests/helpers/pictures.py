@@ -23,7 +23,7 @@ def make_pictures(
     """Write `count` different pictures for each artist; return `folder`."""
     for artist in artists:
         (folder / artist).mkdir(parents=True, exist_ok=True)
-        rng = np.random.default_rng(list(artist.encode()))
+        rng = np.random.default_rng(list(os.fsencode(artist)))
         for i in range(count):
             values = rng.integers(0, 256, [size, size, 3], np.uint8)
             Image.fromarray(values).save(folder / artist / f"{i}.png")

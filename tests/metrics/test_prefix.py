@@ -39,6 +39,28 @@ def test_variances_are_equation_10_for_every_prefix():
     np.testing.assert_allclose(np.transpose([within, between]), expected, rtol=1e-12)
 
 
+def test_weighted_variances_are_of_copied_artists_without_pairs_of_copies():
+    """Artists 0 once, 1 twice, 2 never, 3 three times, as in a bootstrap."""
+    codes, artist_ids, _ = make_codes([2, 5, 4, 3], dims=3)
+    weights = [1, 2, 0, 3]
+    within = images = between = pairs = 0
+    for i, w in enumerate(weights):
+        works = codes[artist_ids == i]
+        within = within + w * ((works - works.mean(axis=0)) ** 2).sum(axis=0)
+        images += w * len(works)
+        for j, v in enumerate(weights):
+            if i != j:
+                others = codes[artist_ids == j]
+                squares = (works[:, None] - others[None]) ** 2
+                between = between + w * v * squares.sum(axis=(0, 1))
+                pairs += w * v * len(works) * len(others)
+    expected = np.cumsum([within / images, between / pairs], axis=1)
+
+    variances = prefix.Moments.of_codes(codes, artist_ids).variances([weights])
+
+    np.testing.assert_allclose(np.concatenate(variances), expected, rtol=1e-12)
+
+
 def test_variance_ratio_by_hand():
     """Artist 7 at 0 and 2, artist 3 at 5: within (1 + 1 + 0) / 3 = 2/3.
 
@@ -125,7 +147,7 @@ def test_prefix_accuracy_of_collapsed_styles_is_chance():
 
 
 @pytest.mark.parametrize("scores_per_chunk", [1, 20, 10**6])
-def test_prefix_logit_accuracy_cuts_the_classifier(monkeypatch, scores_per_chunk):
+def test_largest_logits_cut_the_classifier(monkeypatch, scores_per_chunk):
     monkeypatch.setattr(prefix, "SCORES_PER_CHUNK", scores_per_chunk)
     features, artist_ids, styles = make_codes([3, 8, 1, 6, 5], dims=7)
     bias = np.array([0.3, -0.2, 0.8, 0, -0.5])
@@ -133,16 +155,15 @@ def test_prefix_logit_accuracy_cuts_the_classifier(monkeypatch, scores_per_chunk
         np.mean(np.argmax(features[:, :d] @ styles.T[:d] + bias, 1) == artist_ids)
         for d in range(1, 8)
     ]
-    accuracy = prefix.prefix_logit_accuracy(features, styles.T, bias, artist_ids)
+    predicted = prefix.largest_logits(features, styles.T, bias)
+    accuracy = np.mean(predicted == artist_ids[:, None], axis=0)
     np.testing.assert_array_equal(accuracy, expected)
 
 
-def test_prefix_logit_accuracy_uses_the_bias():
+def test_largest_logits_use_the_bias():
     """Logits x + 0 and 0 + 1: artist 1 unless x > 1."""
-    accuracy = prefix.prefix_logit_accuracy(
-        [[0.5], [1.5], [0.5]], [[1.0, 0.0]], [0.0, 1.0], [1, 0, 0]
-    )
-    np.testing.assert_allclose(accuracy, [2 / 3])
+    predicted = prefix.largest_logits([[0.5], [1.5], [0.5]], [[1.0, 0.0]], [0.0, 1.0])
+    np.testing.assert_array_equal(predicted, [[1], [0], [1]])
 
 
 def test_prefix_accuracy_rejects_ids_without_a_style():

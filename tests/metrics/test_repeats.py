@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 
 from tfstyle.metrics import repeats
@@ -77,3 +78,35 @@ def test_a_log_contains_means_under_paths_and_nothing_else():
         "generated/inner/error": 2.0,
         "generated/inner/chance": 0.25,
     }
+
+
+def test_a_bootstrap_draws_as_many_artists_as_there_are():
+    weights = repeats.draw_artist_weights(6)
+
+    assert (weights.sum(axis=1) == 6).all()
+    assert weights.max() > 2
+    assert weights.mean(axis=0) == pytest.approx([1] * 6, abs=0.1)
+
+
+def test_few_artists_have_no_interval():
+    assert repeats.draw_artist_weights(4) is None
+    assert repeats.draw_artist_weights(5) is not None
+
+
+def test_an_interval_covers_the_middle_95_percent():
+    """Of 0, 1, .. 1000 from 25 to 975."""
+    draws = np.arange(1001.0)[:, None] * [1, 2]
+    assert repeats.compute_intervals(draws) == [[25, 975], [50, 1950]]
+
+
+def test_the_interval_of_a_mean_is_that_of_its_standard_error():
+    """Of 400 artists with a value of 0 or 1 each: p +- 1.96 sqrt(p (1 - p) / 400)."""
+    values = (np.random.default_rng(1).random(400) < 0.3).astype(float)
+    mean = values.mean()
+    error = math.sqrt(mean * (1 - mean) / 400)
+    weights = repeats.draw_artist_weights(400)
+
+    ((lower, upper),) = repeats.compute_intervals((weights @ values)[:, None] / 400)
+
+    assert lower == pytest.approx(mean - 1.96 * error, abs=0.25 * error)
+    assert upper == pytest.approx(mean + 1.96 * error, abs=0.25 * error)

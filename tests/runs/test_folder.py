@@ -35,7 +35,7 @@ def test_a_second_process_cannot_train_the_same_stage(tmp_path):
     folder = StageFolder(tmp_path, "metric")
     with (
         stage_lock(folder),
-        pytest.raises(UserError, match="another process is training .*metric"),
+        pytest.raises(UserError, match="another command is writing to .*metric"),
         stage_lock(folder),
     ):
         pass

@@ -3,7 +3,9 @@
 import base64
 import gzip
 import json
+import shutil
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -316,3 +318,226 @@ def test_json_that_overwhelms_the_parser_is_an_error_of_the_request(server, body
 
     assert status == 400
     assert answer["error"].startswith("JSON Parse error: ")
+
+
+# Limits.
+
+
+@pytest.mark.parametrize(
+    ("model", "request_"),
+    [
+        ("line", {"instances": [1] * 5}),
+        ("line", {"inputs": [1] * 5}),
+        ("line", {"inputs": {"x": [1] * 5}}),
+        ("pair", {"instances": [{"a": [1, 2], "seed": 3}] * 5}),
+        ("pair", {"inputs": {"a": [[1, 2]] * 5, "seed": [3] * 5}}),
+        ("pair", {"inputs": {"a": [[1, 2]], "seed": [3] * 5}}),
+        ("style_encoder", {"instances": [png("red")] * 5}),
+        ("style_encoder", {"instances": [{"image_bytes": png("red")}] * 5}),
+    ],
+)
+def test_a_request_of_too_many_rows_is_refused_with_tf_servings_message(
+    tiny_models, model, request_
+):
+    server = TestClient(rest.make_app(tiny_models, max_batch_size=4))
+
+    assert post(server, model, **request_) == (
+        400,
+        {"error": "Task size 5 is larger than maximum input batch size 4"},
+    )
+
+
+def test_as_many_rows_as_allowed_are_computed_in_batches(tiny_models, monkeypatch):
+    sizes = []
+    call = servables.Servable._call
+
+    def count(self, signature_name, inputs):
+        sizes.append(len(inputs["x"]))
+        return call(self, signature_name, inputs)
+
+    monkeypatch.setattr(servables.Servable, "_call", count)
+    server = TestClient(rest.make_app(tiny_models, max_batch_size=21))
+
+    status, answer = post(server, "line", instances=list(range(21)))
+
+    assert status == 200
+    assert answer["predictions"] == [2 * x + 0.5 for x in range(21)]
+    assert sizes == [8, 8, 5]
+
+
+def test_thousands_of_rows_in_a_small_body_are_refused(server):
+    body = gzip.compress(json.dumps({"instances": [1] * 4000}).encode())
+    assert len(body) < 100
+
+    assert post_body(server, body, "gzip") == (
+        400,
+        {"error": "Task size 4000 is larger than maximum input batch size 256"},
+    )
+
+
+@pytest.mark.parametrize("value", ["1", "1.5", "[]", "{}", "[1]", '{"x": 1}'])
+@pytest.mark.parametrize("key", ["inputs", "instances", "ignored"])
+def test_millions_of_values_in_a_small_body_are_refused(server, value, key):
+    values = ",".join([value] * 3_000_000)
+    body = gzip.compress(f'{{"{key}": [{values}]}}'.encode(), 1)
+    start = time.monotonic()
+
+    assert post_body(server, body, "gzip") == (
+        400,
+        {"error": "Request has more than 2097152 values"},
+    )
+    assert time.monotonic() - start < 5
+
+
+def test_no_more_than_the_limit_is_decompressed(server, monkeypatch):
+    monkeypatch.setattr(rest, "MAX_BODY_BYTES", 2**16)
+    sizes = []
+    make = rest.zlib.decompressobj
+
+    class Counting:
+        def __init__(self, **settings):
+            self._inner = make(**settings)
+
+        def decompress(self, *arguments):
+            text = self._inner.decompress(*arguments)
+            sizes.append(len(text))
+            return text
+
+    monkeypatch.setattr(rest.zlib, "decompressobj", Counting)
+    bomb = gzip.compress(b" " * 2**25)
+
+    assert post_body(server, bomb, "gzip")[0] == 413
+    assert sizes == [2**16 + 1]
+
+
+def test_data_after_the_end_of_gzip_data_are_refused(server):
+    body = gzip.compress(b'{"instances": [1]}') + gzip.compress(b" ")
+
+    assert post_body(server, body, "gzip") == (
+        400,
+        {"error": "Request body is not gzip data: more data follow its end"},
+    )
+
+
+def test_a_body_without_end_is_cut_off(server, monkeypatch):
+    monkeypatch.setattr(rest, "MAX_BODY_BYTES", 1000)
+    monkeypatch.setattr(rest, "MAX_IGNORED_BYTES", 5000)
+    response = server.post("/v1/models/line:predict", content=b" " * 10_000)
+
+    assert response.status_code == 413
+    assert response.headers["Connection"] == "close"
+
+
+def test_requests_wait_only_as_long_as_memory_allows(tiny_models, monkeypatch):
+    app = rest.make_app(tiny_models)
+    server = TestClient(app)
+    monkeypatch.setattr(rest, "MAX_WAITING_BYTES", 100)
+    body = b'{"instances": [1]' + b" " * 90 + b"}"
+
+    assert post_body(server, body) == (
+        503,
+        {"error": "too many requests are waiting: try again"},
+    )
+    assert post_body(server, body[:17] + b"}")[0] == 200
+    assert app.state.waiting_bytes == 0
+
+
+# HEAD and CORS.
+
+CORS = {
+    "access-control-allow-origin": "*",
+    "access-control-allow-methods": "POST, GET",
+    "access-control-allow-headers": "Content-Type",
+}
+
+
+def cors_headers(response):
+    return {
+        name: value
+        for name, value in response.headers.items()
+        if name.startswith("access-control-")
+    }
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/v1/models/line", 400),
+        ("/v1/models/line/metadata", 400),
+        ("/v1/models/line:predict", 400),
+        ("/", 200),
+        ("/favicon.ico", 404),
+    ],
+)
+def test_head_is_refused_like_by_tf_serving(server, path, status):
+    assert server.head(path).status_code == status
+
+
+@pytest.mark.parametrize("method", ["OPTIONS", "PUT", "DELETE", "PATCH", "TRACE"])
+def test_other_methods_are_malformed_requests(server, method):
+    response = server.request(method, "/v1/models/line")
+
+    assert response.status_code == 400
+    assert response.json() == {"error": f"Malformed request: {method} /v1/models/line"}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/v1/models/line", 200),
+        ("GET", "/v1/models/nobody", 404),
+        ("POST", "/v1/models/line:predict", 400),  # no body
+        ("OPTIONS", "/v1/models/line:predict", 200),
+        ("OPTIONS", "/V1/anything", 200),
+        ("HEAD", "/v1/models/line", 400),
+    ],
+)
+def test_pages_of_other_sites_may_call_the_server_if_allowed(
+    tiny_models, server, method, path, status
+):
+    allowing = TestClient(rest.make_app(tiny_models, allow_cors=True))
+
+    response = allowing.request(method, path, headers={"Origin": "http://other.site"})
+
+    assert (response.status_code, cors_headers(response)) == (status, CORS)
+    assert cors_headers(server.request(method, path)) == {}
+    if method == "OPTIONS":
+        assert response.content == b""
+
+
+# Versions that cannot be loaded.
+
+
+def test_a_faulty_newest_version_is_shown_and_the_one_before_served(
+    tiny_models, tmp_path
+):
+    shutil.copytree(tiny_models, tmp_path / "models")
+    (tmp_path / "models" / "line" / "3" / "saved_model.pb").write_bytes(b"half")
+    server = TestClient(rest.make_app(tmp_path / "models"))
+
+    assert post(server, "line", instances=[1]) == (200, {"predictions": [2.5]})
+    assert post(server, "line/versions/3", instances=[1]) == (
+        404,
+        {"error": "Servable not found for request: Specific(line, 3)"},
+    )
+    newest, *others = server.get("/v1/models/line").json()["model_version_status"]
+    assert (newest["version"], newest["state"]) == ("3", "END")
+    assert newest["status"]["error_code"] == "UNKNOWN"
+    assert newest["status"]["error_message"]
+    assert [(v["version"], v["state"]) for v in others] == [
+        ("2", "AVAILABLE"),
+        ("1", "AVAILABLE"),
+    ]
+    assert "<p>version 1, 2:" in server.get("/").text
+
+
+def test_a_faulty_older_version_is_an_error_of_its_requests_only(tiny_models, tmp_path):
+    shutil.copytree(tiny_models, tmp_path / "models")
+    shutil.rmtree(tmp_path / "models" / "line" / "1" / "variables")
+    server = TestClient(rest.make_app(tmp_path / "models"))
+
+    status, answer = post(server, "line/versions/1", instances=[1])
+    assert status == 503
+    assert answer["error"].startswith("version 1 of model line cannot be loaded: ")
+    assert post(server, "line/versions/1", instances=[1])[0] == 404  # known by now
+    assert post(server, "line", instances=[1]) == (200, {"predictions": [2.5]})

@@ -75,6 +75,28 @@ def test_it_prints_names_of_dimensions_and_sigterm_is_success(tiny_models, tmp_p
     assert "  2 thin lines\n" in welcome
 
 
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"1\tdark\n2 light\n", "line 2: must be a dimension, a tab and its name"),
+        (b"1\tda\x1b[31mrk\n", "line 1: must be a dimension, a tab and its name"),
+        (b"first\tdark\n", "line 1: the dimension must be a number from 1 on"),
+        (b"1\tdark\n\n1\tlight\n", "line 3: dimension 1 has two names"),
+        (b"1\tgr\xf6\xdfer\n", "must be UTF-8 text"),
+    ],
+)
+def test_a_bad_line_of_the_names_is_an_error_that_names_it(
+    tiny_models, tmp_path, content, reason
+):
+    shutil.copytree(tiny_models / "line", tmp_path / "line")
+    (tmp_path / "dimension_names.tsv").write_bytes(content)
+
+    error = get_error(f"--export_dir={tmp_path}", "--rest_api_port=0")
+
+    assert f"{tmp_path / 'dimension_names.tsv'}" in error
+    assert reason in error
+
+
 def test_the_error_about_a_port_in_use_names_the_flag(tiny_models):
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]

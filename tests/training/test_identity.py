@@ -139,7 +139,7 @@ def test_a_stage_that_is_trained_at_the_moment_is_not_finished_beside(
 
     with (
         stage_lock(folder),
-        pytest.raises(UserError, match="another process"),
+        pytest.raises(UserError, match="another command"),
         identity.open_earlier_stages(stages.spec("vae"), paths, small_records),
     ):
         pass

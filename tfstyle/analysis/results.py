@@ -218,7 +218,7 @@ def name_pictures(text: str, split: str) -> str:
 
 
 def from_json(kind: Any, value: Any) -> Any:
-    """Convert what `to_json` returned to a result class, or to dict[str, ..] of one.
+    """Convert what `to_json` returned to a result class, or to a dict or list of one.
 
     Raises:
         ValueError: if keys are missing or unknown.
@@ -233,6 +233,8 @@ def from_json(kind: Any, value: Any) -> Any:
         return [from_json(arguments[0], inner) for inner in value]
     if typing.get_origin(kind) is dict and isinstance(value, dict):
         return {key: from_json(arguments[1], inner) for key, inner in value.items()}
+    if typing.get_origin(kind) is list and isinstance(value, list):
+        return [from_json(arguments[0], inner) for inner in value]
     if isinstance(kind, type) and dataclasses.is_dataclass(kind):
         fields = _fields_by_key(kind)
         missing = dataclasses.MISSING

@@ -22,7 +22,7 @@ from typing import Any, NoReturn, TextIO
 from absl import app, flags
 from absl import logging as absl_logging
 
-from tfstyle.core import paths
+from tfstyle.core import names, paths
 
 # The last two: a file exists where a folder is needed.
 _NOT_WRITABLE = (
@@ -59,7 +59,8 @@ def define_paths(
 def run(main: Callable[..., None], positional: bool = False) -> None:
     """Parse flags, run `main`, and turn expected failures into one-line errors.
 
-    Log messages of the package (INFO and above) appear on stdout as plain lines.
+    Log messages of the package (INFO and above) appear on stdout as plain lines. What
+    a terminal cannot show, or would obey, is escaped on it (see `core.names`).
 
     Args:
         main: the command; called with the list of positional arguments if `positional`.
@@ -69,14 +70,10 @@ def run(main: Callable[..., None], positional: bool = False) -> None:
         SystemExit: always; 0 on success and for `--help`, 1 for a `UserError` or
             a full disk, 130 when interrupted.
     """
-    for stream in (sys.stdout, sys.stderr):
-        # A terminal that cannot show a character is no reason to fail.
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
     # Like Ctrl-C, so that temporary files are deleted.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        with _log_to_stdout():
+        with _protect_terminal(), _log_to_stdout():
             app.run(
                 lambda argv: _run_guarded(main, argv, positional),
                 flags_parser=_parse_flags,
@@ -104,17 +101,22 @@ def check_output(
     target = pathlib.Path(os.path.abspath(path))
     if not path.endswith(suffixes) or os.path.isdir(target):  # noqa: PTH112
         raise UserError(
-            f"--{flag} must be a {' or '.join(suffixes)} file, got {path or 'nothing'}"
+            f"--{flag} must be a {' or '.join(suffixes)} file, got"
+            f" {names.show(path) or 'nothing'}"
         )
     if not overwrite and os.path.lexists(path):
         raise UserError(
-            f"--{flag}={path} already exists: choose another file, or add --overwrite"
+            f"--{flag}={names.show(path)} already exists: choose another file, or add"
+            " --overwrite"
         )
     parents = target.parents
     missing = list(itertools.takewhile(lambda path: not os.path.lexists(path), parents))
     existing = parents[len(missing)]
     if not existing.is_dir() or not os.access(existing, os.W_OK):
-        raise UserError(f"--{flag}={path} cannot be written: check {existing}")
+        raise UserError(
+            f"--{flag}={names.show(path)} cannot be written: check"
+            f" {names.show(str(existing))}"
+        )
     try:
         with contextlib.ExitStack() as created:
             for folder in reversed(missing):
@@ -126,7 +128,7 @@ def check_output(
                 target.unlink()
     except OSError as error:
         raise UserError(
-            f"--{flag}={path} cannot be written: {error.strerror}"
+            f"--{flag}={names.show(path)} cannot be written: {error.strerror}"
         ) from None
 
 
@@ -181,11 +183,11 @@ def _run_guarded(main: Callable[..., None], argv: list[str], positional: bool) -
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
         if error.errno == errno.ENOSPC:
-            place = f" while writing {error.filename}" if error.filename else ""
+            place = f" while writing {_show_path(error)}" if error.filename else ""
             _fail(f"error: no space left on the disk{place}", 1)
         if error.errno not in _NOT_WRITABLE:
             raise
-        _fail(f"error: {error.filename}: {error.strerror}", 1)
+        _fail(f"error: {_show_path(error)}: {error.strerror}", 1)
     except Exception as error:
         # TensorFlow has its own error type for a full disk; it is not imported here.
         if "No space left on device" not in str(error):
@@ -193,10 +195,41 @@ def _run_guarded(main: Callable[..., None], argv: list[str], positional: bool) -
         _fail(f"error: no space left on the disk: {str(error)[:200]}", 1)
 
 
+def _show_path(error: OSError) -> str:
+    return names.show(os.fsdecode(error.filename)) if error.filename else "None"
+
+
 def _fail(line: str, code: int) -> NoReturn:
     sys.stdout.flush()
-    _write_line(line, sys.stderr)
+    _write_line(names.clean_line(line), sys.stderr)
     sys.exit(code)
+
+
+@contextlib.contextmanager
+def _protect_terminal() -> Iterator[None]:
+    """Escape on stdout and stderr what the encoding lacks; on stdout, all controls.
+
+    Progress bars and the libraries need control characters on stderr.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=names.STREAM_ERRORS)
+    with contextlib.redirect_stdout(_CleanStream(sys.stdout)):  # type: ignore[type-var]
+        yield
+
+
+class _CleanStream:
+    """A text stream that escapes what is not printable; see `names.clean`."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        self._stream.write(names.clean(text))
+        return len(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 @contextlib.contextmanager

@@ -3,8 +3,9 @@
 import functools
 import os
 import pathlib
-import shlex
 import tempfile
+
+from tfstyle.core import names
 
 PathLike = str | os.PathLike[str]
 
@@ -24,19 +25,8 @@ def keep_literal(path: PathLike) -> str:
 
 
 def quote(path: PathLike) -> str:
-    """Quote a path, so that it can be pasted into a command as the value of a flag.
-
-    Characters that a terminal does not show, and bytes that are not UTF-8, become
-    escapes, which bash, zsh, and ksh understand.
-    """
-    text = keep_literal(path)
-    if text.isprintable():
-        return shlex.quote(text)
-    escaped = "".join(
-        chr(byte) if 32 <= byte < 127 and byte not in b"\\'" else f"\\x{byte:02x}"
-        for byte in os.fsencode(text)
-    )
-    return f"$'{escaped}'"
+    """Quote a path, so that it can be pasted into a command as the value of a flag."""
+    return names.quote(keep_literal(path))
 
 
 def for_tensorflow(path: PathLike) -> str:

@@ -7,16 +7,17 @@ batches that an uninterrupted run would have seen.
 
 import contextlib
 import dataclasses
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import gin
 import numpy as np
 import tensorflow as tf
 
 from tfstyle.core.cli import UserError
+from tfstyle.core.names import encode
 from tfstyle.core.paths import for_tensorflow
-from tfstyle.data import records
+from tfstyle.data import inspection
+from tfstyle.data.examples import parse_example
 from tfstyle.data.records import Dataset
 
 EVAL_BATCH_SIZE = 32
@@ -26,6 +27,7 @@ _DATA_ERRORS = (
     tf.errors.InvalidArgumentError,
     tf.errors.DataLossError,
     tf.errors.NotFoundError,
+    tf.errors.FailedPreconditionError,  # another number of records
     UnicodeDecodeError,
 )
 _MAX_OPEN_FILES = 8  # read in turn; affects the training order, so not a setting
@@ -87,9 +89,11 @@ def train_batches(
     groups_per_step = batch_size // group_size
     first_epoch, first_step = divmod(start_step, epoch_steps)
     paths = dataset.shard_paths(*splits)
+    total = dataset.num_examples(*splits)
+    artists = _artists_by_label(dataset, splits)
 
     def read_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
-        examples = _shuffle_examples(paths, seed, epoch, settings.shuffle_buffer)
+        examples = _shuffle_examples(paths, total, seed, epoch, settings.shuffle_buffer)
         if group_size > 1:
             examples = _group_by_artist(examples, group_size)
         num_seen = tf.where(epoch == first_epoch, first_step * groups_per_step, 0)
@@ -98,7 +102,7 @@ def train_batches(
         return examples.unbatch() if group_size > 1 else examples
 
     def decode(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
-        example = _decode(serialized, dataset.image_size)
+        example = _decode(serialized, dataset.image_size, artists)
         return {"image": example["image"], "artist": example["artist"]}
 
     epochs = tf.data.Dataset.range(first_epoch, tf.int64.max)
@@ -170,7 +174,7 @@ def eval_batches(
             "mask": tf.constant(0.0),
         }
     ).repeat(-num_examples % batch_size)
-    examples = _read_examples(dataset.shard_paths(*splits), dataset.image_size)
+    examples = _read_examples(dataset, splits)
     batches = examples.concatenate(padding).batch(batch_size, drop_remainder=True)
     return batches.prefetch(tf.data.AUTOTUNE).with_options(_options())
 
@@ -182,18 +186,23 @@ def read_pictures(
 
     Returns:
         uint8 [len(positions), size, size, 3], RGB.
+
+    Raises:
+        UserError: a record is corrupt.
     """
     shards = [shard for split in splits for shard in dataset.shards[split]]
     starts = np.cumsum([0, *(shard.examples for shard in shards)])
     paths = dataset.shard_paths(*splits)
+    artists = _artists_by_label(dataset, splits)
     pictures = np.empty(
         [len(positions), dataset.image_size, dataset.image_size, 3], np.uint8
     )
-    for row, position in enumerate(positions):
-        number = int(np.searchsorted(starts, position, side="right")) - 1
-        examples = tf.data.TFRecordDataset(for_tensorflow(paths[number]))
-        (serialized,) = examples.skip(position - starts[number]).take(1)
-        pictures[row] = _decode(serialized, dataset.image_size)["image"]
+    with report_bad_records(lambda: dataset):
+        for row, position in enumerate(positions):
+            number = int(np.searchsorted(starts, position, side="right")) - 1
+            examples = tf.data.TFRecordDataset(for_tensorflow(paths[number]))
+            (serialized,) = examples.skip(position - starts[number]).take(1)
+            pictures[row] = _decode(serialized, dataset.image_size, artists)["image"]
     return pictures
 
 
@@ -209,12 +218,12 @@ def check_image_size(dataset: Dataset, image_size: int) -> None:
 
 
 @contextlib.contextmanager
-def report_bad_records(dataset: Dataset, *splits: str) -> Iterator[None]:
+def report_bad_records(open_dataset: Callable[[], Dataset]) -> Iterator[None]:
     """Replace TensorFlow's error about a corrupt record by one that names its shard.
 
     tf.data names neither file nor example when it cannot read, parse or decode a
-    record. After such an error the shards of `splits` are searched; if all their
-    records are intact, the error passes unchanged.
+    record. After such an error the dataset is opened and all its files are searched; if
+    they are intact, the error passes unchanged.
 
     Raises:
         UserError: a record is corrupt.
@@ -222,37 +231,18 @@ def report_bad_records(dataset: Dataset, *splits: str) -> Iterator[None]:
     try:
         yield
     except _DATA_ERRORS as error:
-        description = _describe_bad_record(dataset, *splits)
-        if description is None:
+        fault = inspection.find_fault(open_dataset())
+        if fault is None:
             raise
-        raise UserError(description) from error
-
-
-def _describe_bad_record(dataset: Dataset, *splits: str) -> str | None:
-    """Describe the first corrupt record of `splits`; return None if there is none."""
-    for path in dataset.shard_paths(*splits):
-        examples = _read_examples([path], dataset.image_size)
-        number = 0
-        try:
-            for _ in examples.with_options(_options()):
-                number += 1
-        except _DATA_ERRORS as error:
-            if isinstance(error, UnicodeDecodeError):
-                reason = "not a tf.train.Example"
-            else:
-                # Strip the names of graph nodes.
-                message = error.message.split("\n")[0]
-                reason = re.sub(r"\{\{.*?\}\}|\[(Op:|\[).*", "", message).strip()
-            return (
-                f"record {number} of {path} is corrupt ({reason}): copy that file"
-                " again, or make the records again with tools/make_tfrecords.py"
-                " --overwrite"
-            )
-    return None
+        raise UserError(
+            f"{fault}: copy that file again, or make the records again with"
+            " tools/make_tfrecords.py --overwrite (tools/inspect_tfrecords.py --verify"
+            " lists all faults)"
+        ) from error
 
 
 def _shuffle_examples(
-    paths: Sequence[str], seed: int, epoch: tf.Tensor, shuffle_buffer: int
+    paths: Sequence[str], total: int, seed: int, epoch: tf.Tensor, shuffle_buffer: int
 ) -> tf.data.Dataset:
     """Read all records of an epoch, serialized, in the epoch's order."""
     # tf.data mixes the graph's seed into its own seeds. Fixing it in the graph of the
@@ -270,6 +260,7 @@ def _shuffle_examples(
         cycle_length=min(_MAX_OPEN_FILES, len(paths)),
         num_parallel_calls=tf.data.AUTOTUNE,
     )
+    examples = examples.apply(tf.data.experimental.assert_cardinality(total))
     return examples.shuffle(
         shuffle_buffer, seed=seeds[1, 0], reshuffle_each_iteration=False
     )
@@ -278,25 +269,46 @@ def _shuffle_examples(
 def _group_by_artist(examples: tf.data.Dataset, group_size: int) -> tf.data.Dataset:
     """Batch serialized records in groups of one artist; drop incomplete groups."""
     return examples.group_by_window(
-        lambda example: records.parse_example(example)["label"],
+        lambda example: parse_example(example)["label"],
         lambda _, window: window.batch(group_size, drop_remainder=True),
         window_size=group_size,
     )
 
 
-def _read_examples(paths: Sequence[str], image_size: int) -> tf.data.Dataset:
-    """Read and decode the records of files, in order."""
-    return tf.data.TFRecordDataset([for_tensorflow(path) for path in paths]).map(
-        lambda serialized: _decode(serialized, image_size),
+def _read_examples(dataset: Dataset, splits: Sequence[str]) -> tf.data.Dataset:
+    """Read and decode the records of splits, in order."""
+    artists = _artists_by_label(dataset, splits)
+    total = dataset.num_examples(*splits)
+    paths = [for_tensorflow(path) for path in dataset.shard_paths(*splits)]
+    examples = tf.data.TFRecordDataset(paths)
+    return examples.apply(tf.data.experimental.assert_cardinality(total)).map(
+        lambda serialized: _decode(serialized, dataset.image_size, artists),
         num_parallel_calls=tf.data.AUTOTUNE,
     )
 
 
-def _decode(serialized: tf.Tensor, image_size: int) -> dict[str, tf.Tensor]:
-    example = records.parse_example(serialized)
+def _artists_by_label(dataset: Dataset, splits: Sequence[str]) -> tf.Tensor:
+    """Return the artist's name of each label; labels of other splits have no name."""
+    names = [b"\0"] * (len(dataset.artists) + len(dataset.holdout_artists))
+    for split in splits:
+        for artist in dataset.artists_of(split):
+            names[artist.label] = encode(artist.name)
+    return tf.constant(names)
+
+
+def _decode(
+    serialized: tf.Tensor, image_size: int, artists: tf.Tensor
+) -> dict[str, tf.Tensor]:
+    example = parse_example(serialized)
+    # A wrong label would train a wrong artist, or none, in silence.
+    label = example["label"]
+    matches = tf.reduce_any(artists[tf.maximum(label, 0) :][:1] == example["text"])
+    right = tf.debugging.Assert(tf.logical_and(label >= 0, matches), [label])
+    with tf.control_dependencies([right]):
+        encoded = tf.identity(example["encoded"])
     # decode_jpeg decodes PNG as well. TensorFlow's default for JPEG, and the only
     # choice of decode_image, is a coarse transform with errors of up to 20 gray levels.
-    image = tf.io.decode_jpeg(example["encoded"], 3, dct_method="INTEGER_ACCURATE")
+    image = tf.io.decode_jpeg(encoded, 3, dct_method="INTEGER_ACCURATE")
     return {
         "image": tf.ensure_shape(image, [image_size, image_size, 3]),
         "artist": example["label"],

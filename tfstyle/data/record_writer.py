@@ -8,28 +8,38 @@ far longer than reading this file in another order.
 import collections
 import dataclasses
 import hashlib
+import logging
 import os
 import pathlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
+from tfstyle.core import names
 from tfstyle.core.cli import UserError
 from tfstyle.core.files import atomic_folder
+from tfstyle.core.locks import folder_lock
 from tfstyle.core.paths import for_tensorflow
 from tfstyle.core.progress import progress_bar, track
 from tfstyle.data import records
-from tfstyle.data.collections import splits
+from tfstyle.data.collections import near_duplicates, splits
 from tfstyle.data.collections.conversion_pool import Converted, convert_all
 from tfstyle.data.collections.sources import SkippedFile, Source, sign_sources
 from tfstyle.data.collections.splits import SplitPlan, SplitRule
+from tfstyle.data.examples import compute_digest, serialize_example
 from tfstyle.data.pictures import Conversion, PictureError
-from tfstyle.data.records import INDEX_FILE, SKIPPED_FILE, Dataset, Shard
+from tfstyle.data.records import INDEX_FILE, SKIPPED_FILE, Dataset, Rights, Shard
 
+logger = logging.getLogger(__name__)
+
+# Near-identical pictures; only written if there are any.
+NEAR_FILE = "near_duplicates.tsv"
 _OWN_FILES = re.compile(
-    rf"({'|'.join(splits.SPLITS)})-\d+-of-\d+\.tfrecord|{INDEX_FILE}|{SKIPPED_FILE}"
+    rf"({'|'.join(splits.SPLITS)})-\d+-of-\d+\.tfrecord"
+    rf"|{INDEX_FILE}|{SKIPPED_FILE}|{NEAR_FILE}"
 )
 _EXAMPLES_PER_SHARD = 2048  # about 80 MB at 256x256
 
@@ -78,9 +88,9 @@ def write_dataset(
             describe records is never replaced.
 
     Raises:
-        UserError: `records_dir` cannot be written or holds other files, too many
-            pictures are unusable, too few artists are left, or `num_shards` exceeds
-            the number of pictures.
+        UserError: `records_dir` cannot be written, is being written by another
+            process, or holds other files, too many pictures are unusable, too few
+            artists are left, or `num_shards` exceeds the number of pictures.
     """
     rule = rule or SplitRule()
     if num_shards > len(sources):
@@ -93,20 +103,24 @@ def write_dataset(
     settings = make_settings(sources, conversion, rule, num_shards)
     sources, rare = _split_off_rare_artists(sources, rule)
 
-    with atomic_folder(
-        records_dir, own_files=_OWN_FILES, last=INDEX_FILE, overwrite=overwrite
-    ) as folder:
+    with (
+        folder_lock(records_dir),
+        atomic_folder(
+            records_dir, own_files=_OWN_FILES, last=INDEX_FILE, overwrite=overwrite
+        ) as folder,
+    ):
         results = convert_all(sources, conversion, num_workers, max_skipped_fraction)
         spool, unusable = _write_spool(
-            folder / "spool", track(results, len(sources), "reading pictures")
+            folder, track(results, len(sources), "reading pictures")
         )
         unused = [*skipped, *rare, *unusable]
         reasons = [reason for _, reason in unused]
-        plan = splits.plan_splits(spool.sources, spool.contents, rule, reasons)
-        names = [source.name for source in spool.sources]
-        unused += [(names[index], reason) for index, reason in plan.skipped]
+        near = _find_near_duplicates(spool) if rule.join_near_duplicates else []
+        plan = splits.plan_splits(spool.sources, spool.contents, rule, reasons, near)
+        filenames = [source.name for source in spool.sources]
+        unused += [(filenames[index], reason) for index, reason in plan.skipped]
         shards = _write_shards(folder, plan, spool, conversion, num_shards)
-        spool.path.unlink()
+        spool.remove()
         dataset = Dataset(
             records_dir=records_dir,
             image_size=conversion.image_size,
@@ -118,21 +132,30 @@ def write_dataset(
             skipped=dict(sorted(collections.Counter(r for _, r in unused).items())),
             settings=settings,
             digest=_compute_digest(plan, spool),
+            contents=tuple(_number_contents(plan, spool)),
+            rights=_count_rights(plan, spool),
         )
-        copies = {names[index]: names[copy] for index, copy in plan.copies.items()}
+        copies = {filenames[i]: filenames[copy] for i, copy in plan.copies.items()}
         _write_skipped(folder / SKIPPED_FILE, unused, copies)
+        _write_near_duplicates(folder / NEAR_FILE, plan, spool, near)
         records.write_index(folder / INDEX_FILE, dataset)
     return dataset
 
 
 @dataclasses.dataclass
 class _Spool:
-    """A file of encoded pictures, one after the other."""
+    """A file of encoded pictures, one after the other, and one of fingerprints."""
 
     path: pathlib.Path
+    fingerprints: pathlib.Path
     sources: list[Source] = dataclasses.field(default_factory=list)
     contents: list[str] = dataclasses.field(default_factory=list)  # sha256
     positions: list[int] = dataclasses.field(default_factory=lambda: [0])  # and the end
+
+    def remove(self) -> None:
+        """Delete the files."""
+        self.path.unlink()
+        self.fingerprints.unlink()
 
 
 def _refuse_foreign_index(path: pathlib.Path) -> None:
@@ -142,8 +165,8 @@ def _refuse_foreign_index(path: pathlib.Path) -> None:
         records.load_index(path)
     except (OSError, ValueError):
         raise UserError(
-            f"{path} is corrupt or not a tfstyle {INDEX_FILE} and is never overwritten:"
-            " choose another folder, or delete it"
+            f"{names.show(str(path))} is corrupt or not a tfstyle {INDEX_FILE} and is"
+            " never overwritten: choose another folder, or delete it"
         ) from None
 
 
@@ -162,20 +185,31 @@ def _split_off_rare_artists(
 
 
 def _write_spool(
-    path: pathlib.Path, results: Iterable[tuple[Source, Converted]]
+    folder: pathlib.Path, results: Iterable[tuple[Source, Converted]]
 ) -> tuple[_Spool, list[SkippedFile]]:
     """Write the usable pictures to one file; return it and the unusable files."""
-    spool, unusable = _Spool(path), []
-    with path.open("wb") as file:
+    spool, unusable = _Spool(folder / "spool", folder / "fingerprints"), []
+    with spool.path.open("wb") as file, spool.fingerprints.open("wb") as fingerprints:
         for source, result in results:
             if isinstance(result, PictureError):
                 unusable.append((source.name, result.reason))
                 continue
-            file.write(result)
+            file.write(result.encoded)
+            fingerprints.write(result.fingerprint)
             spool.sources.append(source)
-            spool.contents.append(hashlib.sha256(result).hexdigest())
+            spool.contents.append(hashlib.sha256(result.encoded).hexdigest())
             spool.positions.append(file.tell())
     return spool, unusable
+
+
+def _find_near_duplicates(spool: _Spool) -> list[tuple[int, int]]:
+    """Find pairs of near-identical pictures whose pixels are not the same."""
+    firsts = {content: i for i, content in reversed([*enumerate(spool.contents)])}
+    if not firsts:
+        return []
+    shape = (len(spool.sources), near_duplicates.FINGERPRINT_BYTES)
+    fingerprints = np.memmap(spool.fingerprints, np.uint8, "r", shape=shape)
+    return near_duplicates.find_pairs(fingerprints, np.array(sorted(firsts.values())))
 
 
 def _write_shards(
@@ -185,7 +219,7 @@ def _write_shards(
     conversion: Conversion,
     num_shards: int,
 ) -> dict[str, tuple[Shard, ...]]:
-    labels, shards = plan.labels, {}
+    labels, contents, shards = plan.labels, _number_contents(plan, spool), {}
     total = sum(map(len, plan.examples.values()))
     with spool.path.open("rb") as file, progress_bar(total, "writing") as bar:
 
@@ -195,7 +229,8 @@ def _write_shards(
             begin, end = spool.positions[index : index + 2]
             file.seek(begin)
             encoded, label = file.read(end - begin), labels[source.artist]
-            return records.serialize_example(encoded, source, label, conversion)
+            content_label = contents.get(source.content, -1)
+            return serialize_example(encoded, source, label, conversion, content_label)
 
         for split, indices in plan.examples.items():
             target = num_shards or -(-len(indices) // _EXAMPLES_PER_SHARD)
@@ -204,9 +239,10 @@ def _write_shards(
             for number in range(count):
                 begin = number * len(indices) // count
                 end = (number + 1) * len(indices) // count
-                path = folder / f"{split}-{number:05d}-of-{count:05d}.tfrecord"
+                path = folder / records.format_shard_name(split, number, count)
                 size = _write_shard(path, map(serialize, indices[begin:end]))
-                written.append(Shard(path.name, end - begin, size))
+                first = spool.sources[indices[begin]].name
+                written.append(Shard(path.name, end - begin, size, first))
             shards[split] = tuple(written)
     return shards
 
@@ -222,24 +258,83 @@ def _write_shard(path: pathlib.Path, examples: Iterable[bytes]) -> int:
     return path.stat().st_size
 
 
+def _list_used(plan: SplitPlan, spool: _Spool) -> list[Source]:
+    return [spool.sources[i] for indices in plan.examples.values() for i in indices]
+
+
+def _number_contents(plan: SplitPlan, spool: _Spool) -> dict[str, int]:
+    """Return a label for each content that works show."""
+    contents = {source.content for source in _list_used(plan, spool)} - {""}
+    return {content: label for label, content in enumerate(sorted(contents))}
+
+
+def _count_rights(plan: SplitPlan, spool: _Spool) -> tuple[Rights, ...]:
+    """Count works by licence and creator; none if no work has either."""
+    counts = collections.Counter(
+        (source.licence, source.creator) for source in _list_used(plan, spool)
+    )
+    if set(counts) <= {("", "")}:
+        return ()
+    return tuple(Rights(*rights, count) for rights, count in sorted(counts.items()))
+
+
 def _compute_digest(plan: SplitPlan, spool: _Spool) -> str:
-    labels, digest = plan.labels, hashlib.sha256()
-    examples = sorted(
+    labels = plan.labels
+    return compute_digest(
         (spool.sources[i].name, labels[spool.sources[i].artist], spool.contents[i])
         for indices in plan.examples.values()
         for i in indices
     )
-    for name, label, content in examples:
-        digest.update(os.fsencode(f"{name}\t{label}\t{content}\n"))
-    return digest.hexdigest()
 
 
 def _write_skipped(
     path: pathlib.Path, skipped: Sequence[SkippedFile], copies: Mapping[str, str]
 ) -> None:
-    with path.open("w", encoding="utf-8", errors="surrogateescape") as file:
-        file.write("path\treason\tcopy\n")
-        for name, reason in sorted(skipped):
-            cells = (name, reason, copies.get(name, ""))
-            line = "\t".join(re.sub(r"[\t\r\n]", " ", cell) for cell in cells)
-            file.write(f"{line}\n")
+    rows = [(name, reason, copies.get(name, "")) for name, reason in sorted(skipped)]
+    _write_table(path, ("path", "reason", "copy"), rows)
+
+
+def _write_near_duplicates(
+    path: pathlib.Path,
+    plan: SplitPlan,
+    spool: _Spool,
+    pairs: Iterable[tuple[int, int]],
+) -> None:
+    """List the near-identical pictures of the records, and log how many there are."""
+    splits_of = {i: split for split, members in plan.examples.items() for i in members}
+    rows, joined, foreign = [], set[int](), set[int]()
+    for i, j in pairs:
+        if not {i, j} <= splits_of.keys():
+            continue
+        first, second = sorted(
+            (spool.sources[k].name, spool.sources[k].artist, splits_of[k])
+            for k in (i, j)
+        )
+        same = first[1] == second[1]
+        (joined if same else foreign).update((i, j))
+        relation = "same_artist" if same else "other_artist"
+        rows.append((first[0], second[0], relation, first[2], second[2]))
+    if not rows:
+        return
+    head = ("path", "near", "relation", "split", "near_split")
+    _write_table(path, head, sorted(rows))
+    if joined:
+        logger.info(
+            "note: %d pictures are nearly identical to another by the same artist and"
+            " stay in one split with it (listed in %s)",
+            *(len(joined), NEAR_FILE),
+        )
+    if foreign:
+        logger.info(
+            "note: %d pictures are nearly identical to one by another artist, which"
+            " makes artists harder to tell apart (listed in %s)",
+            *(len(foreign), NEAR_FILE),
+        )
+
+
+def _write_table(
+    path: pathlib.Path, head: Sequence[str], rows: Iterable[Sequence[str]]
+) -> None:
+    """Write tab-separated values; `names.read` restores names from their cells."""
+    lines = ["\t".join(map(names.show, row)) for row in (head, *rows)]
+    path.write_text("".join(f"{line}\n" for line in lines), "utf-8")

@@ -1,4 +1,4 @@
-"""Records: the schema of an example, and the description of a records folder.
+"""Records: the description of a folder of examples, and checks of its files.
 
 A records folder holds the shards `SPLIT-00000-of-000NN.tfrecord`, `skipped.tsv` (the
 skipped files, with the reason) and `dataset.json`, which describes them all. The
@@ -7,43 +7,50 @@ latter is written last: a folder without it is incomplete.
 
 import dataclasses
 import json
-import os
 import pathlib
-from collections.abc import Iterable, Mapping
+import re
+import struct
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from tfstyle.core.cli import UserError
 from tfstyle.core.paths import quote
-from tfstyle.data.collections.sources import Source
 from tfstyle.data.collections.splits import ARTIST_SPLITS, SPLITS, Artist
-from tfstyle.data.pictures import Conversion
+from tfstyle.data.examples import FORMATS, Example, read_example
 
 FORMAT_VERSION = 1
 INDEX_FILE = "dataset.json"
 SKIPPED_FILE = "skipped.tsv"
-
-# The names are TensorFlow's conventions for image examples.
-_FEATURES = {
-    "image/encoded": tf.string,
-    "image/format": tf.string,
-    "image/height": tf.int64,
-    "image/width": tf.int64,
-    "image/filename": tf.string,
-    "image/class/label": tf.int64,
-    "image/class/text": tf.string,
-}
+_INVISIBLE = re.compile(r"[^\n -~]")
 
 
 @dataclasses.dataclass(frozen=True)
 class Shard:
-    """A file of a split: its name, number of examples and size in bytes."""
+    """A file of a split.
+
+    Attributes:
+        file: its name.
+        examples: the number of its examples.
+        bytes: its size.
+        first: the filename of its first example, by which the file is recognized;
+            None in older records.
+    """
 
     file: str
     examples: int
     bytes: int
+    first: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Rights:
+    """Pictures under one licence, by one creator; "" if a manifest does not tell."""
+
+    licence: str
+    creator: str
+    pictures: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,6 +68,8 @@ class Dataset:
         skipped: number of skipped files by reason.
         settings: what the records were made from (`record_writer.make_settings`).
         digest: sha256 over names, labels and encoded pictures.
+        contents: what works show, by content label; empty if unknown.
+        rights: licences and creators; empty if unknown.
     """
 
     records_dir: str
@@ -73,6 +82,8 @@ class Dataset:
     skipped: dict[str, int]
     settings: dict[str, Any]
     digest: str
+    contents: tuple[str, ...] = ()
+    rights: tuple[Rights, ...] = ()
 
     @property
     def artist_names(self) -> list[str]:
@@ -99,9 +110,13 @@ class Dataset:
 
         N is the number of held-out artists for "holdout", otherwise that of `artists`.
         """
-        _check_split(split)
-        artists = self.holdout_artists if split == "holdout" else self.artists
+        artists = self.artists_of(split)
         return np.array([getattr(artist, split) for artist in artists], np.int64)
+
+    def artists_of(self, split: str) -> tuple[Artist, ...]:
+        """Return the artists whose pictures are in `split`."""
+        _check_split(split)
+        return self.holdout_artists if split == "holdout" else self.artists
 
     def num_examples(self, *splits: str) -> int:
         """Return the number of examples in all of `splits`."""
@@ -114,59 +129,73 @@ class Dataset:
             for shard in self._shards_of(splits)
         ]
 
+    def describe_mismatch(self, split: str, example: Example) -> str | None:
+        """Describe how an example contradicts this description; None if it does not."""
+        artists = self.artists_of(split)
+        names = {artist.label: artist.name for artist in artists}
+        if example.label not in names:
+            labels = f"{min(names)} to {max(names)}" if names else "none"
+            return (
+                f"its label is {example.label}, but those of the {split} split are"
+                f" {labels}"
+            )
+        if example.artist != names[example.label]:
+            return (
+                f"its artist is {example.artist!r}, but that of its label"
+                f" {example.label} is {names[example.label]!r}"
+            )
+        size = self.image_size
+        if (example.height, example.width) != (size, size):
+            return (
+                f"its picture is {example.width}x{example.height} pixels, not"
+                f" {size}x{size}"
+            )
+        if example.format not in FORMATS:
+            return f"its format is {example.format!r}, not {' or '.join(FORMATS)}"
+        return None
+
+    def list_shards(self) -> list[tuple[str, Shard, str]]:
+        """Return each file with its split and path."""
+        return [
+            (split, shard, str(pathlib.Path(self.records_dir, shard.file)))
+            for split in SPLITS
+            for shard in self.shards[split]
+        ]
+
     def _shards_of(self, splits: Iterable[str]) -> list[Shard]:
         return [shard for split in splits for shard in self.shards[_check_split(split)]]
 
 
-def serialize_example(
-    encoded: bytes, source: Source, label: int, conversion: Conversion
-) -> bytes:
-    """Serialize one record as a tf.train.Example.
-
-    Args:
-        encoded: the converted picture as a JPEG or PNG file.
-        source: where it comes from.
-        label: the artist's label.
-        conversion: how it was converted.
-    """
-    size, image_format = conversion.image_size, conversion.format.encode()
-    filename, artist = os.fsencode(source.name), os.fsencode(source.artist)
-    values = (encoded, image_format, size, size, filename, label, artist)
-    example = tf.train.Example()
-    for (name, dtype), value in zip(_FEATURES.items(), values, strict=True):
-        feature = example.features.feature[name]
-        kind = feature.bytes_list if dtype == tf.string else feature.int64_list
-        kind.value.append(value)
-    return example.SerializeToString(deterministic=True)
-
-
-def parse_example(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
-    """Parse one serialized record (string []) without decoding its picture.
-
-    Returns:
-        Scalars: `encoded` (string, a JPEG or PNG file), `format` (string), `height`
-        and `width` (int64), `filename` (string), `label` (int64), `text` (string,
-        the artist's name).
-    """
-    features = tf.io.parse_single_example(
-        serialized,
-        {name: tf.io.FixedLenFeature([], dtype) for name, dtype in _FEATURES.items()},
-    )
-    return {name.rsplit("/", 1)[1]: value for name, value in features.items()}
+def format_shard_name(split: str, number: int, count: int) -> str:
+    """Return the name of a file of a split that has `count` files."""
+    return f"{split}-{number:05d}-of-{count:05d}.tfrecord"
 
 
 def read_dataset(records_dir: str) -> Dataset:
-    """Read the description of a records folder and check that its files are complete.
+    """Read the description of a records folder, and check that its files fit it.
+
+    Of each file the size and the first example are checked; `inspection` checks all.
 
     Raises:
         UserError: the folder is missing, incomplete or corrupt, or its format is of
             another version.
     """
+    dataset = read_description(records_dir)
+    for _, problem in find_wrong_files(dataset):
+        raise UserError(
+            f"{problem}: copy it again, or {_advise(records_dir)} --overwrite"
+        )
+    return dataset
+
+
+def read_description(records_dir: str) -> Dataset:
+    """Read the description of a records folder without looking at its other files.
+
+    Raises:
+        UserError: as `read_dataset`.
+    """
     path = pathlib.Path(records_dir, INDEX_FILE)
-    advice = (
-        "make records with: python tools/make_tfrecords.py --input_dir=PICTURES"
-        f" --output_dir={quote(records_dir)}"
-    )
+    advice = _advise(records_dir)
     if not path.parent.is_dir():
         raise UserError(f"there is no records folder {records_dir}: {advice}")
     if not path.is_file():
@@ -188,16 +217,39 @@ def read_dataset(records_dir: str) -> Dataset:
             f"{path} has format_version {version!r}, this tfstyle reads"
             f" {FORMAT_VERSION}: {advice} --overwrite"
         )
-    for shard in dataset._shards_of(SPLITS):
-        path = pathlib.Path(records_dir, shard.file)
-        size = path.stat().st_size if path.is_file() else None
-        if size != shard.bytes:
-            state = "is missing" if size is None else f"has {size} bytes"
-            raise UserError(
-                f"{path} {state}, expected {shard.bytes} bytes: copy it again, or"
-                f" {advice} --overwrite"
-            )
+    contradiction = _find_contradiction(dataset)
+    if contradiction:
+        raise UserError(
+            f"{path} is corrupt ({contradiction}): copy it again, or {advice}"
+            " --overwrite"
+        )
     return dataset
+
+
+def find_wrong_files(dataset: Dataset) -> Iterator[tuple[str, str]]:
+    """Find files that are not those of the description, by size and first record.
+
+    Yields:
+        The path of a file, and what is wrong with it, path included.
+    """
+    for split, shard, path in dataset.list_shards():
+        if not pathlib.Path(path).is_file():
+            yield path, f"{path} is missing"
+            continue
+        size = pathlib.Path(path).stat().st_size
+        if size != shard.bytes:
+            yield path, f"{path} has {size} bytes, expected {shard.bytes} bytes"
+            continue
+        try:
+            example = _read_first_example(path, shard.bytes)
+        except (OSError, ValueError) as error:
+            yield path, f"{path} is corrupt (its first record: {error})"
+            continue
+        mismatch = dataset.describe_mismatch(split, example)
+        if shard.first not in (None, example.filename):
+            mismatch = f"it is {example.filename}, expected {shard.first}"
+        if mismatch:
+            yield path, f"{path} is another file (its first record: {mismatch})"
 
 
 def find_dataset(records_dir: str, settings: Mapping[str, Any]) -> Dataset | None:
@@ -231,8 +283,50 @@ def write_index(path: pathlib.Path, dataset: Dataset) -> None:
     for artist in index["holdout_artists"]:
         for split in ARTIST_SPLITS:
             del artist[split]
+    # Readable names, but escapes for bytes that are not UTF-8 and invisible characters.
     text = json.dumps(index, ensure_ascii=False, indent=1)
-    path.write_text(text, "utf-8", "surrogateescape")
+    path.write_text(_INVISIBLE.sub(_escape, text), "utf-8")
+
+
+def _escape(match: re.Match[str]) -> str:
+    return match[0] if match[0].isprintable() else json.dumps(match[0])[1:-1]
+
+
+def _advise(records_dir: str) -> str:
+    return (
+        "make records with: python tools/make_tfrecords.py --input_dir=PICTURES"
+        f" --output_dir={quote(records_dir)}"
+    )
+
+
+def _find_contradiction(dataset: Dataset) -> str | None:
+    """Describe what in a description cannot be true."""
+    artists = [*dataset.artists, *dataset.holdout_artists]
+    if [artist.label for artist in artists] != list(range(len(artists))):
+        return "its labels are not 0, 1, .. in order"
+    if len({artist.name for artist in artists}) < len(artists):
+        return "it lists an artist twice"
+    for split in SPLITS:
+        shards = dataset.shards[split]
+        for number, shard in enumerate(shards):
+            if shard.file != format_shard_name(split, number, len(shards)):
+                return f"its {split} split has a file {shard.file!r}"
+        pictures = int(dataset.artist_counts(split).sum())
+        examples = dataset.num_examples(split)
+        if pictures != examples or any(shard.examples < 1 for shard in shards):
+            return (
+                f"its artists have {pictures} {split} pictures, but its {split} files"
+                f" {examples}"
+            )
+    return None
+
+
+def _read_first_example(path: str, size: int) -> Example:
+    with pathlib.Path(path).open("rb") as file:
+        (length,) = struct.unpack("<Q4x", file.read(12).ljust(12, b"\0"))
+        if not 0 < length < size:
+            raise ValueError("not a record")
+        return read_example(file.read(length))
 
 
 def _from_json(records_dir: str, index: Mapping[str, Any]) -> Dataset:
@@ -243,6 +337,8 @@ def _from_json(records_dir: str, index: Mapping[str, Any]) -> Dataset:
         split: tuple(Shard(**shard) for shard in index["shards"].get(split, ()))
         for split in SPLITS
     }
+    fields["contents"] = tuple(index.get("contents", ()))
+    fields["rights"] = tuple(Rights(**rights) for rights in index.get("rights", ()))
     return Dataset(records_dir=records_dir, **fields)
 
 

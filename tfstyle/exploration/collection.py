@@ -7,23 +7,22 @@ import itertools
 import logging
 import os
 import pathlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 import tensorflow as tf
 
-from tfstyle.core import files, progress
+from tfstyle.core import files, names, progress
 from tfstyle.core.cli import UserError
 from tfstyle.data import input_pipeline, records
-from tfstyle.data.collections.sources import SkippedFile, Source, is_picture, walk
-from tfstyle.data.pictures import SUFFIXES, PictureError
+from tfstyle.data.collections.sources import Source
+from tfstyle.data.collections.walking import SkippedFile, is_regular, walk
+from tfstyle.data.pictures import PictureError
 from tfstyle.modeling.networks.codes import BATCH_SIZE, Codes, collect_codes
 from tfstyle.runs.trained_run import TrainedRun
 
 logger = logging.getLogger(__name__)
 
-# Why files beside the pictures of a folder are skipped.
-NOT_A_PICTURE = "not_a_picture"
 LoadedBatch = tuple[list[Source], np.ndarray]
 
 
@@ -43,30 +42,35 @@ class PictureFiles:
 
     @classmethod
     def find(cls, paths: Sequence[str]) -> "PictureFiles":
-        """List files, whatever their suffixes, and all pictures below folders.
+        """List files, whatever their names, and all pictures below folders.
 
         A picture that is given twice, by its path and its folder, is listed once.
 
         Raises:
-            UserError: a path does not exist, or none holds a picture.
+            UserError: a path does not exist or is neither a file nor a folder, or none
+                holds a picture.
         """
         for path in paths:
-            if not os.path.exists(path):  # noqa: PTH110 (the name may be too long)
-                raise UserError(f"there is no file or folder {format_name(path)}")
+            check_file(path, allow_folder=True)
         pictures = cls([], [])
         seen: set[str] = set()
         for path in paths:
             folder = path if pathlib.Path(path).is_dir() else None
-            members = walk(folder) if folder else [path]
+            members, left_out = walk(folder) if folder else ([path], [])
             # Links within one folder are separate pictures.
             members = [name for name in members if os.path.realpath(name) not in seen]
             seen.update(map(os.path.realpath, members))
-            for name in members:
-                pictures._add(name, folder)
+            pictures.sources.extend(_name_source(name, folder) for name in members)
+            pictures.skipped.extend(
+                (_name_below(name, folder or ""), reason)
+                for name, reason in left_out
+                if os.path.realpath(name) not in seen
+            )
+            seen.update(os.path.realpath(name) for name, _ in left_out)
         if paths and not pictures.sources:
+            log_skipped(pictures.skipped)
             raise UserError(
-                f"there is no picture in {', '.join(map(format_name, paths))} (names"
-                f" must end in one of {' '.join(sorted(SUFFIXES))})"
+                f"there is no picture in {', '.join(map(names.show, paths))}"
             )
         return pictures
 
@@ -107,24 +111,13 @@ class PictureFiles:
         for sources, pictures in self.load(run, description):
             padding = BATCH_SIZE - len(sources)
             artists = [labels[source.artist] for source in sources]
-            names = [os.fsencode(source.name) for source in sources]
+            filenames = [names.encode(source.name) for source in sources]
             yield {
                 "image": tf.constant(np.pad(pictures, [(0, padding), *[(0, 0)] * 3])),
                 "artist": tf.constant(artists + [0] * padding, tf.int64),
-                "filename": tf.constant(names + [b""] * padding),
+                "filename": tf.constant(filenames + [b""] * padding),
                 "mask": tf.constant([1.0] * len(sources) + [0.0] * padding),
             }
-
-    def _add(self, path: str, folder: str | None) -> None:
-        if folder is None:
-            self.sources.append(Source(path, "", path))
-            return
-        name = os.path.relpath(path, folder).replace(os.sep, "/")
-        if is_picture(path):
-            artist = name.split("/")[0] if "/" in name else ""
-            self.sources.append(Source(path, artist, name))
-        else:
-            self.skipped.append((name, NOT_A_PICTURE))
 
     def _load_batches(self, run: TrainedRun, batch_size: int) -> Iterator[LoadedBatch]:
         usable = self._load_usable(run)
@@ -154,7 +147,7 @@ class PictureFiles:
             name, reason = self.skipped[0]
             raise UserError(
                 f"none of the {unusable} pictures is usable; the first skipped file is"
-                f" {format_name(name)} ({reason})"
+                f" {names.show(name)} ({reason})"
             )
 
 
@@ -182,7 +175,10 @@ class CollectionCodes:
     content: np.ndarray | None
 
     def write(self, path: str) -> None:
-        """Write an .npz file, or a .csv file with a column for each dimension."""
+        """Write an .npz file, or a .csv file with a column for each dimension.
+
+        The .csv file is UTF-8; `names.read` restores names from it.
+        """
         arrays = {
             name: np.asarray(values)
             for name, values in vars(self).items()
@@ -191,17 +187,17 @@ class CollectionCodes:
         if path.endswith(".npz"):
             files.write_npz(path, **arrays)
             return
-        columns = {}
+        columns: dict[str, Iterable[object]] = {}
         for name, array in arrays.items():
-            if array.ndim == 1:
-                columns[name.removesuffix("s")] = array
-            else:
+            if array.ndim == 2:
                 columns |= {f"{name}_{d}": code for d, code in enumerate(array.T, 1)}
+            elif array.dtype.kind == "U":
+                columns[name.removesuffix("s")] = map(names.show, array.tolist())
+            else:
+                columns[name.removesuffix("s")] = array
         with (
             files.atomic_file(path) as temporary,
-            temporary.open(
-                "w", newline="", encoding="utf-8", errors="surrogateescape"
-            ) as file,
+            temporary.open("w", newline="", encoding="utf-8") as file,
         ):
             writer = csv.writer(file)
             writer.writerow(columns)
@@ -214,23 +210,44 @@ def encode_splits(
     """Encode every picture of splits, in the order of the records, with a bar.
 
     `encode` is from images to codes, see `collect_codes`.
+
+    Raises:
+        UserError: a record is corrupt.
     """
     batches = input_pipeline.eval_batches(dataset, *splits)
     total = dataset.num_examples(*splits)
-    return collect_codes(
-        encode,
-        progress.track(batches, total, "encoding", input_pipeline.EVAL_BATCH_SIZE),
-    )
+    with input_pipeline.report_bad_records(lambda: dataset):
+        return collect_codes(
+            encode,
+            progress.track(batches, total, "encoding", input_pipeline.EVAL_BATCH_SIZE),
+        )
 
 
-def format_name(name: str) -> str:
-    """Format a file name as text; bytes that are not UTF-8 are replaced."""
-    return os.fsencode(name).decode(errors="replace")
+def check_file(path: str, allow_folder: bool = False) -> None:
+    """Raise UserError unless a path is a file that can be read without waiting."""
+    shown = names.show(path)
+    if not os.path.exists(path):  # noqa: PTH110 (the name may be too long)
+        raise UserError(f"there is no file or folder {shown}")
+    if not is_regular(path) and not (allow_folder and pathlib.Path(path).is_dir()):
+        raise UserError(f"{shown} is not a file")
 
 
 def log_skipped(skipped: Sequence[SkippedFile]) -> None:
     """Log a line for each skipped file, and their number."""
     for name, reason in skipped:
-        logger.info("skipped %s: %s", format_name(name), reason)
+        logger.info("skipped %s: %s", names.show(name), names.clean_line(reason))
     if skipped:
         logger.info("%d files skipped", len(skipped))
+
+
+def _name_source(path: str, folder: str | None) -> Source:
+    if folder is None:
+        return Source(path, "", names.from_path(path))
+    name = _name_below(path, folder)
+    return Source(path, name.split("/")[0] if "/" in name else "", name)
+
+
+def _name_below(path: str, folder: str) -> str:
+    """Return the name of a file by its path below a folder; "/" at the end is kept."""
+    name = os.path.relpath(path, folder).replace(os.sep, "/")
+    return names.from_path(f"{name}/" if path.endswith("/") else name)

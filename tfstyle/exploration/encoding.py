@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfstyle.core.cli import UserError
+from tfstyle.core.names import show
 from tfstyle.data import records
 from tfstyle.data.collections.splits import SPLITS
 from tfstyle.exploration.collection import (
@@ -30,7 +31,7 @@ def encode_folder(run: TrainedRun, input_dir: str) -> CollectionCodes:
         UserError: the metric stage is not trained, or no picture is usable.
     """
     if not os.path.isdir(input_dir):  # noqa: PTH112 (the name may be too long)
-        raise UserError(f"--input_dir={input_dir} is not a folder")
+        raise UserError(f"--input_dir={show(input_dir)} is not a folder")
     encode = _join_encoders(run)
     pictures = PictureFiles.find([input_dir])
     codes = collect_codes(encode, pictures.load_padded(run, "encoding"))
@@ -49,9 +50,9 @@ def encode_records(run: TrainedRun, records_dir: str) -> CollectionCodes:
     size = run.collection.image_size
     if dataset.image_size != size:
         raise UserError(
-            f"the pictures of {records_dir} are {dataset.image_size} pixels wide, the"
-            f" run's networks take {size}: make records with --image_size={size}, or"
-            " pass the pictures themselves as --input_dir"
+            f"the pictures of {show(records_dir)} are {dataset.image_size} pixels wide,"
+            f" the run's networks take {size}: make records with --image_size={size},"
+            " or pass the pictures themselves as --input_dir"
         )
     codes = encode_splits(encode, dataset, *SPLITS)
     artists = [artist.name for artist in (*dataset.artists, *dataset.holdout_artists)]

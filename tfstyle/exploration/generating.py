@@ -10,6 +10,8 @@ from PIL import Image
 from tfstyle.analysis.drawing import animation, grids
 from tfstyle.core import files, progress
 from tfstyle.core.cli import UserError
+from tfstyle.core.locks import folder_lock
+from tfstyle.core.names import show
 from tfstyle.modeling.networks.codes import BATCH_SIZE, decode_codes
 from tfstyle.runs.trained_run import TrainedRun
 
@@ -40,7 +42,7 @@ def generate(
 
     Raises:
         UserError: the run has no generator, an artist is unknown, or the folder is not
-            empty.
+            empty or is being written by another process.
     """
     generator, artists = run.generator, run.artists
     style = artists.choose_style(artist, mix)
@@ -51,16 +53,19 @@ def generate(
             f"{frames}, got {interpolate!r}"
         )
     codes = _draw_codes(run, count, seed, style)
-    with files.atomic_folder(
-        output_dir, own_files=_OWN_FILES, last=CODES_FILE, overwrite=overwrite
-    ) as folder:
+    with (
+        folder_lock(output_dir),
+        files.atomic_folder(
+            output_dir, own_files=_OWN_FILES, last=CODES_FILE, overwrite=overwrite
+        ) as folder,
+    ):
         filenames = _write_pictures(generator, codes, folder)
         if names:
             styles = np.stack([artists.get_style(name) for name in names])
             path, nearest = animation.interpolate_loop(styles, frames)
             rest = (codes[name][:1].repeat(frames, 0) for name in ("content", "noise"))
             pictures = decode_codes(generator, path, *rest)
-            captions = [names[number] for number in nearest]
+            captions = [show(names[number]) for number in nearest]
             animation.write_gif(folder / "interpolation.gif", pictures, captions)
         files.write_npz(folder / CODES_FILE, filenames=np.array(filenames), **codes)
 

@@ -8,7 +8,6 @@ makes it.
 
 import dataclasses
 import logging
-import os
 import pathlib
 from collections.abc import Sequence
 
@@ -18,10 +17,11 @@ from PIL import Image
 from tfstyle.analysis.drawing import grids
 from tfstyle.core import files
 from tfstyle.core.cli import UserError
+from tfstyle.core.names import show
 from tfstyle.data import input_pipeline, records
 from tfstyle.data.collections.splits import ARTIST_SPLITS
 from tfstyle.data.pictures import PictureError
-from tfstyle.exploration.collection import encode_splits, format_name
+from tfstyle.exploration.collection import check_file, encode_splits
 from tfstyle.modeling.networks.codes import Codes
 from tfstyle.modeling.stages import metric
 from tfstyle.runs.trained_run import TrainedRun
@@ -109,11 +109,13 @@ def format_results(results: Sequence[SearchResult]) -> list[str]:
     """Format results as lines of a table."""
     lines = []
     for result in results:
-        lines += [format_name(result.path), "  distance  nearest artists"]
-        lines += [f"  {distance:8.4f}  {name}" for name, distance in result.artists]
+        lines += [show(result.path), "  distance  nearest artists"]
+        lines += [
+            f"  {distance:8.4f}  {show(artist)}" for artist, distance in result.artists
+        ]
         lines.append("  distance  nearest works")
         lines += [
-            f"  {work.distance:8.4f}  {format_name(work.filename)}  ({work.artist})"
+            f"  {work.distance:8.4f}  {show(work.filename)}  ({show(work.artist)})"
             for work in result.works
         ]
     return lines
@@ -146,9 +148,9 @@ def _draw_row(
     shown = list(input_pipeline.read_pictures(dataset, ARTIST_SPLITS, positions))
     # Empty cells keep the works of a short row below those of the first.
     empty = min(len(result.works), _PER_ROW) - len(works)
-    captions = [*(work.artist for work in works), *[""] * empty]
-    name = pathlib.Path(format_name(result.path)).name
-    nearest = ", ".join(f"{artist} {near:.4f}" for artist, near in result.artists)
+    captions = [*(show(work.artist) for work in works), *[""] * empty]
+    name = show(pathlib.Path(result.path).name)
+    nearest = ", ".join(f"{show(name)} {near:.4f}" for name, near in result.artists)
     return grids.draw_grid(
         [[None if first else result.picture, *shown, *[None] * empty]],
         column_captions=["" if first else name, *captions],
@@ -169,12 +171,11 @@ def _rank(
 
 
 def _load_picture(run: TrainedRun, path: str) -> np.ndarray:
-    if not os.path.lexists(path):
-        raise UserError(f"there is no picture {format_name(path)}")
+    check_file(path)
     try:
         return run.load_picture(path)
     except PictureError as error:
-        raise UserError(f"{format_name(path)} cannot be used: {error}") from None
+        raise UserError(f"{show(path)} cannot be used: {error}") from None
 
 
 def _read_index(path: pathlib.Path, digests: np.ndarray) -> Codes | None:

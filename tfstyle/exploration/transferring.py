@@ -1,5 +1,6 @@
 """Generate the content of pictures in another style."""
 
+import contextlib
 import dataclasses
 import os
 import pathlib
@@ -12,14 +13,11 @@ from PIL import Image
 from tfstyle.analysis.drawing import grids
 from tfstyle.core import files, progress
 from tfstyle.core.cli import UserError
+from tfstyle.core.locks import folder_lock
+from tfstyle.core.names import show, to_path
 from tfstyle.data import pictures
 from tfstyle.data.collections.sources import Source
-from tfstyle.exploration.collection import (
-    NOT_A_PICTURE,
-    PictureFiles,
-    format_name,
-    log_skipped,
-)
+from tfstyle.exploration.collection import PictureFiles, log_skipped
 from tfstyle.exploration.refinement import refine_codes
 from tfstyle.modeling.networks.codes import decode_codes
 from tfstyle.runs.trained_run import TrainedRun
@@ -62,6 +60,20 @@ class IncompleteTransferError(UserError):
         self.results = results
 
 
+def lock_output(
+    contents: Sequence[str], output: str
+) -> contextlib.AbstractContextManager[None]:
+    """Hold the lock of the folder that `transfer` writes to, if it is one.
+
+    Raises:
+        UserError: another process is writing to the folder.
+    """
+    is_file = os.path.lexists(output) and not pathlib.Path(output).is_dir()
+    if _has_one_result(contents) or is_file:
+        return contextlib.nullcontext()
+    return folder_lock(output)
+
+
 def transfer(
     run: TrainedRun,
     contents: Sequence[str],
@@ -87,6 +99,7 @@ def transfer(
     content_files = PictureFiles.find(contents)
     paths = _choose_paths(contents, content_files.sources, output)
     style_files = PictureFiles.find(target.pictures)
+    left_out = len(content_files.skipped) + len(style_files.skipped)  # not pictures
     inputs = [*content_files.sources, *style_files.sources]
     _check_paths(inputs, paths.values(), sheet, overwrite)
     generator = run.generator  # fails before the style is encoded
@@ -114,7 +127,7 @@ def transfer(
         grids.write_picture(_draw_sheet(rows, names, target), sheet)
     skipped = [*style_files.skipped, *content_files.skipped]
     log_skipped(skipped)
-    unusable = sum(reason != NOT_A_PICTURE for _, reason in skipped)
+    unusable = len(skipped) - left_out
     if unusable:
         raise IncompleteTransferError(unusable, results)
     return results
@@ -124,27 +137,34 @@ def format_results(results: Sequence[TransferResult]) -> list[str]:
     """Format a line for each result."""
     error = " (reconstruction error of the content {:.1f} -> {:.1f})"
     return [
-        f"{format_name(result.name)}: {format_name(result.path)}"
+        f"{show(result.name)}: {show(result.path)}"
         + (error.format(*result.errors) if result.errors else "")
         for result in results
     ]
+
+
+def _has_one_result(contents: Sequence[str]) -> bool:
+    # Not pathlib, which raises an error for names that are too long.
+    return len(contents) == 1 and not os.path.isdir(contents[0])  # noqa: PTH112
 
 
 def _choose_paths(
     contents: Sequence[str], sources: Sequence[Source], output: str
 ) -> dict[Source, str]:
     """Choose the path of each content's result; no two are the same."""
-    if len(contents) == 1 and not pathlib.Path(contents[0]).is_dir():
+    if _has_one_result(contents):
         return {sources[0]: output}
     if os.path.lexists(output) and not pathlib.Path(output).is_dir():
-        raise UserError(f"--output={output} must be a folder for several contents")
+        raise UserError(
+            f"--output={show(output)} must be a folder for several contents"
+        )
     paths: dict[Source, str] = {}
     taken: set[str] = set()
     for source in sources:
         # Pictures of a folder keep their subfolder; single files lose their folder.
-        name = pathlib.PurePath(source.name)
+        name = pathlib.PurePath(to_path(source.name))
         stem = unique = str(
-            name.stem if source.name == source.path else name.with_suffix("")
+            name.stem if str(name) == source.path else name.with_suffix("")
         )
         number = 1
         while unique.casefold() in taken:
@@ -166,18 +186,19 @@ def _check_paths(
     for path in paths:
         if os.path.realpath(path) in used:
             raise UserError(
-                f"{path} is a picture to transfer from: choose another --output"
+                f"{show(path)} is a picture to transfer from: choose another --output"
             )
     used.update(map(os.path.realpath, paths))
     if sheet is not None and os.path.realpath(sheet) in used:
         raise UserError(
-            f"--sheet={sheet} is also one of the contents, styles or results: choose "
-            "another file"
+            f"--sheet={show(sheet)} is also one of the contents, styles or results:"
+            " choose another file"
         )
     for path in paths:
         if os.path.lexists(path) and not overwrite:
             raise UserError(
-                f"{path} already exists: choose another --output, or add --overwrite"
+                f"{show(path)} already exists: choose another --output, or add"
+                " --overwrite"
             )
 
 
@@ -227,10 +248,10 @@ def _write_picture(picture: np.ndarray, path: str) -> None:
 def _draw_sheet(
     rows: list[list[np.ndarray]], names: Sequence[str], target: TargetStyle
 ) -> Image.Image:
-    title = target.artist or target.mix
+    title = show(target.artist or target.mix or "")
     return grids.draw_grid(
         rows,
-        row_captions=[pathlib.Path(format_name(name)).name for name in names],
+        row_captions=[show(pathlib.Path(name).name) for name in names],
         column_captions=["content", "result", *["style"] * (len(rows[0]) - 2)],
         title=f"style: {title}" if title else None,
     )

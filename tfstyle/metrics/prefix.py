@@ -4,6 +4,7 @@ All functions take NumPy arrays and work in float64. Index d - 1 of a result is 
 first d dimensions.
 """
 
+import dataclasses
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -42,15 +43,6 @@ def variances(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Compute both quantities of equation 10 for every prefix in O(images x dims).
 
-    Artist i has n_i images with mean m_i and a sum W_i of squared deviations from it;
-    all M images have the mean m:
-
-        within  = sum_i W_i / M
-        between = 2 sum_i ((M - n_i) W_i + M n_i (m_i - m)^2) / (M^2 - sum_i n_i^2)
-
-    The numerator of `between` is the sum over all pairs minus the sum over pairs by one
-    artist, 2 M (W + B) - sum_i 2 n_i W_i, rearranged so that nothing is subtracted.
-
     Args:
         codes: float [images, dims].
         artist_ids: int [images], any labels.
@@ -63,27 +55,68 @@ def variances(
         ValueError: if there are fewer than two artists, shapes disagree or codes are
             not finite.
     """
-    codes, artist_ids = validate_codes(codes, artist_ids)
-    _, artists, counts = np.unique(artist_ids, return_inverse=True, return_counts=True)
-    if len(counts) < 2:
-        raise ValueError(
-            f"equation 10 compares artists: needs at least 2, got {len(counts)}"
+    moments = Moments.of_codes(codes, artist_ids)
+    within, between = moments.variances(np.ones([1, len(moments.counts)]))
+    return within[0], between[0]
+
+
+@dataclasses.dataclass(frozen=True)
+class Moments:
+    """What equation 10 needs of each artist's codes."""
+
+    counts: np.ndarray  # float64 [artists], n_i
+    means: np.ndarray  # float64 [artists, dims], m_i, around the mean of all images
+    scatter: np.ndarray  # float64 [artists, dims], W_i, summed squares around m_i
+
+    @classmethod
+    def of_codes(cls, codes: np.ndarray, artist_ids: np.ndarray) -> "Moments":
+        """Sum up codes, float [images, dims], by int [images]; see `variances`."""
+        codes, artist_ids = validate_codes(codes, artist_ids)
+        _, artists, counts = np.unique(
+            artist_ids, return_inverse=True, return_counts=True
         )
-    total = len(codes)
-    n = counts[:, None].astype(np.float64)
-    codes = codes - codes.mean(axis=0)  # a common offset would cost digits below
+        if len(counts) < 2:
+            raise ValueError(
+                f"equation 10 compares artists: needs at least 2, got {len(counts)}"
+            )
+        # A common offset would cost digits below.
+        codes = codes - codes.mean(axis=0)
+        # Sorted by artist, so that reduceat sums the rows of each artist.
+        order = np.argsort(artists, kind="stable")
+        codes, artists = codes[order], artists[order]
+        starts = np.cumsum(counts) - counts
+        means = np.add.reduceat(codes, starts, axis=0) / counts[:, None]
+        scatter = np.add.reduceat((codes - means[artists]) ** 2, starts, axis=0)
+        return cls(counts.astype(np.float64), means, scatter)
 
-    # Sorted by artist, so that reduceat sums the rows of each artist.
-    order = np.argsort(artists, kind="stable")
-    codes, artists = codes[order], artists[order]
-    starts = np.cumsum(counts) - counts
-    means = np.add.reduceat(codes, starts, axis=0) / n
-    scatter = np.add.reduceat((codes - means[artists]) ** 2, starts, axis=0)
+    def variances(self, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Compute both quantities of equation 10 for every prefix, by weighted artists.
 
-    within = scatter.sum(axis=0) / total
-    between = 2 * ((total - n) * scatter + total * n * means**2).sum(axis=0)
-    between /= float(total) ** 2 - (n**2).sum()
-    return np.cumsum(within), np.cumsum(between)
+        Artist i counts w_i times; images by copies of one artist are no pairs. With
+        M = sum_i w_i n_i and the mean m of all, weighted likewise:
+
+            within  = sum_i w_i W_i / M
+            between = 2 sum_i w_i ((M - w_i n_i) W_i + M n_i (m_i - m)^2)
+                      / (M^2 - sum_i w_i^2 n_i^2)
+
+        The numerator of `between` is the sum over all pairs minus the sum over pairs by
+        one artist, rearranged so that nothing is subtracted.
+
+        Args:
+            weights: float [draws, artists], of two artists at least in each draw.
+
+        Returns:
+            float64 [draws, dims] each.
+        """
+        weights = np.asarray(weights, np.float64)
+        images = weights * self.counts  # w_i n_i
+        total = images.sum(axis=1, keepdims=True)
+        within = weights @ self.scatter / total
+        mean = images @ self.means / total
+        spread = images @ self.means**2 - total * mean**2
+        between = (weights * (total - images)) @ self.scatter + total * spread
+        between = 2 * between / (total**2 - (images**2).sum(axis=1, keepdims=True))
+        return np.cumsum(within, axis=1), np.cumsum(between, axis=1)
 
 
 def prefix_accuracy(
@@ -97,11 +130,31 @@ def prefix_accuracy(
         presumed_styles: float [artists, dims].
 
     Returns:
-        float64 [dims], share of images classified correctly; ties go to the first
-        artist.
+        float64 [dims], share of images classified correctly.
 
     Raises:
         ValueError: if shapes disagree, ids are out of range or codes are not finite.
+    """
+    codes, artist_ids = validate_codes(codes, artist_ids)
+    artists, least, most = len(presumed_styles), artist_ids.min(), artist_ids.max()
+    if least < 0 or most >= artists:
+        raise ValueError(f"artist ids must be in 0..{artists - 1}, got {least}..{most}")
+    nearest = nearest_styles(codes, presumed_styles)
+    return np.mean(nearest == artist_ids[:, None], axis=0)
+
+
+def nearest_styles(codes: np.ndarray, presumed_styles: np.ndarray) -> np.ndarray:
+    """Find the presumed style nearest to each image by every prefix.
+
+    Args:
+        codes: float [images, dims].
+        presumed_styles: float [artists, dims].
+
+    Returns:
+        int32 [images, dims], rows of `presumed_styles`; ties go to the first.
+
+    Raises:
+        ValueError: if shapes disagree.
     """
 
     def closeness(code: np.ndarray, style: np.ndarray, out: np.ndarray) -> None:
@@ -110,31 +163,26 @@ def prefix_accuracy(
         np.negative(out, out=out)
 
     columns = np.asarray(presumed_styles, np.float64).T
-    return _running_accuracy(codes, artist_ids, columns, 0.0, closeness)
+    return _best_columns(codes, columns, 0.0, closeness)
 
 
-def prefix_logit_accuracy(
-    features: np.ndarray,
-    weights: np.ndarray,
-    bias: np.ndarray,
-    artist_ids: np.ndarray,
+def largest_logits(
+    features: np.ndarray, weights: np.ndarray, bias: np.ndarray
 ) -> np.ndarray:
-    """Measure the accuracy of a linear classifier cut to its first d features.
+    """Find the artist of the largest logit of a classifier cut to its first d features.
 
     Args:
         features: float [images, dims].
         weights: float [dims, artists].
         bias: float [artists].
-        artist_ids: int [images], columns of `weights`.
 
     Returns:
-        float64 [dims], share of images whose artist has the largest logit; ties go to
-        the first artist.
+        int32 [images, dims], columns of `weights`; ties go to the first.
 
     Raises:
-        ValueError: if shapes disagree, ids are out of range or features are not finite.
+        ValueError: if shapes disagree.
     """
-    return _running_accuracy(features, artist_ids, weights, bias, np.multiply)
+    return _best_columns(features, weights, bias, np.multiply)
 
 
 def style_distances(
@@ -209,14 +257,13 @@ def curve_dims(dims: int) -> list[int]:
     return [2**power for power in range((dims - 1).bit_length())] + [dims]
 
 
-def _running_accuracy(
+def _best_columns(
     rows: np.ndarray,
-    artist_ids: np.ndarray,
     columns: np.ndarray,
     start: np.ndarray | float,
     add_dimension: Callable[..., object],
 ) -> np.ndarray:
-    """Compute the share of rows whose artist scores highest, after each dimension.
+    """Find the artist that scores highest after each dimension, int32 [images, dims].
 
     A table of scores per chunk of images is updated dimension by dimension: at 42,000
     images, 2,513 artists and 512 dimensions this takes 45 seconds on one core. A
@@ -225,33 +272,28 @@ def _running_accuracy(
 
     Args:
         rows: float [images, dims].
-        artist_ids: int [images].
         columns: float [dims, artists].
         start: scores before the first dimension, for all artists or each.
         add_dimension: called as (row values [chunk, 1], column values [artists],
             out=[chunk, artists]); writes what a dimension adds to the scores.
     """
-    rows, artist_ids = validate_codes(rows, artist_ids)
+    rows = np.asarray(rows, np.float64)
     columns = np.ascontiguousarray(columns, np.float64)
-    dims = rows.shape[1]
+    images, dims = rows.shape
     if columns.ndim != 2 or len(columns) != dims or not columns.size:
         raise ValueError(
             f"codes of {dims} dimensions need artists of as many, got"
             f" [dims, artists] = {columns.shape}"
         )
     artists = columns.shape[1]
-    least, most = artist_ids.min(), artist_ids.max()
-    if least < 0 or most >= artists:
-        raise ValueError(f"artist ids must be in 0..{artists - 1}, got {least}..{most}")
-    hits = np.zeros(dims, np.int64)
+    best = np.empty([images, dims], np.int32)
     chunk = max(1, SCORES_PER_CHUNK // artists)
-    for first in range(0, len(rows), chunk):
+    for first in range(0, images, chunk):
         part = rows[first : first + chunk]
-        labels = artist_ids[first : first + chunk]
         scores = np.zeros((len(part), artists)) + start
         change = np.empty_like(scores)
         for d in range(dims):
             add_dimension(part[:, d, None], columns[d], out=change)
             scores += change
-            hits[d] += np.count_nonzero(scores.argmax(axis=1) == labels)
-    return hits / len(rows)
+            best[first : first + chunk, d] = scores.argmax(axis=1)
+    return best

@@ -1,7 +1,7 @@
-"""Numbers measured with several seeds: means and sample deviations.
+"""How far to trust a number: spread over seeds, and intervals over artists.
 
 A spread is {"mean", "deviation"}; the deviation is the sample's, and None for a single
-measurement.
+measurement. An interval is [lower, upper], 95 % by the bootstrap.
 """
 
 import math
@@ -9,6 +9,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
 
 import numpy as np
+
+_BOOTSTRAP_DRAWS = 1000
+_PERCENTILES = (2.5, 97.5)
+# With fewer artists, an interval over artists says nothing.
+_FEWEST_ARTISTS = 5
 
 
 class Spread(TypedDict):
@@ -36,6 +41,26 @@ def compute_curve_spread(curves: Sequence[Sequence[float]]) -> CurveSpread:
     table = np.asarray(curves, np.float64)
     deviation = table.std(axis=0, ddof=1).tolist() if len(table) > 1 else None
     return {"mean": table.mean(axis=0).tolist(), "deviation": deviation}
+
+
+def draw_artist_weights(artists: int, seed: int = 0) -> np.ndarray | None:
+    """Draw how often each artist is in a bootstrap sample of as many artists.
+
+    Returns:
+        float64 [draws, artists], at least two different artists each; None if there are
+        too few artists for an interval.
+    """
+    if artists < _FEWEST_ARTISTS:
+        return None
+    rng = np.random.default_rng(seed)
+    shares = np.full(artists, 1 / artists)
+    draws = rng.multinomial(artists, shares, size=_BOOTSTRAP_DRAWS)
+    return draws[np.count_nonzero(draws, axis=1) > 1].astype(np.float64)
+
+
+def compute_intervals(draws: np.ndarray) -> list[list[float]]:
+    """Return the interval of each point of a curve, from bootstrap [draws, points]."""
+    return np.percentile(draws, _PERCENTILES, axis=0).T.tolist()
 
 
 def combine_seeds(results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -10,19 +10,18 @@ RUN_DIR/STAGE/FINISHED           written last
 
 import contextlib
 import dataclasses
-import fcntl
 import functools
 import hashlib
 import logging
 import os
 import pathlib
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import tensorflow as tf
 
-from tfstyle.core import files
+from tfstyle.core import files, locks
 from tfstyle.core.cli import UserError
 from tfstyle.modeling import stages
 from tfstyle.modeling.networks.frozen_codes import CodeStatistics
@@ -245,26 +244,28 @@ def _warn_once(message: str) -> None:
     logger.warning("warning: %s", message)
 
 
-@contextlib.contextmanager
-def stage_lock(folder: StageFolder) -> Iterator[None]:
+def stage_lock(folder: StageFolder) -> contextlib.AbstractContextManager[None]:
     """Hold a lock, so that two processes never train the same stage.
 
     Raises:
         UserError: if another process holds it.
     """
-    folder.run_dir.mkdir(parents=True, exist_ok=True)
-    path = folder.run_dir / f".{folder.stage}.lock"
-    with path.open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(
-                f"another process is training {folder.path} at the moment"
-            ) from None
-        try:
-            yield
-        finally:
-            path.unlink(missing_ok=True)
+    return locks.sibling_lock(folder.path)
+
+
+@contextlib.contextmanager
+def results_lock(run_dirs: Iterable[pathlib.Path]) -> Iterator[None]:
+    """Hold locks, so that two commands never write a run's evaluation or figures.
+
+    Missing runs are not locked.
+
+    Raises:
+        UserError: if another process holds a lock, or a run cannot be written.
+    """
+    with contextlib.ExitStack() as stack:
+        for run_dir in filter(pathlib.Path.is_dir, run_dirs):
+            stack.enter_context(locks.folder_lock(run_dir, name=".results.lock"))
+        yield
 
 
 def read_code_digests(
@@ -305,5 +306,6 @@ def read_recommendation(run_dir: pathlib.Path) -> dict[str, int]:
 
 def update_recommendation(run_dir: pathlib.Path, **dims: int) -> None:
     """Set entries of recommendation.json."""
-    known = read_recommendation(run_dir)
-    files.write_json(run_dir / "recommendation.json", {**known, **dims})
+    with locks.folder_lock(run_dir, name=".recommendation.lock", wait=True):
+        known = read_recommendation(run_dir)
+        files.write_json(run_dir / "recommendation.json", {**known, **dims})

@@ -16,6 +16,7 @@ import numpy as np
 
 from tfstyle.core import files
 from tfstyle.core.cli import UserError
+from tfstyle.core.names import clean_line, encode, show
 from tfstyle.metrics import retrieval
 
 ENROLLED_FILE = "enrolled.npz"
@@ -44,7 +45,7 @@ class Enrolled:
     @property
     def digest(self) -> str:
         """Identifies these artists to an export."""
-        names = "\n".join(self.names).encode(errors="surrogateescape")
+        names = encode("\n".join(self.names))
         return hashlib.sha256(names + self.means.tobytes()).hexdigest()
 
     def remove(self, name: str) -> "Enrolled":
@@ -128,17 +129,22 @@ class ArtistStyles:
     def get_style(self, name: str) -> np.ndarray:
         """Return an artist's style, float32 [style].
 
+        The name may also be written as `core.names.show` shows it.
+
         Raises:
             UserError: if there is no artist of this name; with the closest names.
         """
-        if name not in self.names:
-            closest = sorted(self.names, key=lambda known: -_similarity(known, name))
-            hint = " (--style_mix takes NAME:WEIGHT,NAME:WEIGHT,..)" * (":" in name)
-            raise UserError(
-                f"no artist of the run is named {name!r}; the closest names are: "
-                f"{', '.join(closest[:3])}{hint}"
-            )
-        return self.means[self.names.index(name)]
+        if name in self.names:
+            return self.means[self.names.index(name)]
+        shown = list(map(show, self.names))
+        if name in shown:
+            return self.means[shown.index(name)]
+        closest = sorted(shown, key=lambda known: -_similarity(known, name))
+        hint = " (--style_mix takes NAME:WEIGHT,NAME:WEIGHT,..)" * (":" in name)
+        raise UserError(
+            f"no artist of the run is named '{show(name)}'; the closest names are: "
+            f"{', '.join(closest[:3])}{hint}"
+        )
 
     def mix_styles(self, mix: str) -> np.ndarray:
         """Return the weighted mean of artists' styles.
@@ -178,9 +184,10 @@ class ArtistStyles:
             UserError: if a name is unknown.
         """
         parts, names = text.split(","), []
+        known = {*self.names, *map(show, self.names)}
         while parts:
             count = len(parts)
-            while count > 1 and ",".join(parts[:count]).strip() not in self.names:
+            while count > 1 and ",".join(parts[:count]).strip() not in known:
                 count -= 1
             names.append(",".join(parts[:count]).strip())
             self.get_style(names[-1])  # refuses an unknown name
@@ -211,38 +218,44 @@ class ArtistStyles:
         )
 
 
-def read_dimension_names(path: pathlib.Path, dims: int) -> dict[int, str]:
+def read_dimension_names(path: pathlib.Path, dims: int | None = None) -> dict[int, str]:
     """Read names given to dimensions by hand, lines of dimension<TAB>name.
 
-    Empty lines and a first line `dimension<TAB>name` are allowed. Without the file
-    there are no names.
+    Empty lines and a first line `dimension<TAB>name` are allowed. Control characters
+    are escaped. Without the file there are no names. `dims` is the number of
+    dimensions, if it is known.
 
     Returns:
         {dimension, from 1 to dims: name}.
 
     Raises:
-        UserError: if a line is not a dimension, a tab and a name, a dimension does not
-            exist, or one has two names.
+        UserError: if the file cannot be read, a line is not a dimension, a tab and a
+            printable name, a dimension does not exist, or one has two names.
     """
     if not path.exists():
         return {}
+    if not path.is_file():
+        raise UserError(f"{path} is not a file")
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = re.split(r"\r\n|[\r\n]", path.read_text(encoding="utf-8-sig"))
     except UnicodeDecodeError as error:
         raise UserError(f"{path} must be UTF-8 text: {error}") from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}") from None
     names: dict[int, str] = {}
     for number, line in enumerate(lines, 1):
         cells = [cell.strip() for cell in line.split("\t")]
         if not line.strip() or (number == 1 and cells == ["dimension", "name"]):
             continue
         where = f"{path}, line {number}"
-        if len(cells) != 2 or not all(cells):
+        if len(cells) != 2 or not all(cells) or not cells[1].isprintable():
             raise UserError(
                 f"{where}: must be a dimension, a tab and its name, got {line!r}"
             )
-        if not cells[0].isdecimal() or not 1 <= int(cells[0]) <= dims:
+        if not _is_dimension(cells[0], dims):
+            limit = "on" if dims is None else f"to {dims}"
             raise UserError(
-                f"{where}: the dimension must be a number from 1 to {dims}, got "
+                f"{where}: the dimension must be a number from 1 {limit}, got "
                 f"{cells[0]!r}"
             )
         if int(cells[0]) in names:
@@ -250,8 +263,14 @@ def read_dimension_names(path: pathlib.Path, dims: int) -> dict[int, str]:
                 f"{where}: dimension {cells[0]} has two names, "
                 f"{names[int(cells[0])]!r} and {cells[1]!r}"
             )
-        names[int(cells[0])] = cells[1]
+        names[int(cells[0])] = clean_line(cells[1])
     return names
+
+
+def _is_dimension(text: str, dims: int | None) -> bool:
+    if not (text.isdecimal() and len(text) < 10):
+        return False
+    return int(text) >= 1 and (dims is None or int(text) <= dims)
 
 
 def _similarity(name: str, other: str) -> float:

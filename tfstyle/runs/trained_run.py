@@ -5,12 +5,15 @@ import functools
 import logging
 import os
 import pathlib
+from collections.abc import Callable
+from typing import Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 import tensorflow as tf
 
 from tfstyle.core.cli import UserError
-from tfstyle.data import pictures, records
+from tfstyle.core.names import show
+from tfstyle.data import input_pipeline, pictures, records
 from tfstyle.modeling import stages
 from tfstyle.modeling.networks import frozen_codes
 from tfstyle.modeling.networks.codes import (
@@ -28,6 +31,9 @@ from tfstyle.runs.folder import StageFolder, is_outdated
 from tfstyle.runs.style_space import ArtistStyles, Enrolled
 
 logger = logging.getLogger(__name__)
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class TrainedRun:
@@ -297,7 +303,7 @@ class TrainedRun:
             logger.info(
                 "note: these artists were enrolled with older style codes; they are "
                 "skipped until enrolled again: %s",
-                ", ".join(outdated),
+                ", ".join(map(show, outdated)),
             )
         return enrolled
 
@@ -325,3 +331,16 @@ class TrainedRun:
         return style_space.read_dimension_names(
             self.path / style_space.NAMES_FILE, self.style_statistics.dims
         )
+
+
+def name_bad_records(
+    function: Callable[Concatenate[TrainedRun, P], T],
+) -> Callable[Concatenate[TrainedRun, P], T]:
+    """Make a function of a run raise UserError for a corrupt record, with its file."""
+
+    @functools.wraps(function)
+    def call(run: TrainedRun, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        with input_pipeline.report_bad_records(lambda: run.dataset):
+            return function(run, *args, **kwargs)
+
+    return call

@@ -3,8 +3,8 @@
     client = Client("http://127.0.0.1:8501")
     client.transfer_style("content.jpg", "style.webp").save("transferred.png")
 
-This module needs only NumPy and Pillow. Servers decode JPEG, PNG, BMP and GIF;
-`convert_picture` converts all other formats, and rotated photographs, to one of these.
+Importing this module does not import TensorFlow. `convert_picture` converts what a
+server cannot decode as the records were made.
 """
 
 import base64
@@ -16,16 +16,31 @@ import pathlib
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import IO, Any
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
-Picture = str | os.PathLike[str] | bytes | Image.Image
+from tfstyle.data import pictures as conversion
+from tfstyle.data.pictures.plain import make_plain
 
-EXIF_ORIENTATION = 0x0112
-JPEG_FORMATS = ("JPEG", "MPO")  # MPO: several JPEGs in a file, as some cameras write
+# A path, a file's content, an open file, an array uint8 [height, width(, 3 or 4)] or a
+# Pillow picture.
+Picture = (
+    str
+    | os.PathLike[str]
+    | bytes
+    | bytearray
+    | memoryview
+    | IO[bytes]
+    | np.ndarray
+    | Image.Image
+)
+
+# What tfstyle.serve accepts in a request, with room for the JSON around pictures.
+MAX_PICTURE_CHARACTERS = 63 * 2**20
+MAX_ROWS = 256
 LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1")
 # Types that NumPy has other names for.
 NUMPY_NAMES = {"float": "float32", "string": "str"}
@@ -43,7 +58,7 @@ class Client:
     """Calls the models of a server, such as `http://127.0.0.1:8501`.
 
     It waits `timeout` seconds for an answer, and sends at most `batch_size` pictures in
-    a request.
+    a request, fewer if they are large.
     """
 
     def __init__(self, url: str, timeout: float = 300.0, batch_size: int = 8) -> None:
@@ -51,6 +66,8 @@ class Client:
             url = f"http://{url}"
         self.url = url.rstrip("/")
         self.timeout = timeout
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {batch_size}")
         self.batch_size = batch_size
         self._output_types: dict[tuple[str, str], dict[str, str]] = {}
         # A proxy of the environment cannot reach this machine.
@@ -98,16 +115,13 @@ class Client:
 
     def transfer_style(self, content: Picture, style: Picture) -> Image.Image:
         """Draw the content of a picture in the style of another."""
-        outputs = self.predict(
-            "style_transfer",
-            {
-                "content_bytes": [convert_picture(content)],
-                "style_bytes": [convert_picture(style)],
-            },
-        )
+        pair = [convert_picture(content), convert_picture(style)]
+        _check_size(pair)
+        inputs = {"content_bytes": pair[:1], "style_bytes": pair[1:]}
+        outputs = self.predict("style_transfer", inputs)
         return _open_png(outputs["image_bytes"][0])
 
-    def encode_style(self, pictures: Sequence[Picture]) -> dict[str, np.ndarray]:
+    def encode_style(self, pictures: Iterable[Picture]) -> dict[str, np.ndarray]:
         """Compute the style codes of pictures, and find the nearest artists.
 
         Returns:
@@ -116,7 +130,7 @@ class Client:
         """
         return self._encode("style_encoder", pictures)
 
-    def encode_content(self, pictures: Sequence[Picture]) -> np.ndarray:
+    def encode_content(self, pictures: Iterable[Picture]) -> np.ndarray:
         """Compute the content codes of pictures, float32 [n, content]."""
         return self._encode("content_encoder", pictures)["content"]
 
@@ -153,28 +167,46 @@ class Client:
             images += [_open_png(data) for data in outputs["image_bytes"]]
         return images
 
-    def _encode(self, model: str, pictures: Sequence[Picture]) -> dict[str, np.ndarray]:
-        if isinstance(pictures, (str, os.PathLike, bytes, Image.Image)):
+    def _encode(self, model: str, pictures: Iterable[Picture]) -> dict[str, np.ndarray]:
+        is_array = isinstance(pictures, np.ndarray) and pictures.ndim < 4
+        if is_array or isinstance(
+            pictures, (str, os.PathLike, bytes, bytearray, memoryview, Image.Image)
+        ):
             raise TypeError(
-                f"pictures must be a list of pictures, got {pictures!r:.80}"
+                f"pictures must be a list of pictures, got {_name(pictures)!r}"
             )
-        if not len(pictures):
-            raise ValueError("pictures must not be empty, got []")
         answers = [
-            self.predict(
-                model,
-                {"image_bytes": [convert_picture(item) for item in pictures[batch]]},
-            )
-            for batch in self._batches(len(pictures))
+            self.predict(model, {"image_bytes": batch})
+            for batch in self._convert_batches(pictures)
         ]
+        if not answers:
+            raise ValueError("pictures must not be empty, got []")
         return {
             name: np.concatenate([answer[name] for answer in answers])
             for name in answers[0]
         }
 
+    def _convert_batches(self, pictures: Iterable[Picture]) -> Iterator[list[bytes]]:
+        """Convert pictures, in batches that a server accepts."""
+        batch: list[bytes] = []
+        for picture in pictures:
+            data = convert_picture(picture)
+            _check_size([data])
+            characters = sum(map(_count_characters, [*batch, data]))
+            if batch and (
+                len(batch) >= min(self.batch_size, MAX_ROWS)
+                or characters > MAX_PICTURE_CHARACTERS
+            ):
+                yield batch
+                batch = []
+            batch.append(data)
+        if batch:
+            yield batch
+
     def _batches(self, count: int) -> Iterator[slice]:
-        for start in range(0, count, self.batch_size):
-            yield slice(start, start + self.batch_size)
+        size = min(self.batch_size, MAX_ROWS)
+        for start in range(0, count, size):
+            yield slice(start, start + size)
 
     def _get_output_types(self, path: str, signature_name: str) -> dict[str, str]:
         key = (path, signature_name)
@@ -206,67 +238,117 @@ class Client:
             raise ServerError(
                 f"the answer of {self.url} is not JSON: is it TF Serving's REST port?"
             ) from error
-        # URLError and timeouts are OSErrors; a truncated answer is not.
+        # URLError is an OSError; a truncated answer is not.
         except (OSError, http.client.HTTPException) as error:
+            reason = getattr(error, "reason", error)
+            if isinstance(reason, TimeoutError):
+                raise ServerError(
+                    f"timed out: no answer from {self.url} within {self.timeout:g}"
+                    " seconds (raise Client's timeout, or send fewer or smaller"
+                    " pictures)"
+                ) from error
             raise ServerError(
-                f"no answer from {self.url}: {getattr(error, 'reason', error)} (start"
+                f"no answer from {self.url}: {reason} (start"
                 " a server with: python -m tfstyle.serve --export_dir=EXPORT_DIR)"
             ) from error
 
 
 def convert_picture(picture: Picture) -> bytes:
-    """Convert a picture to bytes that a server decodes as people see the picture.
+    """Convert a picture to bytes that a server decodes as the records were made.
 
-    JPEG, PNG and 24-bit BMP files that need no rotation are not changed. Of all others,
-    the first frame is rotated upright and encoded: JPEG as JPEG, the rest as PNG with
-    transparency and, if gray, with 16 bits.
+    JPEG, PNG and BMP files that a server decodes so are not changed, but for a color
+    profile that changes nothing. All others are converted like the pictures of records
+    (the first frame, upright, in sRGB, with 8 bits) and encoded as PNG, with their
+    transparency.
+
+    Args:
+        picture: a path, the content of a file, a file that is open for reading bytes,
+            an array uint8 [height, width], [.., 3] RGB or [.., 4] RGBA, or a picture
+            of Pillow's.
 
     Raises:
-        ValueError: the file is not a picture, or cannot be converted.
+        ValueError: it is no picture, or cannot be converted.
+        TypeError: it is of another type.
         OSError: the file cannot be opened.
     """
-    if isinstance(picture, Image.Image):
-        return _encode(ImageOps.exif_transpose(picture), "PNG")
-    if isinstance(picture, bytes):
-        name, data = f"picture of {len(picture)} bytes", picture
-    else:
-        name = os.fspath(picture)
-        data = pathlib.Path(picture).read_bytes()
     try:
-        with Image.open(io.BytesIO(data)) as image:
-            if _is_decodable(image, data):
-                return data
-            encoding = "JPEG" if image.format in JPEG_FORMATS else "PNG"
-            return _encode(ImageOps.exif_transpose(image), encoding)
-    # Pillow's decoders raise more than OSError for corrupt files.
-    except Exception as error:
-        raise ValueError(f"{name}: cannot be read as a picture: {error}") from error
+        if isinstance(picture, Image.Image):
+            return _encode(conversion.normalize(picture))
+        if hasattr(picture, "__array__"):
+            return _encode(_make_picture(np.asarray(picture)))
+        data = _read(picture)
+        plain = make_plain(data)
+        if plain is None:
+            plain = _encode(conversion.read_picture(io.BytesIO(data)))
+        return plain
+    except conversion.PictureError as error:
+        raise ValueError(
+            f"{_name(picture)}: cannot be read as a picture: {error}"
+        ) from error
 
 
-def _is_decodable(image: Image.Image, data: bytes) -> bool:
-    """Return whether a server decodes the file as people see it."""
-    if image.getexif().get(EXIF_ORIENTATION) in range(2, 9):
-        return False
-    if image.format == "BMP":
-        # TensorFlow misreads palettes and 16 or 32 bits. Byte 28 holds the bits per
-        # pixel, except in BMPs of OS/2.
-        return int.from_bytes(data[28:30], "little") == 24
-    return image.format == "PNG" or image.format in JPEG_FORMATS
+def _name(picture: Any) -> str:
+    if isinstance(picture, (bytes, bytearray, memoryview)):
+        return f"picture of {len(picture)} bytes"
+    if isinstance(picture, (str, os.PathLike)):
+        return os.fspath(picture)
+    if hasattr(picture, "shape"):
+        return f"array of shape {tuple(picture.shape)}"
+    return f"{getattr(picture, 'name', picture)!s:.80}"
 
 
-def _encode(image: Image.Image, encoding: str) -> bytes:
-    if image.mode == "F":
-        raise ValueError("floating-point pictures have no standard range")
-    if image.mode.startswith("I;16"):
-        image = image.convert("I")  # which Pillow writes as 16-bit PNG
-    elif image.has_transparency_data:
-        image = image.convert("RGBA")
-    elif image.mode not in ("I", "L", "RGB"):
-        image = image.convert("RGB")
+def _read(picture: Any) -> bytes:
+    if isinstance(picture, (bytes, bytearray, memoryview)):
+        return bytes(picture)
+    if isinstance(picture, (str, os.PathLike)):
+        return pathlib.Path(picture).read_bytes()
+    if not hasattr(picture, "read"):
+        raise TypeError(
+            "a picture must be a path, bytes, an open file, an array or a picture of"
+            f" Pillow's, got {type(picture).__name__}"
+        )
+    if picture.seekable():
+        picture.seek(0)
+    data = picture.read()
+    if not isinstance(data, bytes):
+        raise TypeError(f"{_name(picture)} must be opened for reading bytes ('rb')")
+    return data
+
+
+def _make_picture(array: np.ndarray) -> Image.Image:
+    is_known = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))
+    if not is_known or array.dtype != np.uint8 or not array.size:
+        raise ValueError(
+            "an array must be uint8 [height, width], [height, width, 3] or [height,"
+            f" width, 4], got {array.dtype} {list(array.shape)}"
+        )
+    return Image.fromarray(array)
+
+
+def _encode(image: Image.Image) -> bytes:
+    """Encode RGB or RGBA as PNG; opaque pictures that do not fit a request as JPEG."""
     buffer = io.BytesIO()
-    # PNG has neither option and ignores them.
-    image.save(buffer, encoding, quality=95, subsampling=0)
+    image.save(buffer, "PNG", compress_level=1)
+    too_large = _count_characters(buffer.getvalue()) > MAX_PICTURE_CHARACTERS // 2
+    if too_large and image.mode == "RGB":
+        return conversion.encode_picture(image, "jpeg")
     return buffer.getvalue()
+
+
+def _count_characters(data: bytes) -> int:
+    """Return the length of data in base64, in quotes and braces."""
+    return 4 * -(-len(data) // 3) + 16
+
+
+def _check_size(pictures: Sequence[bytes]) -> None:
+    """Raise ValueError if pictures do not fit a request."""
+    characters = sum(map(_count_characters, pictures))
+    if characters > MAX_PICTURE_CHARACTERS:
+        raise ValueError(
+            f"{sum(map(len, pictures)) / 2**20:.0f} MiB of pictures do not fit a"
+            f" request ({MAX_PICTURE_CHARACTERS * 3 // 4 // 2**20} MiB): send smaller"
+            " ones"
+        )
 
 
 def _open_png(data: bytes) -> Image.Image:

@@ -18,6 +18,7 @@ from tensorflow_serving.apis import prediction_log_pb2
 
 from tfstyle.core import files
 from tfstyle.core.cli import UserError
+from tfstyle.core.locks import folder_lock
 from tfstyle.core.paths import for_tensorflow
 from tfstyle.modeling.stages import gan, metric, vae
 from tfstyle.runs.style_space import NAMES_FILE
@@ -50,11 +51,24 @@ def export_run(
         version has the same weights and artists.
 
     Raises:
-        UserError: the metric stage is not trained, export_dir cannot be created, or it
-            holds models that may not fit the new ones.
+        UserError: the metric stage is not trained; or export_dir cannot be written, is
+            being written by another process, or holds models that may not fit the new
+            ones.
     """
     enrolled = run.enrolled.digest  # an error if the metric stage is not trained
     names = _choose_models(run)
+    with folder_lock(export_dir):
+        return _write_export(run, names, enrolled, export_dir, serving_dir), names
+
+
+def _write_export(
+    run: TrainedRun,
+    names: Sequence[str],
+    enrolled: str,
+    export_dir: pathlib.Path,
+    serving_dir: pathlib.PurePosixPath,
+) -> int:
+    """Write models and files of an export; return its version."""
     _refuse_other_codes(export_dir, names)
     digest = _compute_digest(run, names, enrolled)
     versions = [_list_versions(export_dir / name) for name in names]
@@ -69,7 +83,7 @@ def export_run(
     _write_server_files(export_dir, serving_dir)
     record = {"version": version, "models": names, "digest": digest}
     files.write_json(export_dir / "export.json", record)
-    return version, names
+    return version
 
 
 def _choose_models(run: TrainedRun) -> list[str]:
@@ -124,12 +138,6 @@ def _list_versions(folder: pathlib.Path) -> list[int]:
 def _write_models(
     run: TrainedRun, names: Sequence[str], export_dir: pathlib.Path, version: int
 ) -> None:
-    try:
-        export_dir.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(
-            f"--export_dir={export_dir} cannot be created: {error.strerror}"
-        ) from None
     with files.temporary_folder(export_dir / ".making") as temporary:
         for name in names:
             logger.info("exporting %s", name)

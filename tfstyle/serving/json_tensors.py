@@ -67,6 +67,11 @@ class TensorSpec:
             )
         )
 
+    @property
+    def is_batch(self) -> bool:
+        """Whether there may be any number of rows."""
+        return self.shape is not None and self.shape[:1] == (-1,)
+
     def __str__(self) -> str:
         return f"{self.dtype} {_format_shape(self.shape)}"
 
@@ -75,12 +80,13 @@ Specs = Mapping[str, TensorSpec]
 
 
 def read_request(
-    request: Mapping[str, Any], specs: Specs
+    request: Mapping[str, Any], specs: Specs, max_rows: int | None = None
 ) -> tuple[Layout, dict[str, np.ndarray]]:
     """Convert a predict request to arrays.
 
     The request is a parsed body with `instances` (row format) or `inputs` (column
-    format); the signature has at least one input.
+    format); the signature has at least one input. More than `max_rows` rows are
+    refused, as TF Serving does with `max_batch_size`.
 
     Returns:
         The format of the request and its answer, and an array for each input.
@@ -95,9 +101,10 @@ def read_request(
         )
     layout: Layout = "row" if "instances" in request else "column"
     if layout == "row":
+        _check_row_count(request["instances"], max_rows)
         arrays = _read_rows(request, specs)
     elif "inputs" in request:
-        arrays = _read_columns(request["inputs"], specs)
+        arrays = _read_columns(request["inputs"], specs, max_rows)
     else:
         raise ServingError("Missing 'inputs' or 'instances' key")
     for name, array in arrays.items():
@@ -107,6 +114,14 @@ def read_request(
                 f" signature expects {_format_shape(specs[name].shape)} (-1: any size)"
             )
     return layout, arrays
+
+
+def count_rows(arrays: Mapping[str, np.ndarray], specs: Specs) -> int:
+    """Return the batch size of a request: of its inputs whose first size may vary."""
+    return max(
+        (len(array) for name, array in arrays.items() if specs[name].is_batch),
+        default=1,
+    )
 
 
 def make_answer(outputs: Mapping[str, np.ndarray], layout: Layout) -> dict[str, Any]:
@@ -143,6 +158,14 @@ def quote(value: Any) -> str:
         if len(text) > QUOTED_CHARACTERS:
             return text[:QUOTED_CHARACTERS] + "..."
     return text
+
+
+def _check_row_count(rows: Any, max_rows: int | None) -> None:
+    """Refuse too many rows before time and memory are spent on them."""
+    if max_rows is not None and isinstance(rows, list) and len(rows) > max_rows:
+        raise ServingError(
+            f"Task size {len(rows)} is larger than maximum input batch size {max_rows}"
+        )
 
 
 def _read_rows(request: Mapping[str, Any], specs: Specs) -> dict[str, np.ndarray]:
@@ -206,7 +229,9 @@ def _append_row(
     rows[name].append(array)
 
 
-def _read_columns(inputs: Any, specs: Specs) -> dict[str, np.ndarray]:
+def _read_columns(
+    inputs: Any, specs: Specs, max_rows: int | None
+) -> dict[str, np.ndarray]:
     if not _is_plain_object(inputs):
         if len(specs) > 1:
             raise ServingError(
@@ -217,6 +242,8 @@ def _read_columns(inputs: Any, specs: Specs) -> dict[str, np.ndarray]:
     for name in specs:
         if name not in inputs:
             raise ServingError(f"Missing named input: {name} in 'inputs' object.")
+        if specs[name].is_batch:
+            _check_row_count(inputs[name], max_rows)
     return {name: _to_array(inputs[name], specs[name].dtype) for name in specs}
 
 

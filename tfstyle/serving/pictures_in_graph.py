@@ -5,12 +5,9 @@ The conversion is that of `tfstyle.data.pictures`, by which the records were mad
 
 import tensorflow as tf
 
+from tfstyle.data import headers_in_graph
+from tfstyle.data.headers_in_graph import Header
 from tfstyle.modeling.networks import color
-
-# First bytes of a PNG; its header ends in the bits per channel and the color type.
-_PNG = b"\x89PNG"
-_PNG_HEADER = 26
-_PALETTE = 3
 
 
 def decode_pictures(
@@ -18,9 +15,12 @@ def decode_pictures(
 ) -> tf.Tensor:
     """Decode pictures of any size to scaled Lab.
 
+    What TensorFlow cannot decode as the records do is an invalid argument: other color
+    profiles than sRGB, and what `headers_in_graph` lists.
+
     Args:
-        encoded: string [batch]; JPEG, PNG, BMP with 24 bits or GIF (the first frame;
-            its transparent pixels become black).
+        encoded: string [batch]; JPEG, PNG, BMP without a palette or GIF without
+            transparency (the first frame).
         image_size: side of the square result.
         fit: "crop", "pad" or "stretch", as in `pictures.to_square_rgb`.
         background: RGB levels behind transparent pixels.
@@ -29,8 +29,10 @@ def decode_pictures(
         float32 [batch, image_size, image_size, 3], scaled Lab.
     """
     images = tf.map_fn(
-        lambda data: _fit_square(_decode_rgb(data, background), image_size, fit),
+        lambda data: _fit_square(_decode_upright(data, background), image_size, fit),
         encoded,
+        # Each picture in flight may need hundreds of megabytes.
+        parallel_iterations=2,
         fn_output_signature=tf.TensorSpec([image_size, image_size, 3], tf.uint8),
     )
     return color.rgb_to_lab(images)
@@ -45,8 +47,25 @@ def encode_pictures(images: tf.Tensor) -> tf.Tensor:
     )
 
 
-def _decode_rgb(encoded: tf.Tensor, background: tuple[int, int, int]) -> tf.Tensor:
+def _decode_upright(encoded: tf.Tensor, background: tuple[int, int, int]) -> tf.Tensor:
     """Decode a picture over the background: uint8 [height, width, 3]."""
+    header = headers_in_graph.read_header(encoded)
+    decodable = tf.debugging.Assert(header.fault == "", [header.fault])
+    with tf.control_dependencies([decodable] if decodable is not None else []):
+        image = _decode(tf.identity(encoded), header)
+    channels = tf.shape(image)[2]
+    is_opaque = (channels % 2 == 1) & (header.transparent < 0)
+    rgb = tf.cond(
+        is_opaque,
+        lambda: tf.tile(image, [1, 1, 3 // channels]),  # repeats gray
+        lambda: _composite(image, header.transparent, background),
+    )
+    return _turn(rgb, header.orientation)
+
+
+def _decode(encoded: tf.Tensor, header: Header) -> tf.Tensor:
+    """Decode a picture: uint8 [height, width, 1 to 4]."""
+    is_bmp = tf.strings.substr(tf.strings.join([encoded, b"\0\0"]), 0, 2) == b"BM"
     image = tf.case(
         [
             (
@@ -55,33 +74,49 @@ def _decode_rgb(encoded: tf.Tensor, background: tuple[int, int, int]) -> tf.Tens
                 lambda: tf.io.decode_jpeg(encoded, 3, dct_method="INTEGER_ACCURATE"),
             ),
             # A single transparent color is decoded only if alpha is requested.
-            (
-                _has_decodable_alpha(encoded),
-                lambda: tf.io.decode_png(encoded, channels=4),
-            ),
+            (header.has_alpha, lambda: tf.io.decode_png(encoded, channels=4)),
+            # The fourth byte has no meaning.
+            (is_bmp, lambda: tf.io.decode_bmp(encoded)[..., :3]),
         ],
         lambda: tf.io.decode_image(encoded, channels=0, expand_animations=False),
     )
-    image = tf.ensure_shape(image, [None, None, None])
+    return tf.ensure_shape(image, [None, None, None])
+
+
+def _composite(
+    image: tf.Tensor, transparent: tf.Tensor, background: tuple[int, int, int]
+) -> tf.Tensor:
+    """Composite a picture with alpha, or with a transparent gray: to RGB."""
     channels = tf.shape(image)[2]
-    alpha_channels = 1 - channels % 2
-    colors = channels - alpha_channels
+    colors = channels - (1 - channels % 2)
     values = tf.cast(image, tf.float32)
-    rgb = tf.tile(values[:, :, :colors], [1, 1, 3 // colors])  # repeats gray
-    alpha = tf.where(alpha_channels == 1, values[:, :, -1:] / 255.0, 1.0)
+    rgb = tf.tile(values[:, :, :colors], [1, 1, 3 // colors])
+    is_key = tf.cast(image[:, :, :1], tf.int32) == transparent
+    alpha = tf.cond(
+        transparent < 0,
+        lambda: values[:, :, -1:] / 255.0,
+        lambda: 1.0 - tf.cast(is_key, tf.float32),
+    )
     return _to_levels(alpha * rgb + (1 - alpha) * tf.constant(background, tf.float32))
 
 
-def _has_decodable_alpha(encoded: tf.Tensor) -> tf.Tensor:
-    """Return whether a picture is a PNG from which alpha can be requested.
+def _turn(image: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
+    """Turn a picture upright by its EXIF orientation, 1 to 8."""
 
-    decode_png corrupts palettes and channels of 1 to 4 bits if it is.
-    """
-    padded = tf.strings.join([encoded, b"\0" * _PNG_HEADER])
-    header = tf.io.decode_raw(tf.strings.substr(padded, 0, _PNG_HEADER), tf.uint8)
-    is_png = tf.reduce_all(header[: len(_PNG)] == tf.constant(list(_PNG), tf.uint8))
-    bits, color_type = header[-2], header[-1]
-    return is_png & (bits >= 8) & (color_type != _PALETTE)
+    def swap() -> tf.Tensor:
+        return tf.transpose(image, [1, 0, 2])
+
+    turns = [
+        lambda: image,
+        lambda: image[:, ::-1],
+        lambda: image[::-1, ::-1],
+        lambda: image[::-1],
+        swap,
+        lambda: swap()[:, ::-1],
+        lambda: swap()[::-1, ::-1],
+        lambda: swap()[::-1],
+    ]
+    return tf.switch_case(orientation - 1, turns)
 
 
 def _fit_square(image: tf.Tensor, image_size: int, fit: str) -> tf.Tensor:

@@ -1,10 +1,12 @@
 """Find, load and call the SavedModels of an export, EXPORT_DIR/NAME/VERSION."""
 
+import contextlib
+import logging
 import os
 import pathlib
 import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,8 +17,13 @@ from tensorflow.core.protobuf import error_codes_pb2, saved_model_pb2
 
 from tfstyle.core.cli import UserError
 from tfstyle.core.paths import for_tensorflow, quote
+from tfstyle.serving import json_tensors
 from tfstyle.serving.json_tensors import ServingError, TensorSpec
 
+logger = logging.getLogger(__name__)
+
+BATCH_ROWS = 8  # rows of a large request that are computed at a time
+_FAULT_CHARACTERS = 200
 DEFAULT_SIGNATURE = tf.saved_model.DEFAULT_SERVING_SIGNATURE_DEF_KEY
 # TensorFlow's own signature, which cannot be called.
 INIT_SIGNATURE = "__saved_model_init_op"
@@ -26,24 +33,44 @@ class Servable:
     """One version of a model, in NAME/VERSION, loaded when it is first called.
 
     The name "" of a signature means the default signature.
+
+    Attributes:
+        fault: why the version cannot be loaded; None while nothing is known against it.
     """
 
     def __init__(self, folder: pathlib.Path) -> None:
         self.folder = folder
         self.name = folder.parent.name
         self.version = int(folder.name)
-        proto = saved_model_pb2.SavedModel.FromString(
-            (folder / "saved_model.pb").read_bytes()
-        )
-        self._signatures = dict(proto.meta_graphs[0].signature_def)
+        self.fault: str | None = None
+        self._signatures: dict[str, Any] = {}
         self._model: Any = None
         self._lock = threading.Lock()
+        with self._explain_fault():
+            proto = saved_model_pb2.SavedModel.FromString(
+                (folder / "saved_model.pb").read_bytes()
+            )
+            self._signatures = dict(proto.meta_graphs[0].signature_def)
 
-    def load(self) -> None:
-        """Load the model unless it is loaded."""
-        with self._lock:
-            if self._model is None:
+    def load(self) -> bool:
+        """Load the model unless it is loaded; return whether that was possible."""
+        with self._lock, self._explain_fault():
+            if self._model is None and self.fault is None:
                 self._model = tf.saved_model.load(for_tensorflow(self.folder))
+        return self.fault is None
+
+    @contextlib.contextmanager
+    def _explain_fault(self) -> Iterator[None]:
+        try:
+            yield
+        # A corrupt SavedModel fails with anything from OSError to DecodeError.
+        except Exception as error:
+            lines = str(error).strip().splitlines() or [type(error).__name__]
+            self.fault = lines[0][:_FAULT_CHARACTERS]
+            logger.info(
+                "version %d of %s cannot be loaded: %s (%s)",
+                *(self.version, self.name, self.fault, self.folder),
+            )
 
     def get_method(self, signature_name: str) -> str:
         """Return the method of a signature, such as "tensorflow/serving/predict"."""
@@ -69,12 +96,44 @@ class Servable:
     ) -> dict[str, np.ndarray]:
         """Call a signature; strings are bytes in object arrays.
 
+        The rows of a large request are computed in batches of `BATCH_ROWS`.
+
         Raises:
             ServingError: TensorFlow cannot compute the outputs of these inputs.
         """
+        specs = self.get_inputs(signature_name)
+        rows = json_tensors.count_rows(inputs, specs)
+        is_batch = all(
+            spec.is_batch and len(inputs[name]) == rows for name, spec in specs.items()
+        )
+        if not is_batch or rows <= BATCH_ROWS:
+            return self._call(signature_name, inputs)
+        # Batches, because memory should not depend on the request.
+        batches = []
+        for start in range(0, rows, BATCH_ROWS):
+            end = min(start + BATCH_ROWS, rows)
+            part = {name: array[start:end] for name, array in inputs.items()}
+            outputs = self._call(signature_name, part)
+            if any(len(np.atleast_1d(o)) != end - start for o in outputs.values()):
+                # An output does not have a row for each input.
+                return self._call(signature_name, inputs)
+            batches.append(outputs)
+        return {
+            name: np.concatenate([outputs[name] for outputs in batches])
+            for name in batches[0]
+        }
+
+    def _call(
+        self, signature_name: str, inputs: Mapping[str, np.ndarray]
+    ) -> dict[str, np.ndarray]:
         infos = self._get_signature(signature_name).inputs
+        if not self.load():
+            raise ServingError(
+                f"version {self.version} of model {self.name} cannot be loaded:"
+                f" {self.fault}",
+                "UNAVAILABLE",
+            )
         try:
-            self.load()
             call = self._model.signatures[signature_name or DEFAULT_SIGNATURE]
             outputs = call(
                 **{
@@ -131,14 +190,15 @@ Models = dict[str, dict[int, Servable]]
 def find_models(export_dir: str | os.PathLike[str]) -> Models:
     """Find the models of an export folder, and load the latest version of each.
 
-    Other folders, versions that are not integers and versions without `saved_model.pb`
-    are ignored. Older versions are loaded when they are first called.
+    A version that cannot be loaded is skipped with a message, and the one before it is
+    loaded instead. Other folders, versions that are not integers and versions without
+    `saved_model.pb` are ignored. Older versions are loaded when they are first called.
 
     Returns:
-        Models by name, their versions in ascending order.
+        Models by name, their versions in ascending order, faulty ones included.
 
     Raises:
-        UserError: there is no folder or no model in it, or a model cannot be loaded.
+        UserError: there is no folder or no model in it, or none can be loaded.
     """
     export_dir = pathlib.Path(export_dir)
     remedy = (
@@ -147,40 +207,64 @@ def find_models(export_dir: str | os.PathLike[str]) -> Models:
     )
     if not export_dir.is_dir():
         raise UserError(f"there is no export folder {export_dir}; {remedy}")
-    paths = export_dir.glob("[!.]*/*/saved_model.pb")
-    # int() also parses " 1", "1_0" and "-1".
-    folders = [
-        path.parent for path in paths if re.fullmatch("[0-9]+", path.parent.name)
-    ]
-    if not folders:
+    models = _find_versions(export_dir)
+    if not models:
         raise UserError(
             f"{export_dir} holds no model (NAME/VERSION/saved_model.pb); {remedy}"
         )
-    models: Models = {}
-    try:
-        for folder in sorted(folders, key=lambda f: (f.parent.name, int(f.name))):
-            servable = Servable(folder)
-            models.setdefault(servable.name, {})[servable.version] = servable
-        for versions in models.values():
-            latest = versions[max(versions)]
-            folder = latest.folder
-            latest.load()
-    # A corrupt SavedModel fails with anything from OSError to DecodeError.
-    except Exception as error:
-        reason = str(error).strip().splitlines() or [type(error).__name__]
+    for name, versions in models.items():
+        newest_first = sorted(versions.values(), key=lambda s: -s.version)
+        served = next((servable for servable in newest_first if servable.load()), None)
+        if served is None:
+            logger.info("model %s is not served: no version can be loaded", name)
+        elif served is not newest_first[0]:
+            logger.info("version %d of %s is served instead", served.version, name)
+    if not list_available(models):
+        (servable, *_) = (s for versions in models.values() for s in versions.values())
         raise UserError(
-            f"the model in {folder} cannot be loaded: {reason[0]}; {remedy}"
-        ) from error
+            f"no model in {export_dir} can be loaded ({servable.folder}:"
+            f" {servable.fault}); {remedy}"
+        )
     return models
 
 
+def _find_versions(export_dir: pathlib.Path) -> Models:
+    # int() also parses " 1", "1_0" and "-1".
+    folders = [
+        path
+        for path in export_dir.glob("[!.]*/*")
+        if re.fullmatch("[0-9]+", path.name) and path.is_dir()
+    ]
+    models: Models = {}
+    missing = []
+    for folder in sorted(folders, key=lambda f: (f.parent.name, int(f.name))):
+        if (folder / "saved_model.pb").exists():
+            servable = Servable(folder)
+            models.setdefault(servable.name, {})[servable.version] = servable
+        else:
+            missing.append(folder)
+    for folder in missing:
+        if folder.parent.name in models:
+            logger.info("%s has no saved_model.pb: skipped", folder)
+    return models
+
+
+def list_available(models: Models) -> Models:
+    """Return the models and versions that are not known to be faulty."""
+    available = {
+        name: {n: servable for n, servable in versions.items() if not servable.fault}
+        for name, versions in models.items()
+    }
+    return {name: versions for name, versions in available.items() if versions}
+
+
 def get_servable(models: Models, name: str, version: int | None = None) -> Servable:
-    """Return a version of a model, the latest by default.
+    """Return a version of a model, the latest that can be loaded by default.
 
     Raises:
         ServingError: there is no such model or version.
     """
-    versions = models.get(name, {})
+    versions = list_available(models).get(name, {})
     number = max(versions, default=-1) if version is None else version
     if number not in versions:
         request = (

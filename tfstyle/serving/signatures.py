@@ -10,6 +10,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
+from tfstyle.core.names import show
 from tfstyle.modeling.networks.codes import UNIFORMS
 from tfstyle.modeling.networks.weight_norm import fold
 from tfstyle.runs.trained_run import TrainedRun
@@ -62,10 +63,13 @@ def make_style_encoder(run: TrainedRun) -> ExportedModel:
 
     Signature serving_default: image_bytes string [B] -> style float32 [B, style]
     (normalized), nearest_artists string [B, k], nearest_distances float32 [B, k].
-    Distances are those of the learned style space, before normalization.
+    Names are as `core.names.show` shows them. Distances are those of the learned style
+    space, before normalization.
     """
     encoder, decode, artists = run.style_encoder, _make_decoder(run), run.artists
     nearest = min(NEAREST_ARTISTS, len(artists.names))
+    # Text in UTF-8, whatever bytes are in the names: a server writes it as JSON.
+    names = tf.constant([show(name) for name in artists.names])
     model = ExportedModel(encoder)
 
     def encode(image_bytes: tf.Tensor) -> Outputs:
@@ -74,7 +78,7 @@ def make_style_encoder(run: TrainedRun) -> ExportedModel:
         distances, rows = tf.math.top_k(-tf.norm(differences, axis=-1), nearest)
         return {
             "style": style,
-            "nearest_artists": tf.gather(tf.constant(artists.names), rows),
+            "nearest_artists": tf.gather(names, rows),
             "nearest_distances": -distances,
         }
 

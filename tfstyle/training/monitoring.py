@@ -7,6 +7,7 @@ from tfstyle.analysis.drawing import grids
 from tfstyle.analysis.drawing.examples import FixedPictures
 from tfstyle.core import files
 from tfstyle.core.cli import UserError
+from tfstyle.core.names import show
 from tfstyle.data import input_pipeline, records
 from tfstyle.modeling.networks.frozen_codes import Pruning
 from tfstyle.modeling.stages.stage import EvalNumbers, EvalView, Stage
@@ -52,7 +53,7 @@ class Monitor:
     def preview(self, model: Stage, step: int) -> None:
         """Write preview pictures named by the step, if the stage has any."""
         fixed = self._fixed_pictures
-        names = self._view.dataset.artist_names
+        names = list(map(show, self._view.dataset.artist_names))
         table = model.preview(
             fixed.pictures, [names[artist] for artist in fixed.artist_ids], self._view
         )

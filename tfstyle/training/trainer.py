@@ -17,6 +17,7 @@ from tfstyle.core.paths import quote
 from tfstyle.data import input_pipeline, records
 from tfstyle.modeling import stages
 from tfstyle.modeling.networks.frozen_codes import Pruning
+from tfstyle.modeling.objectives.augmentation import Augmentation
 from tfstyle.modeling.objectives.passes import compute_artist_means
 from tfstyle.modeling.stages import factories, optimizers
 from tfstyle.modeling.stages.stage import BuildContext, Stage
@@ -39,6 +40,7 @@ def list_configurables() -> dict[str, Callable]:
         "train_batches": input_pipeline.PipelineSettings,
         "pruning": Pruning,
         **{spec.name: spec.settings for spec in stages.specs()},
+        "augmentation": Augmentation,
         "style_encoder": factories.style_encoder,
         "content_encoder": factories.content_encoder,
         "content_decoder": factories.content_decoder,
@@ -84,7 +86,10 @@ def train(paths: Paths, settings: TrainSettings) -> None:
             keeps_best,
         )
         training.check_initial_weights()
-        with contextlib.nullcontext() if paths.dry_run else stage_lock(training.folder):
+        lock = (
+            contextlib.nullcontext() if paths.dry_run else stage_lock(training.folder)
+        )
+        with lock, input_pipeline.report_bad_records(lambda: dataset):
             training.prepare()
             if paths.dry_run:
                 training.log_plan()
@@ -375,7 +380,7 @@ def _explain_failures(
         UserError: for a full disk, exhausted memory or a corrupt record.
     """
     try:
-        with input_pipeline.report_bad_records(dataset, *settings.splits):
+        with input_pipeline.report_bad_records(lambda: dataset):
             yield
     except tf.errors.ResourceExhaustedError as error:
         if "No space left" in str(error):

@@ -10,8 +10,9 @@ import pytest
 
 from helpers import runs
 from tfstyle.analysis.evaluation import comparison
+from tfstyle.analysis.evaluation.figure_1 import Curves, PrefixCurves
 from tfstyle.analysis.evaluation.run import evaluate_run
-from tfstyle.analysis.evaluation.style import Curves, PrefixCurves, Style
+from tfstyle.analysis.evaluation.style import Style
 from tfstyle.analysis.reporting import report
 from tfstyle.core import files
 from tfstyle.core.cli import UserError

@@ -130,10 +130,10 @@ def test_an_unknown_fit_is_refused():
     [
         (b"", "not_a_picture"),
         (b"<html>not found</html>", "not_a_picture"),
-        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not_a_picture"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "unsupported"),
     ],
 )
-def test_other_files_are_not_pictures(tmp_path, content, reason):
+def test_other_files_are_refused(tmp_path, content, reason):
     (tmp_path / "a.jpg").write_bytes(content)
     assert reason_for(tmp_path / "a.jpg") == reason
 

@@ -17,12 +17,14 @@ from helpers.stages import (
 from tfstyle.modeling import stages
 from tfstyle.modeling.networks import color
 from tfstyle.modeling.objectives import style
+from tfstyle.modeling.objectives.augmentation import Augmentation
 from tfstyle.modeling.objectives.draws import BatchDraws
 
 STAGES = stages.names()
 # And the gan stage with all its additions.
 CASES = {stage: (stage,) for stage in STAGES}
 CASES["additions"] = ("gan", *GAN_ADDITIONS)
+CASES["augmented"] = ("metric", "augmentation.flip = True", "augmentation.shift = 0.2")
 
 
 def fit_in_phases(model, steps: int) -> dict[str, float]:
@@ -56,6 +58,26 @@ def test_losses_fall_over_20_steps(stage, share):
     first = fit(model, steps=1)["loss"]
     fit(model, steps=18)
     assert fit(model, steps=1)["loss"] < share * first
+
+
+@pytest.mark.parametrize("stage", ["metric", "classifier"])
+def test_a_step_sees_augmented_pictures(stage):
+    """A cutout of .9 leaves a tenth of each picture: the loss is that of the rest."""
+    model = make_tiny_stage(stage, "augmentation.cutout = 0.9")
+    plain = make_tiny_stage(stage)
+    batch = make_batch()
+    images = color.rgb_to_lab(batch["image"])
+    draws = BatchDraws(3, tf.constant(0, tf.int64), tf.constant(0), ROWS, ROWS)
+    cut = Augmentation(cutout=0.9).apply(images, draws)
+
+    for each, pictures in ((model, images), (plain, cut)):
+        each.compute_gradients(pictures, batch["artist"], draws)
+
+    loss, other_loss = (float(each._means["loss"].result()) for each in (model, plain))
+    assert loss == pytest.approx(other_loss, rel=1e-6)
+    plain.reset_metrics()
+    plain.compute_gradients(images, batch["artist"], draws)
+    assert loss != pytest.approx(float(plain._means["loss"].result()), rel=1e-3)
 
 
 @pytest.mark.slow

@@ -15,6 +15,8 @@ import matplotlib
 from matplotlib.ft2font import FT2Font
 from PIL import ImageDraw, ImageFont
 
+from tfstyle.core.names import clean_line, spell_out
+
 logger = logging.getLogger(__name__)
 
 _INK = (32, 32, 32)
@@ -50,16 +52,17 @@ def fit_text(text: str, size: int, room: float) -> Caption:
     """Choose a font for a text and cut the text to a width.
 
     Args:
-        text: in any script; characters that no font has become code points.
+        text: in any script; characters that are invisible, or that no font has, become
+            code points.
         size: of the font, in pixels.
         room: width in pixels; a longer text ends in "...".
     """
-    text = " ".join(unicodedata.normalize("NFC", text).split())
+    text = clean_line(" ".join(unicodedata.normalize("NFC", text).split()))
     path = _choose_font(text)
     missing = _missing_characters(path, text)
     if missing:
         _warn_of_missing_characters()
-        escapes = {ord(c): c.encode("unicode_escape").decode() for c in missing}
+        escapes = {ord(c): spell_out(c) for c in missing}
         text = text.translate(escapes)
     font = _load_font(path, size)
     if font.getlength(text) <= room:

@@ -9,10 +9,12 @@ from matplotlib.ticker import LogLocator, StrMethodFormatter
 
 from tfstyle.core.files import atomic_file
 
-# x and y, and optionally the deviation of y, drawn as a bar at each point.
+# x and y, and optionally bars at each point: the deviation of y, or the lengths below
+# and above it.
+Bars = Sequence[float] | tuple[Sequence[float], Sequence[float]]
 Curve = (
     tuple[Sequence[float], Sequence[float]]
-    | tuple[Sequence[float], Sequence[float], Sequence[float]]
+    | tuple[Sequence[float], Sequence[float], Bars]
 )
 Series = Mapping[str, Curve]  # by label
 
@@ -43,8 +45,8 @@ def write_curves(
 
     Args:
         path: of the PNG.
-        series: {label: (x, y)} or {label: (x, y, deviation)}, of equal lengths; NaN
-            leaves a gap.
+        series: {label: (x, y)} or {label: (x, y, bars)}, of equal lengths; NaN leaves
+            a gap.
         xlabel: text below the graph.
         ylabel: text at its left.
         title: text above it.
@@ -69,8 +71,7 @@ def write_figure_1(
 
     Args:
         path: of the PNG.
-        accuracies: {method: (dims, accuracy)}, or with the deviation of each accuracy
-            (dims, accuracy, deviation).
+        accuracies: {method: (dims, accuracy)}, or (dims, accuracy, bars).
         ratios: {method: (dims, ratio)}, likewise.
         kept_dims: the number of dimensions to mark as kept.
     """
@@ -97,12 +98,12 @@ def _draw_curves(
     log_x: bool = True,
     log_y: bool = False,
 ) -> None:
-    for i, (label, (x, y, *deviation)) in enumerate(series.items()):
+    for i, (label, (x, y, *bars)) in enumerate(series.items()):
         color, marker, dashes = _STYLES[i % len(_STYLES)]
         axes.errorbar(
             x,
             y,
-            yerr=deviation[0] if deviation else None,
+            yerr=bars[0] if bars else None,
             color=color,
             linestyle=dashes,
             marker=marker if len(x) <= _MOST_MARKERS else "",

@@ -11,6 +11,7 @@ from urllib.parse import quote
 import jinja2
 
 from tfstyle.core.files import write_text
+from tfstyle.core.names import clean
 
 Table = Sequence[Sequence[object]]
 
@@ -79,6 +80,8 @@ def write_report(
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
+        # Names are shown already; nothing else invisible reaches the page either.
+        finalize=lambda value: clean(value) if isinstance(value, str) else value,
     )
     environment.filters["cell_text"] = _format_cell
     environment.filters["are_numbers"] = _are_numbers

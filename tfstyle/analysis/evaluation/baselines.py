@@ -85,7 +85,7 @@ def measure_baselines(
     compared = (np.concatenate(pixels), ids, _flatten_small(test), test_ids)
     read_array = run.folder(metric.SPEC.name).read_array
     kept = run.style_statistics.dims - 1
-    accuracy = metric.classify(read_array, style_codes, ids)
+    predicted = metric.classify(read_array, style_codes)[:, kept]
     ratio = prefix.variance_ratio(style_codes, ids)
     has_test = run.dataset.test_split == "test"
     return Baselines(
@@ -96,7 +96,7 @@ def measure_baselines(
         discriminants=(
             probes.discriminant_accuracy(*compared) if has_test else math.nan
         ),
-        train_accuracy=float(accuracy[kept]),
+        train_accuracy=float(np.mean(predicted == ids)),
         test_accuracy=test_accuracy if has_test else None,
         train_variance_ratio=float(ratio[kept]),
         test_variance_ratio=test_variance_ratio if has_test else None,

@@ -7,8 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from tfstyle.analysis.evaluation.figure_1 import (
+    MEANS_LABEL,
+    RETRAINED_LABEL,
+    Curves,
+)
 from tfstyle.analysis.evaluation.run import load_or_evaluate
-from tfstyle.analysis.evaluation.style import RETRAINED_LABEL, Curves, Style
+from tfstyle.analysis.evaluation.style import Style
 from tfstyle.analysis.results import Result, list_labels, measured, to_json
 from tfstyle.core import files
 from tfstyle.core.cli import UserError
@@ -24,9 +29,14 @@ CLASSIFIER = classifier.SPEC.name
 # What figure 1 calls the metric stages, by their objective.
 METRIC_METHODS = {
     "presumed": "metric learning",
+    "softmax": "softmax",
     "pairwise": "pairwise",
     "triplet": "triplet",
 }
+
+
+# What metric methods are compared with, in figure 1.
+REFERENCES = (CLASSIFIER, MEANS_LABEL, RETRAINED_LABEL)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -195,7 +205,7 @@ def compare_runs(
 def average_methods(styles: Mapping[TrainedRun, Style]) -> dict[str, Method]:
     """Average figure 1's curves of each method over the runs that have it."""
     curves: dict[str, dict[TrainedRun, Curves]] = {
-        name: {} for name in (*METRIC_METHODS.values(), CLASSIFIER, RETRAINED_LABEL)
+        name: {} for name in (*METRIC_METHODS.values(), *REFERENCES)
     }
     for run, style in styles.items():
         if style.metric:
@@ -203,6 +213,8 @@ def average_methods(styles: Mapping[TrainedRun, Style]) -> dict[str, Method]:
             curves.setdefault(name, {})[run] = style.metric
         if style.classifier:
             curves[CLASSIFIER][run] = style.classifier
+        if style.classifier_means:
+            curves[MEANS_LABEL][run] = style.classifier_means
         if style.retrained:
             curves[RETRAINED_LABEL][run] = style.retrained
     methods = {name: _average(by_run) for name, by_run in curves.items() if by_run}
@@ -229,7 +241,7 @@ def find_leads(methods: Mapping[str, Method]) -> dict[str, list[int]]:
             if accuracy > other
         ]
         for name, method in methods.items()
-        if name not in (CLASSIFIER, RETRAINED_LABEL)
+        if name not in REFERENCES
     }
 
 

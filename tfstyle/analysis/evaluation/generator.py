@@ -260,7 +260,8 @@ class _Measurer:
         """Compute the accuracy of the classifier, which must be trained."""
         folder = self._run.folder(classifier.SPEC.name)
         codes = encode_pictures(self._run.judge_encoder, pictures)
-        return float(classifier.classify(folder.read_array, codes, artist_ids)[-1])
+        predicted = classifier.classify(folder.read_array, codes)[:, -1]
+        return float(np.mean(predicted == artist_ids))
 
     def judge_references(self) -> dict[str, float]:
         """Compute the classifier's accuracy, if any, on real and VAE pictures."""

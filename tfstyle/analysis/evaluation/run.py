@@ -15,7 +15,7 @@ from tfstyle.core.cli import UserError
 from tfstyle.modeling import stages as registry
 from tfstyle.modeling.stages import metric
 from tfstyle.runs import advice, retrained
-from tfstyle.runs.trained_run import TrainedRun
+from tfstyle.runs.trained_run import TrainedRun, name_bad_records
 
 logger = logging.getLogger(__name__)
 
@@ -97,6 +97,7 @@ class Evaluation:
         return [f"{pictures}; {steps} steps", *lines]
 
 
+@name_bad_records
 def evaluate_run(
     run: TrainedRun,
     options: Options | None = None,
@@ -111,7 +112,8 @@ def evaluate_run(
             kept if nothing that they depend on was trained since.
 
     Raises:
-        UserError: if no stage is trained, or one of `stages` is not.
+        UserError: if no stage is trained, one of `stages` is not, or a record is
+            corrupt.
     """
     dataset = run.dataset
     _check_trained(run, stages)

@@ -3,18 +3,25 @@
 import dataclasses
 import time
 
-import numpy as np
-import tensorflow as tf
-
 from tfstyle.analysis import results
 from tfstyle.analysis.evaluation.baselines import Baselines, measure_baselines
+from tfstyle.analysis.evaluation.confusions import Confusions, find_confusions
+from tfstyle.analysis.evaluation.figure_1 import (
+    MEANS_LABEL,
+    RETRAINED_LABEL,
+    Curves,
+    PrefixCurves,
+    measure_by_means,
+    measure_curves,
+    measure_retrained,
+)
 from tfstyle.analysis.results import measured, reference
 from tfstyle.data import input_pipeline
-from tfstyle.metrics import prefix, retrieval
-from tfstyle.metrics.repeats import Spread, format_number
+from tfstyle.metrics import retrieval
+from tfstyle.metrics.repeats import Spread
 from tfstyle.modeling.networks.codes import Codes, collect_codes
 from tfstyle.modeling.stages import classifier, metric
-from tfstyle.runs import metrics_log, retrained
+from tfstyle.runs import metrics_log
 from tfstyle.runs.folder import StageFolder
 from tfstyle.runs.trained_run import TrainedRun
 
@@ -22,49 +29,12 @@ from tfstyle.runs.trained_run import TrainedRun
 ENROLLED_PICTURES = (1, 5, 10)
 ENROLLMENTS = 10
 SEED = 0
-RETRAINED_LABEL = "classifier trained per d"
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Curves:
-    """Figure 1's curves of a method.
-
-    Args:
-        dims: numbers of dimensions.
-        accuracy: share of test pictures whose artist is found, by each of dims.
-        variance_ratio: of equation 10, by each of dims.
-    """
-
-    dims: list[int]
-    accuracy: list[float]
-    variance_ratio: list[float]
-
-    def summarize(self, name: str) -> list[str]:
-        """Format the curves as lines of text."""
-        rows = zip(self.dims, self.accuracy, self.variance_ratio, strict=True)
-        return [
-            f"{name}: d, accuracy, variance ratio (equation 10)",
-            *(
-                f"  {d:4d}  {accuracy:6.1%}  {format_number(ratio, '.4f')}"
-                for d, accuracy, ratio in rows
-            ),
-        ]
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class PrefixCurves(Curves):
-    """Curves of a code, by its first d dimensions.
-
-    Args:
-        every_accuracy: by 1, 2, 3, .. dimensions.
-        every_variance_ratio: likewise.
-        recommended_dims: the smallest prefix nearly as accurate as the full code, on
-            validation pictures if there are any.
-    """
-
-    every_accuracy: list[float]
-    every_variance_ratio: list[float]
-    recommended_dims: int
+# When `Style.diagnose` speaks: accuracy lost from training to test pictures, accuracy
+# gained over pixels, width of an interval, share of pictures taken for another's.
+_BY_HEART = 0.1
+_NEAR_CEILING = 0.05
+_WIDE_INTERVAL = 0.1
+_ALIKE = 0.3
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -127,7 +97,9 @@ class Style(results.Result):
         baselines: what pixels tell, and what training pictures do.
         retrieval: by the kept dimensions; None if no artist has two test pictures.
         unseen_artists: by the number of enrolled pictures; None without a holdout.
+        confusions: artists taken for each other, by the kept dimensions.
         classifier: of the classifier stage.
+        classifier_means: of its features, by the nearest mean of training pictures.
         retrained: of classifiers trained for each d alone.
     """
 
@@ -136,7 +108,9 @@ class Style(results.Result):
     baselines: Baselines | None = None
     retrieval: Retrieval | None = None
     unseen_artists: dict[str, UnseenArtists] | None = None
+    confusions: Confusions | None = None
     classifier: PrefixCurves | None = None
+    classifier_means: Curves | None = None
     retrained: Curves | None = None
 
     def list_search_rows(self) -> list[results.Row]:
@@ -150,6 +124,46 @@ class Style(results.Result):
             rows.append(dataclasses.replace(row, label=label))
         return rows
 
+    def diagnose(self) -> list[str]:
+        """Describe in sentences what the numbers of the metric stage suggest."""
+        lines: list[str] = []
+        base, curves = self.baselines, self.metric
+        if base is None or curves is None or self.kept_dims is None:
+            return lines
+        if base.test_accuracy is None:
+            return lines  # without test pictures, the numbers suggest nothing
+        gap = base.train_accuracy - base.test_accuracy
+        if gap > _BY_HEART:
+            lines.append(
+                f"The style space knows its training pictures by heart: it finds the "
+                f"artist of {base.train_accuracy:.0%} of them, and of "
+                f"{base.test_accuracy:.0%} of test pictures. More works per artist or "
+                "augmentation (the settings augmentation.NAME) may help."
+            )
+        pixels = max(base.nearest_pixels, base.discriminants)
+        if base.test_accuracy - pixels < _NEAR_CEILING:
+            lines.append(
+                f"Pixels alone find the artist of {pixels:.0%} of test pictures, the "
+                f"style space of {base.test_accuracy:.0%}: accuracy says little about "
+                "style here. Compare variance ratios and small numbers of dimensions."
+            )
+        if curves.accuracy_interval:
+            low, high = curves.accuracy_interval[-1]
+            if high - low > _WIDE_INTERVAL:
+                lines.append(
+                    f"Accuracies are uncertain by {(high - low) / 2:.0%}: there are "
+                    "few artists, or they differ much."
+                )
+        if self.confusions and self.confusions.pairs:
+            first = self.confusions.pairs[0]
+            if first.pictures > _ALIKE * first.of:
+                lines.append(
+                    f"{first.artist} and {first.taken_for} are too alike to be told "
+                    f"apart: {first.pictures} of {first.of} test pictures by the first "
+                    "are taken for the second's."
+                )
+        return lines
+
     def summarize(self) -> list[str]:
         """Format the result as lines of text."""
         lines = []
@@ -160,8 +174,13 @@ class Style(results.Result):
                 f"{self.metric.recommended_dims} recommended"
             )
         lines += [f"{metric.SPEC.name}: {row}" for row in self.list_search_rows()]
+        if self.confusions:
+            lines += self.confusions.summarize()
+        lines += self.diagnose()
         if self.classifier:
             lines += self.classifier.summarize(classifier.SPEC.name)
+        if self.classifier_means:
+            lines += self.classifier_means.summarize(MEANS_LABEL)
         if self.retrained:
             lines += self.retrained.summarize(RETRAINED_LABEL)
         return lines
@@ -171,7 +190,8 @@ def measure_metric(run: TrainedRun, options: results.Options) -> Style:
     """Measure the metric stage on the test pictures."""
     folder = run.folder(metric.SPEC.name)
     kept_dims = run.style_statistics.dims
-    curves, test = _measure_curves(run, folder.stage, options.tolerance)
+    curves, test = measure_curves(run, folder.stage, options.tolerance)
+    predicted = test.predicted[:, kept_dims - 1]
     return Style(
         metric=curves,
         kept_dims=kept_dims,
@@ -180,15 +200,20 @@ def measure_metric(run: TrainedRun, options: results.Options) -> Style:
             test_accuracy=curves.every_accuracy[kept_dims - 1],
             test_variance_ratio=curves.every_variance_ratio[kept_dims - 1],
         ),
-        retrieval=_measure_retrieval(folder, test, kept_dims),
+        retrieval=_measure_retrieval(folder, test.codes, kept_dims),
         unseen_artists=_measure_unseen_artists(run, kept_dims),
+        confusions=find_confusions(run.dataset, predicted, test.codes.artist_ids),
     )
 
 
 def measure_classifier(run: TrainedRun, options: results.Options) -> Style:
     """Measure the classifier stage on the test pictures."""
-    curves, _ = _measure_curves(run, classifier.SPEC.name, options.tolerance)
-    return Style(classifier=curves, retrained=_measure_retrained(run))
+    curves, test = measure_curves(run, classifier.SPEC.name, options.tolerance)
+    return Style(
+        classifier=curves,
+        classifier_means=measure_by_means(run, classifier.SPEC.name, test.codes),
+        retrained=measure_retrained(run),
+    )
 
 
 METRIC = results.Part(
@@ -196,75 +221,18 @@ METRIC = results.Part(
     place="style",
     depends_on=(metric.SPEC.name,),
     measure=measure_metric,
-    fields=("metric", "kept_dims", "baselines", "retrieval", "unseen_artists"),
+    fields=(
+        *("metric", "kept_dims", "baselines", "retrieval", "unseen_artists"),
+        "confusions",
+    ),
 )
 CLASSIFIER = results.Part(
     stage=classifier.SPEC.name,
     place="style",
     depends_on=(classifier.SPEC.name,),
     measure=measure_classifier,
-    fields=("classifier", "retrained"),
+    fields=("classifier", "classifier_means", "retrained"),
 )
-
-
-def _classify_pictures(
-    run: TrainedRun, folder: StageFolder, encoder: tf.keras.Model, split: str
-) -> tuple[Codes, np.ndarray]:
-    """Return raw codes of a split, and accuracy by prefix, float64 [dims]."""
-    classify = folder.spec.classify
-    assert classify is not None, f"{folder.stage} does not classify"
-    batches = input_pipeline.eval_batches(run.dataset, split)
-    seen = collect_codes(encoder, batches)
-    return seen, classify(folder.read_array, seen.codes, seen.artist_ids)
-
-
-def _measure_curves(
-    run: TrainedRun, stage: str, tolerance: float
-) -> tuple[PrefixCurves, Codes]:
-    """Measure a stage's curves; also return the raw codes of the test pictures."""
-    start = time.time()
-    folder = run.folder(stage)
-    encoder = run.network(stage, "style_encoder")
-    dataset = run.dataset
-    test, accuracy = _classify_pictures(run, folder, encoder, dataset.test_split)
-    chosen_by = accuracy
-    if dataset.has_validation:
-        split = dataset.validation_split
-        _, chosen_by = _classify_pictures(run, folder, encoder, split)
-    ratio = prefix.variance_ratio(test.codes, test.artist_ids)
-    dims = prefix.curve_dims(len(accuracy))
-    curves = PrefixCurves(
-        dims=dims,
-        accuracy=[float(accuracy[d - 1]) for d in dims],
-        variance_ratio=[float(ratio[d - 1]) for d in dims],
-        every_accuracy=accuracy.tolist(),
-        every_variance_ratio=ratio.tolist(),
-        recommended_dims=prefix.recommended_dims(chosen_by, tolerance),
-    )
-    _log_curves(folder, curves, "figure_1/", len(test.codes), start)
-    return curves, test
-
-
-def _measure_retrained(run: TrainedRun) -> Curves | None:
-    """Measure classifiers trained per d by all their dimensions."""
-    start = time.time()
-    folders = retrained.find_current(run.path)
-    if not folders:
-        return None
-    accuracies, ratios = [], []
-    for folder in folders.values():
-        encoder = folder.load_network("style_encoder")
-        test, accuracy = _classify_pictures(
-            run, folder, encoder, run.dataset.test_split
-        )
-        ratio = prefix.variance_ratio(test.codes, test.artist_ids)
-        accuracies.append(float(accuracy[-1]))
-        ratios.append(float(ratio[-1]))
-    curves = Curves(dims=[*folders], accuracy=accuracies, variance_ratio=ratios)
-    count = run.dataset.num_examples(run.dataset.test_split)
-    folder = run.folder(classifier.SPEC.name)
-    _log_curves(folder, curves, "figure_1/retrained_", count, start)
-    return curves
 
 
 def _measure_retrieval(
@@ -306,14 +274,3 @@ def _measure_unseen_artists(
     folder = run.folder(metric.SPEC.name)
     metrics_log.log_evaluation(folder, logged, len(holdout.codes), start)
     return unseen
-
-
-def _log_curves(
-    folder: StageFolder, curves: Curves, group: str, count: int, start: float
-) -> None:
-    values = {
-        f"{group}{name}_{d}": value
-        for name in ("accuracy", "variance_ratio")
-        for d, value in zip(curves.dims, getattr(curves, name), strict=True)
-    }
-    metrics_log.log_evaluation(folder, values, count, start)

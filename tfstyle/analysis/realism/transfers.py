@@ -6,7 +6,6 @@ transfer can be compared with what the artist made of that content.
 
 import collections
 import dataclasses
-import os
 import pathlib
 
 import numpy as np
@@ -14,6 +13,7 @@ import tensorflow as tf
 
 from tfstyle.analysis.realism.samples import SEEDS, read_first_batches
 from tfstyle.analysis.results import Result, measured
+from tfstyle.core.names import decode
 from tfstyle.data import records
 from tfstyle.metrics.repeats import Spread, combine_seeds
 from tfstyle.modeling.networks.codes import decode_codes
@@ -90,7 +90,7 @@ class Works:
     def read(cls, dataset: records.Dataset, split: str, count: int) -> "Works":
         """Read the first works of a split; their file names tell what they show."""
         batches = [*read_first_batches(dataset, split, count)]
-        names = [os.fsdecode(name) for batch in batches for name in batch["filename"]]
+        names = [decode(name) for batch in batches for name in batch["filename"]]
         return cls(
             np.concatenate([batch["image"] for batch in batches]),
             np.concatenate([batch["artist"] for batch in batches]),

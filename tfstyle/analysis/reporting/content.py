@@ -10,6 +10,7 @@ from tfstyle.analysis.drawing.examples import FixedPictures
 from tfstyle.analysis.drawing.page import Section, list_pictures
 from tfstyle.analysis.evaluation.content import Content
 from tfstyle.analysis.results import tabulate
+from tfstyle.core.names import show
 from tfstyle.modeling.networks.codes import decode_codes, encode_pictures
 from tfstyle.modeling.stages import vae
 from tfstyle.runs.trained_run import TrainedRun
@@ -57,7 +58,7 @@ def _draw_reconstructions(
     codes = encode_pictures(encoder, fixed.pictures)
     codes[:, content.kept_dims :] = 0
     decoded = decode_codes(decoder, run.encode_style(fixed.pictures), codes)
-    names = [run.dataset.artist_names[artist] for artist in fixed.artist_ids]
+    names = [show(run.dataset.artist_names[artist]) for artist in fixed.artist_ids]
     rows = np.stack([fixed.pictures, decoded])
     sheet = grids.draw_grid(rows, ["picture", "VAE"], names)
     grids.write_picture(sheet, folder / "vae_reconstructions.png")

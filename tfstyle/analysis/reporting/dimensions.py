@@ -25,6 +25,7 @@ from tfstyle.analysis.reporting.descriptions import (
     describe_dimensions,
 )
 from tfstyle.analysis.reporting.properties import measure_properties
+from tfstyle.core.names import show
 from tfstyle.runs.style_space import NAMES_FILE
 from tfstyle.runs.trained_run import TrainedRun
 
@@ -166,7 +167,7 @@ class _Sheets:
             np.where(artist_ids == artist, distances, np.inf).argmin()
             for artist in artists
         ]
-        names = [self.run.dataset.artist_names[artist] for artist in artists]
+        names = [show(self.run.dataset.artist_names[artist]) for artist in artists]
         shown = "the artists"
         if len(artists) < len(points):
             shown = f"{len(artists)} of the {len(points):,} artists"
@@ -255,7 +256,7 @@ def _tabulate(
     dimensions: Sequence[Dimension], names: Sequence[str]
 ) -> list[list[object]]:
     def join_names(artists: Sequence[int]) -> str:
-        return ", ".join(names[artist] for artist in artists)
+        return ", ".join(show(names[artist]) for artist in artists)
 
     head: list[object] = ["dimension", "share of between-artist variance"]
     table = [[*head, "lowest artists", "highest artists", "higher values mean"]]

@@ -12,6 +12,7 @@ from tfstyle.analysis.drawing.examples import FixedPictures, interpolate_bilinea
 from tfstyle.analysis.drawing.page import Picture, Section, list_pictures
 from tfstyle.analysis.evaluation.run import Evaluation
 from tfstyle.analysis.results import tabulate
+from tfstyle.core.names import show
 from tfstyle.modeling.networks.codes import style_by_content_table
 from tfstyle.runs.folder import StageFolder
 from tfstyle.runs.metrics_log import read_numbers
@@ -204,7 +205,7 @@ class GeneratorFigures:
         return self.run.generate(styles, contents, noises)
 
     def _name_artists(self, artists: np.ndarray) -> list[str]:
-        return [self.run.dataset.artist_names[artist] for artist in artists]
+        return [show(self.run.dataset.artist_names[artist]) for artist in artists]
 
     def _write_grid(
         self, name: str, pictures: np.ndarray, columns: int, gap: int = 4

@@ -24,10 +24,16 @@ from tfstyle.analysis.reporting.generator import (
     measures_section,
 )
 from tfstyle.analysis.reporting.quality import quality_section, transfers_section
-from tfstyle.analysis.reporting.style import comparison_section, style_section
+from tfstyle.analysis.reporting.style import (
+    comparison_section,
+    confusions_section,
+    style_section,
+)
 from tfstyle.analysis.results import name_pictures
+from tfstyle.core.names import show
+from tfstyle.data.records import Dataset
 from tfstyle.modeling.stages import gan
-from tfstyle.runs.trained_run import TrainedRun
+from tfstyle.runs.trained_run import TrainedRun, name_bad_records
 
 _EXAMPLES = 12
 _INTRODUCTION = (
@@ -75,6 +81,7 @@ def draw_runs(
     ]
 
 
+@name_bad_records
 def draw_run(
     run: TrainedRun,
     seed: int = 0,
@@ -90,7 +97,8 @@ def draw_run(
         Path of the report.
 
     Raises:
-        UserError: if no stage is trained, or dimension_names.tsv is malformed.
+        UserError: if no stage is trained, dimension_names.tsv is malformed, or a record
+            is corrupt.
     """
     _ = run.dimension_names
     evaluation = load_or_evaluate(run)
@@ -99,6 +107,8 @@ def draw_run(
     sections = [_introduce(run, evaluation)]
     if evaluation.style:
         sections.append(style_section(run, evaluation.style, folder, comparison))
+        confusions = confusions_section(run, evaluation.style, folder)
+        sections += [confusions] if confusions else []
     if comparison and comparison.recommended:
         sections.append(comparison_section(comparison))
     if evaluation.style and evaluation.style.metric:
@@ -119,7 +129,7 @@ def draw_run(
         sections += GeneratorFigures(run, folder, fixed, rng).draw_sections()
     sections = [sections[0], *(_name_pictures(s, evaluation) for s in sections[1:])]
     report = run.path / "report.html"
-    write_report(report, f"tfstyle: {run.path.name}", sections)
+    write_report(report, f"tfstyle: {show(run.path.name)}", sections)
     return report
 
 
@@ -133,6 +143,7 @@ def _introduce(run: TrainedRun, evaluation: Evaluation) -> Section:
         f"{evaluation.test_pictures} test pictures of {evaluation.artists} artists, "
         f"{size}x{size} pixels. {_TEST_NOTES[evaluation.split == 'test']}",
         table=rows,
+        more=_tabulate_rights(run.dataset),
     )
 
 
@@ -152,3 +163,15 @@ def _name_pictures(section: Section, evaluation: Evaluation) -> Section:
     return dataclasses.replace(
         section, **{name: rename(getattr(section, name)) for name in fields}
     )
+
+
+def _tabulate_rights(dataset: Dataset) -> list[list[object]]:
+    """Tabulate licences and creators, the most frequent first; empty if unknown."""
+    if not dataset.rights:
+        return []
+    rows = sorted(dataset.rights, key=lambda rights: -rights.pictures)
+    head: list[object] = ["licence", "creator", "pictures"]
+    return [
+        head,
+        *([r.licence or "unknown", r.creator or "unknown", r.pictures] for r in rows),
+    ]

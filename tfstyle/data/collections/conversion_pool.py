@@ -6,6 +6,7 @@ The workers are fresh processes that import Pillow but not TensorFlow.
 import collections
 import concurrent.futures
 import contextlib
+import dataclasses
 import itertools
 import multiprocessing
 import signal
@@ -14,7 +15,9 @@ from collections.abc import Iterator, Sequence
 from multiprocessing import resource_tracker
 from typing import Any
 
+from tfstyle.core import names
 from tfstyle.core.cli import UserError
+from tfstyle.data.collections import near_duplicates
 from tfstyle.data.collections.sources import Source
 from tfstyle.data.pictures import Conversion, PictureError
 
@@ -22,7 +25,21 @@ _CHUNK = 16  # pictures per message to a worker
 _CHUNKS_AHEAD = 4  # per worker; bounds the memory of waiting pictures
 _MIN_PER_WORKER = 64  # starting a process takes as long as converting this many
 
-Converted = bytes | PictureError
+
+@dataclasses.dataclass(frozen=True)
+class ConvertedPicture:
+    """A picture as records hold it.
+
+    Attributes:
+        encoded: a JPEG or PNG file.
+        fingerprint: see `near_duplicates.compute_fingerprint`.
+    """
+
+    encoded: bytes
+    fingerprint: bytes
+
+
+Converted = ConvertedPicture | PictureError
 
 
 def convert_all(
@@ -34,7 +51,7 @@ def convert_all(
     """Convert pictures in order; see `record_writer.write_dataset`.
 
     Yields:
-        Each source with its encoded picture, or with the reason why it is unusable.
+        Each source with its picture, or with the reason why it is unusable.
 
     Raises:
         UserError: too many pictures are unusable, or a worker died.
@@ -49,7 +66,7 @@ def convert_all(
     for count, (source, result) in enumerate(zip(sources, results, strict=True), 1):
         if isinstance(result, PictureError):
             reasons[result.reason] += 1
-            first = first or f"{source.path} ({result})"
+            first = first or f"{names.show(source.path)} ({result})"
             if reasons.total() > max_skipped_fraction * len(sources):
                 counts = ", ".join(f"{n} {reason}" for reason, n in reasons.items())
                 raise UserError(
@@ -110,7 +127,7 @@ def _convert_in_pool(
     except concurrent.futures.process.BrokenProcessPool:
         raise UserError(
             "a worker process died, perhaps out of memory, near"
-            f" {chunk[0].path}: lower --num_workers"
+            f" {names.show(chunk[0].path)}: lower --num_workers"
         ) from None
     finally:
         pool.shutdown(cancel_futures=True)
@@ -124,6 +141,7 @@ def _convert_chunk(
 
 def _convert(source: Source, conversion: Conversion) -> Converted:
     try:
-        return conversion.encode_file(source.path)
+        encoded = conversion.encode_file(source.path, source.face)
     except PictureError as error:
         return error
+    return ConvertedPicture(encoded, near_duplicates.compute_fingerprint(encoded))

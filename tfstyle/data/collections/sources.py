@@ -1,20 +1,31 @@
-"""Source pictures: files found in folders, one folder per artist.
-
-Nothing here opens a picture; files count by name and suffix only.
-"""
+"""Source pictures: files found in folders, one folder per artist."""
 
 import collections
+import contextlib
 import dataclasses
+import functools
 import hashlib
 import os
 import pathlib
-import shlex
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
+from tfstyle.core import names
 from tfstyle.core.cli import UserError
-from tfstyle.data import pictures
+from tfstyle.data.collections import walking
+from tfstyle.data.collections.walking import SkippedFile
+from tfstyle.data.pictures.faces import Face
 
-SkippedFile = tuple[str, str]  # name and reason
+EXCLUDED = "excluded_artist"  # the reason for all files of such an artist
+COPIED = "copy_of_excluded"
+# Notes on what is left out beside the files of artists, by reason.
+_NOTES = {
+    "beside_artists": "pictures beside the artist folders are skipped",
+    "hidden": "hidden folders are left out",
+    "system_folder": "folders of the system are left out",
+    "unreadable_folder": "folders cannot be read",
+    "repeated_folder": "links lead to folders that are counted already",
+    "other_artists_folder": "links lead to folders of other artists, who keep them",
+}
 
 _NESTED_FRACTION = 0.9  # of the artist folders, to suspect another layout
 
@@ -29,12 +40,48 @@ class Source:
         name: the file's name in the records: its path below the input folder.
         group: pictures of an artist with the same non-empty group (variants of one
             work) stay on the same side of the train/test split.
+        face: the part to use, or None for all of the picture.
+        content: what the picture shows, for evaluation; "" if unknown.
+        licence: under which it may be used; "" if unknown.
+        creator: whom to name; "" if unknown.
     """
 
     path: str
     artist: str
     name: str
     group: str = ""
+    face: Face | None = None
+    content: str = ""
+    licence: str = ""
+    creator: str = ""
+
+
+def list_artist_folders(input_dir: str) -> list[str]:
+    """List the folders that count as artists, sorted.
+
+    Raises:
+        UserError: the input folder is missing or cannot be read, or has no such
+            folders.
+    """
+    root = pathlib.Path(input_dir)
+    shown = names.show(input_dir)
+    if not root.is_dir():
+        raise UserError(f"--input_dir={shown} is not a folder")
+    try:
+        entries = sorted(path.name for path in root.iterdir())
+    except OSError as error:
+        raise UserError(f"--input_dir={shown}: {error.strerror}") from None
+    folders = [name for name in entries if (root / name).is_dir()]
+    artists = [name for name in folders if walking.classify_folder(name) is None]
+    if not artists:
+        loose = len(_list_loose_pictures(input_dir))
+        content = f"{loose} pictures but no folders" if loose else "no folders"
+        example = names.show(str(root / "ARTIST" / "picture.png"))
+        raise UserError(
+            f"{shown} holds {content}: put the pictures of each artist in a folder,"
+            f" as in {example}"
+        )
+    return artists
 
 
 def scan_artist_folders(
@@ -42,41 +89,51 @@ def scan_artist_folders(
 ) -> tuple[list[Source], list[SkippedFile]]:
     """List the pictures of a folder that holds one folder per artist.
 
-    Files beside the artist folders and hidden files are ignored. Folders inside an
-    artist's folder are searched too. The artists in `exclude` are skipped.
+    Folders inside an artist's folder, and folders that links lead to, belong to the
+    artist; see `walking.walk` for what is left out. A link to another artist's folder
+    is not followed: those pictures are the other artist's.
+
+    Args:
+        input_dir: the folder.
+        exclude: folders of artists to leave out. Nothing of theirs is taken, whatever
+            link leads there, nor a copy of one of their files in another folder.
 
     Returns:
-        The pictures, sorted by name; and the skipped files.
+        The pictures, and what is left out with its reason.
 
     Raises:
         UserError: the folder is missing or has no artist folders, or these hold no
             pictures.
     """
-    root = pathlib.Path(input_dir)
-    if not root.is_dir():
-        raise UserError(f"--input_dir={input_dir} is not a folder")
-    entries = _list_visible(root)
-    artists = sorted(entry.name for entry in entries if entry.is_dir())
-    if not artists:
-        loose = sum(is_picture(entry.name) for entry in entries)
-        content = f"{loose} pictures but no folders" if loose else "no folders"
-        raise UserError(
-            f"{input_dir} holds {content}: put the pictures of each artist in a folder,"
-            f" as in {root / 'ARTIST' / 'picture.png'}"
-        )
-    sources, skipped = [], []
+    artists = list_artist_folders(input_dir)
+    owners = _find_owners(input_dir, artists, exclude)
+    sources: list[Source] = []
+    skipped = [(name, "beside_artists") for name in _list_loose_pictures(input_dir)]
+    skipped += _list_left_out_folders(input_dir)
+    excluded_files: list[str] = []
     for artist in artists:
-        for path in walk(root / artist):
-            name = os.path.relpath(path, input_dir).replace(os.sep, "/")
-            if artist in exclude:
-                skipped.append((name, "excluded_artist"))
-            elif not is_picture(path):
-                skipped.append((name, "not_a_picture"))
-            else:
-                sources.append(Source(path, artist, name))
+        root = os.path.join(input_dir, artist)  # noqa: PTH118 (walk takes text)
+        reason = _refuse_artist(root, artist, owners, exclude)
+        if reason == "repeated_folder" or artist not in owners.values():
+            skipped.append((f"{names.from_path(artist)}/", reason or EXCLUDED))
+            continue
+        rule = functools.partial(_refuse_link, artist, owners, exclude)
+        found, left_out = walking.walk(root, rule)
+        if reason == EXCLUDED:
+            excluded_files += found
+            left_out += [(path, EXCLUDED) for path in found]
+        else:
+            sources += [
+                Source(path, names.from_path(artist), _name(path, input_dir))
+                for path in found
+            ]
+        skipped += [(_name(path, input_dir), reason) for path, reason in left_out]
+    copies = _find_copies(sources, excluded_files)
+    skipped += [(source.name, COPIED) for source in copies]
+    sources = [source for source in sources if source not in copies]
     if not sources:
         raise UserError(
-            f"the artist folders of {input_dir} hold no pictures"
+            f"the artist folders of {names.show(input_dir)} hold no pictures"
             f" ({len(skipped)} other or excluded files)"
         )
     return sources, skipped
@@ -93,44 +150,55 @@ def describe_nesting(input_dir: str, sources: Iterable[Source]) -> str | None:
         folder, slash, _ = source.name.partition("/")[2].partition("/")
         subfolders[source.artist].add(folder if slash else "")
     nested = [
-        names for names in subfolders.values() if len(names) > 1 and "" not in names
+        inner for inner in subfolders.values() if len(inner) > 1 and "" not in inner
     ]
     if len(nested) < _NESTED_FRACTION * len(subfolders):
         return None
     return (
-        f"note: {len(nested)} of the {len(subfolders)} folders of {input_dir} hold all"
+        f"note: {len(nested)} of the {len(subfolders)} folders of"
+        f" {names.show(input_dir)} hold all"
         f" their pictures in subfolders, {sum(map(len, nested))} in total. Each outer"
         " folder counts as one artist. If the subfolders are the artists, point"
         " --input_dir one level down, or copy them into one folder: mkdir FLAT &&"
-        f" cp -r {shlex.quote(input_dir)}/*/* FLAT"
+        f" cp -r {names.quote(input_dir)}/*/* FLAT"
     )
 
 
-def describe_ignored(
-    input_dir: str, sources: Iterable[Source], exclude: Collection[str] = ()
+def describe_left_out(
+    input_dir: str, sources: Iterable[Source], skipped: Iterable[SkippedFile]
 ) -> list[str]:
-    """Return notes on what `scan_artist_folders` ignored.
+    """Return notes on folders and loose pictures that `scan_artist_folders` left out.
 
-    These are pictures beside the artist folders, and folders without pictures.
+    These are pictures beside the artist folders, folders without pictures, and folders
+    that are hidden, the system's, unreadable, or reached by links more than once.
     """
-    entries = _list_visible(pathlib.Path(input_dir))
-    loose = sum(entry.is_file() and is_picture(entry.name) for entry in entries)
-    artists = {source.artist for source in sources}.union(exclude)
-    empty = sorted(e.name for e in entries if e.is_dir() and e.name not in artists)
+    by_reason: dict[str, list[str]] = collections.defaultdict(list)
+    for name, reason in skipped:
+        if name.endswith("/") or reason == "beside_artists":
+            by_reason[reason].append(name)
     notes = []
-    if loose:
-        notes.append(f"note: {loose} pictures beside the artist folders are skipped")
+    for reason, text in _NOTES.items():
+        members = by_reason[reason]
+        if members:
+            notes.append(f"note: {len(members)} {text}: {_list_some(members)}")
+    explained = {source.artist for source in sources}
+    for name, reason in skipped:
+        artist, _, inner = name.partition("/")
+        if reason in (EXCLUDED, COPIED) or not inner:
+            explained.add(artist)
+    folders = map(names.from_path, list_artist_folders(input_dir))
+    empty = [name for name in folders if name not in explained]
     if empty:
-        names = ", ".join(empty[:5]) + ", .." * (len(empty) > 5)
-        notes.append(f"note: {len(empty)} folders hold no pictures: {names}")
+        some = _list_some(empty)
+        notes.append(f"note: {len(empty)} folders hold no pictures: {some}")
     return notes
 
 
 def sign_sources(sources: Sequence[Source]) -> str:
     """Return a digest that changes when a file is added, removed or modified.
 
-    It covers the name, artist, group, size and modification time of each file, not
-    its content.
+    It covers the name, artist, group, description, size and modification time of each
+    file, not its content.
     """
     digest = hashlib.sha256()
     for source in sorted(sources, key=lambda source: source.name):
@@ -139,25 +207,115 @@ def sign_sources(sources: Sequence[Source]) -> str:
             state = (status.st_size, status.st_mtime_ns)
         except OSError:  # a dangling link; the conversion skips it as unreadable
             state = (0, 0)
-        fields = (source.name, source.artist, source.group, *state)
+        described = (source.face, source.content, source.licence, source.creator)
+        fields: tuple[object, ...] = (source.name, source.artist, source.group, *state)
+        # Most pictures have no description, and older digests none at all.
+        fields += described if any(described) else ()
         digest.update(repr(fields).encode())
     return digest.hexdigest()
 
 
-def walk(folder: str | os.PathLike[str]) -> list[str]:
-    """Return the paths of all files below a folder, sorted, without hidden files."""
-    paths = []
-    for parent, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        visible = sorted(name for name in files if not name.startswith("."))
-        paths += [str(pathlib.Path(parent, name)) for name in visible]
-    return paths
+def _list_loose_pictures(input_dir: str) -> list[str]:
+    """List the pictures beside the artist folders."""
+    with os.scandir(input_dir) as entries:
+        files = [entry for entry in entries if not entry.name.startswith(".")]
+    return sorted(
+        names.from_path(entry.name)
+        for entry in files
+        if not os.path.isdir(entry.path)  # noqa: PTH112 (a link to itself is none)
+        and walking.classify_file(entry.path) is None
+    )
 
 
-def is_picture(path: str) -> bool:
-    """Return whether a file's suffix is that of a picture format."""
-    return pathlib.PurePath(path).suffix.lower() in pictures.SUFFIXES
+def _list_left_out_folders(input_dir: str) -> list[SkippedFile]:
+    """List the folders beside the artists' that are hidden or the system's."""
+    return [
+        (f"{names.from_path(path.name)}/", reason)
+        for path in sorted(pathlib.Path(input_dir).iterdir())
+        if (reason := walking.classify_folder(path.name)) and path.is_dir()
+    ]
 
 
-def _list_visible(folder: pathlib.Path) -> list[pathlib.Path]:
-    return [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
+def _find_owners(
+    input_dir: str, artists: Sequence[str], exclude: Collection[str]
+) -> dict[str, str]:
+    """Map the real path of each artist's folder to the artist.
+
+    Of several entries that are the same folder, an excluded one owns it, else the
+    folder itself rather than a link. A link that leads back to the input folder or
+    above owns nothing.
+    """
+    root = pathlib.Path(input_dir)
+    real_root = pathlib.PurePath(os.path.realpath(root))
+    owners: dict[str, str] = {}
+    for artist in sorted(
+        artists, key=lambda name: (name not in exclude, (root / name).is_symlink())
+    ):
+        folder = os.path.realpath(root / artist)
+        if pathlib.PurePath(folder) not in (real_root, *real_root.parents):
+            owners.setdefault(folder, artist)
+    return owners
+
+
+def _list_owners(target: str, owners: Mapping[str, str]) -> list[str]:
+    """List the artists in whose folders a real path is, the outermost last."""
+    path = pathlib.PurePath(target)
+    folders = map(str, (path, *path.parents))
+    return [owners[folder] for folder in folders if folder in owners]
+
+
+def _refuse_artist(
+    root: str, artist: str, owners: Mapping[str, str], exclude: Collection[str]
+) -> str | None:
+    """Return why the folder of an artist is left out, None if it is not."""
+    belongs_to = _list_owners(os.path.realpath(root), owners)
+    if exclude and not {artist, *belongs_to}.isdisjoint(exclude):
+        return EXCLUDED
+    # Otherwise the same folder as another, or inside one, or around all of them.
+    return None if belongs_to[-1:] == [artist] else "repeated_folder"
+
+
+def _refuse_link(
+    artist: str, owners: Mapping[str, str], exclude: Collection[str], target: str
+) -> str | None:
+    """Return why a link inside an artist's folder is not followed."""
+    belongs_to = _list_owners(target, owners)
+    if artist not in exclude and not set(belongs_to).isdisjoint(exclude):
+        return EXCLUDED
+    if not belongs_to or artist in belongs_to:
+        return None
+    return "other_artists_folder" if pathlib.Path(target).is_dir() else None
+
+
+def _find_copies(sources: Sequence[Source], excluded: Sequence[str]) -> set[Source]:
+    """Return the pictures whose files equal one of the excluded files."""
+    by_size: dict[int, set[bytes]] = collections.defaultdict(set)
+    for path in excluded:
+        with contextlib.suppress(OSError):
+            by_size[pathlib.Path(path).stat().st_size].add(_hash_file(path))
+    copies = set()
+    for source in sources if by_size else ():
+        with contextlib.suppress(OSError):
+            hashes = by_size.get(pathlib.Path(source.path).stat().st_size)
+            if hashes and _hash_file(source.path) in hashes:
+                copies.add(source)
+    return copies
+
+
+def _hash_file(path: str) -> bytes:
+    digest = hashlib.sha256()
+    with pathlib.Path(path).open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.digest()
+
+
+def _name(path: str, input_dir: str) -> str:
+    """Return the name of a path below the input folder; "/" at the end is kept."""
+    name = os.path.relpath(path, input_dir).replace(os.sep, "/")
+    return names.from_path(f"{name}/" if path.endswith("/") else name)
+
+
+def _list_some(members: Sequence[str]) -> str:
+    shown = [names.show(member) for member in members[:5]]
+    return ", ".join(shown) + ", .." * (len(members) > 5)

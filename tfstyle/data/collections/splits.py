@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 
 from tfstyle.core.cli import UserError
+from tfstyle.core.names import encode, show
 from tfstyle.data.collections.sources import Source
 
 # Of the artists that are trained on.
@@ -30,6 +31,8 @@ class SplitRule:
         holdout_artists: artists excluded from training and testing; a fraction below
             1, a number from 1 on.
         seed: determines every random choice.
+        join_near_duplicates: whether near-identical pictures of an artist stay in one
+            split (`near_duplicates`).
     """
 
     min_images_per_artist: int = 50
@@ -38,6 +41,7 @@ class SplitRule:
     holdout_artists: float = 0
     seed: int = 0
     validation_fraction: float = 0.1
+    join_near_duplicates: bool = True
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,6 +86,7 @@ def plan_splits(
     contents: Sequence[str],
     rule: SplitRule,
     skipped: Iterable[str] = (),
+    near: Iterable[tuple[int, int]] = (),
 ) -> SplitPlan:
     """Divide usable pictures into train, validation, test and holdout.
 
@@ -92,6 +97,7 @@ def plan_splits(
             `ambiguous`.
         rule: how to divide.
         skipped: the reasons of files that were skipped before, for error messages.
+        near: pairs of near-identical pictures; those of an artist stay in one split.
 
     Returns:
         The plan; it does not depend on the order of `sources`.
@@ -104,9 +110,14 @@ def plan_splits(
     for index, source in enumerate(sources):
         if index not in copies:
             by_artist[source.artist].append(index)
+    neighbors: dict[str, list[tuple[int, int]]] = collections.defaultdict(list)
+    for i, j in near:
+        if sources[i].artist == sources[j].artist and not {i, j} & copies.keys():
+            neighbors[sources[i].artist].append((i, j))
     parts, reasons = {}, {}
     for artist, members in by_artist.items():
-        parts[artist] = _divide(sources, contents, members, rule)
+        groups = _join_groups(sources, contents, members, neighbors[artist])
+        parts[artist] = _divide(sources, groups, rule)
         if len(members) < rule.min_images_per_artist:
             reasons[artist] = "artist_under_minimum"
         elif not parts[artist]["train"]:
@@ -184,13 +195,10 @@ def _find_copies(sources: Sequence[Source], contents: Sequence[str]) -> dict[int
 
 
 def _divide(
-    sources: Sequence[Source],
-    contents: Sequence[str],
-    members: Sequence[int],
-    rule: SplitRule,
+    sources: Sequence[Source], groups: list[list[int]], rule: SplitRule
 ) -> dict[str, list[int]]:
     """Divide an artist's pictures into splits, whole groups each."""
-    groups = _join_groups(sources, contents, members)
+    count = sum(map(len, groups))
 
     def choose(purpose: str, target: int) -> list[int]:
         """Take groups out, in hash order, while that approaches the target number."""
@@ -204,18 +212,24 @@ def _divide(
                 groups.remove(group)
         return chosen
 
-    fraction = int(rule.test_fraction * len(members) + 0.5)
+    fraction = int(rule.test_fraction * count + 0.5)
     test = choose("test", max(rule.min_test_images, fraction))
-    rest = len(members) - len(test)
+    rest = count - len(test)
     validation = choose("validation", int(rule.validation_fraction * rest + 0.5))
     train = [index for group in groups for index in group]
     return {"train": train, "validation": validation, "test": test}
 
 
 def _join_groups(
-    sources: Sequence[Source], contents: Sequence[str], members: Sequence[int]
+    sources: Sequence[Source],
+    contents: Sequence[str],
+    members: Sequence[int],
+    near: Iterable[tuple[int, int]],
 ) -> list[list[int]]:
-    """Join pictures that share a group or their pixels, directly or transitively."""
+    """Join pictures that share a group or their pixels, or are near-identical.
+
+    Pictures that are joined through others are in one group, too.
+    """
     parent = {index: index for index in members}
 
     def find_root(index: int) -> int:
@@ -230,6 +244,8 @@ def _join_groups(
             keys.append(("group", sources[index].group))
         for key in keys:
             parent[find_root(index)] = find_root(first_with.setdefault(key, index))
+    for i, j in near:
+        parent[find_root(i)] = find_root(j)
     groups = collections.defaultdict(list)
     for index in members:
         groups[find_root(index)].append(index)
@@ -258,7 +274,7 @@ def _refuse_too_few_artists(
         flags = [*fractions, "min_test_images", *flags]
     raise UserError(
         f"{len(names)} artist{'s' * (not names)} left to train on"
-        + (f" ({names[0]}, {len(by_artist[names[0]])} pictures)" if names else "")
+        + (f" ({show(names[0])}, {len(by_artist[names[0]])} pictures)" if names else "")
         + f", of {len(by_artist)} found: a style space needs at least two"
         f" (see {', '.join(f'--{flag}' for flag in flags)})"
     )
@@ -266,5 +282,4 @@ def _refuse_too_few_artists(
 
 def _rank(seed: int, purpose: str, name: str) -> bytes:
     """Return a sort key that is random but fixed for (seed, purpose, name)."""
-    text = f"{seed}/{purpose}/{name}"
-    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()
+    return hashlib.sha256(encode(f"{seed}/{purpose}/{name}")).digest()

@@ -3,28 +3,33 @@
 Nothing here imports TensorFlow, so worker processes start fast.
 """
 
+from tfstyle.data.formats.errors import PictureError
 from tfstyle.data.pictures.conversion import (
     FITS,
     FORMATS,
     RESULT_FORMATS,
-    SUFFIXES,
     Conversion,
-    PictureError,
     encode_picture,
     load_picture,
+    load_upright,
     normalize_color,
     to_square_rgb,
 )
+from tfstyle.data.pictures.opening import MAX_PIXELS, SUFFIXES, normalize, read_picture
 
 __all__ = [
     "FITS",
     "FORMATS",
+    "MAX_PIXELS",
     "RESULT_FORMATS",
     "SUFFIXES",
     "Conversion",
     "PictureError",
     "encode_picture",
     "load_picture",
+    "load_upright",
+    "normalize",
     "normalize_color",
+    "read_picture",
     "to_square_rgb",
 ]

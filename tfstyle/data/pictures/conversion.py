@@ -4,15 +4,21 @@ Records, commands and serving clients all use `to_square_rgb`. Nothing here impo
 TensorFlow, so worker processes start fast.
 """
 
-import contextlib
 import dataclasses
 import io
 import os
-import warnings
 from typing import Any
 
-import numpy as np
-from PIL import Image, ImageColor, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageColor
+
+from tfstyle.data.formats.errors import PictureError
+from tfstyle.data.pictures.faces import Face, cut_face
+from tfstyle.data.pictures.opening import (
+    name_errors,
+    normalize,
+    open_file,
+    read_picture,
+)
 
 FITS = ("crop", "pad", "stretch")
 FORMATS = ("png", "jpeg")  # of pictures in records
@@ -23,32 +29,6 @@ _SAVE_OPTIONS: dict[str, dict[str, Any]] = {
     "jpeg": {"quality": 95, "subsampling": 0},  # 4:4:4: color is much of style
     "webp": {"lossless": True},
 }
-
-SUFFIXES = frozenset(
-    {".png", ".jpg", ".jpeg", ".jfif", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
-    | {".avif", ".tga", ".ppm", ".pgm"}
-)
-# Pillow detects the format from the content. Only these are allowed, because some of
-# its other readers are unsafe for untrusted files (EPS runs Ghostscript).
-_PILLOW_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "TGA", "PPM")
-_MAX_PIXELS = 89_478_485  # Pillow's own threshold for a decompression bomb
-
-
-class PictureError(ValueError):
-    """An unusable picture.
-
-    Attributes:
-        reason: "not_a_picture", "too_small", "too_large", "truncated" or "unreadable".
-        detail: an explanation of the reason.
-    """
-
-    def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(reason, detail)
-        self.reason = reason
-        self.detail = detail
-
-    def __str__(self) -> str:
-        return f"{self.reason}: {self.detail}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,12 +55,37 @@ class Conversion:
         if self.format not in FORMATS:
             raise ValueError(f"format must be one of {FORMATS}, got {self.format!r}")
 
-    def encode_file(self, path: str | os.PathLike[str]) -> bytes:
-        """Load, convert and encode a picture; raise PictureError as `load_picture`."""
-        picture = load_picture(
-            path, self.image_size, self.fit, self.background, self.min_size
-        )
+    def encode_file(
+        self, path: str | os.PathLike[str], face: Face | None = None
+    ) -> bytes:
+        """Load, convert and encode a picture, or a face in it.
+
+        Raises:
+            PictureError: as `load_picture`; the face must have `min_size` too, and be
+                in the picture ("face_outside").
+        """
+        if face is None:
+            picture = load_picture(
+                path, self.image_size, self.fit, self.background, self.min_size
+            )
+        else:
+            whole = load_upright(path, self.background, self.min_size)
+            self._check_face(face, whole)
+            picture = cut_face(whole, face, self.image_size)
         return encode_picture(picture, self.format)
+
+    def _check_face(self, face: Face, picture: Image.Image) -> None:
+        if face.side < self.min_size:
+            raise PictureError(
+                "too_small", f"a face of {face.side:g} pixels, needs {self.min_size}"
+            )
+        x, y = face.center
+        if not (0 <= x <= picture.width and 0 <= y <= picture.height):
+            raise PictureError(
+                "face_outside",
+                f"the center of its box, ({x:g}, {y:g}), is outside the picture of"
+                f" {picture.width}x{picture.height}",
+            )
 
 
 def normalize_color(color: str) -> str:
@@ -106,30 +111,21 @@ def load_picture(
     Raises:
         PictureError: the file is unusable, or a side is shorter than `min_size` pixels.
     """
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # each picture with odd metadata warns
-            with Image.open(path, formats=_PILLOW_FORMATS) as image:
-                width, height = image.size
-                if min(width, height) < min_size:
-                    raise PictureError(
-                        "too_small", f"{width}x{height}, needs {min_size}x{min_size}"
-                    )
-                if width * height > _MAX_PIXELS:
-                    raise PictureError("too_large", f"{width}x{height}")
-                image.load()
-                return to_square_rgb(image, image_size, fit, background)
-    except PictureError:
-        raise
-    except UnidentifiedImageError:
-        raise PictureError("not_a_picture", "no known picture format") from None
-    except Image.DecompressionBombError as error:
-        raise PictureError("too_large", str(error)) from None
-    except Exception as error:
-        # Corrupt files make Pillow's readers raise nearly any exception, and a single
-        # one must not stop a conversion of 400,000 pictures.
-        reason = "truncated" if "truncated" in str(error).lower() else "unreadable"
-        raise PictureError(reason, f"{type(error).__name__}: {error}") from None
+    with name_errors(), open_file(path) as file:
+        picture = read_picture(file, min_size)
+        return _fit_square(picture, image_size, fit, background)
+
+
+def load_upright(
+    path: str | os.PathLike[str], background: str = "#ffffff", min_size: int = 1
+) -> Image.Image:
+    """Read a picture file, upright and opaque, in its own size.
+
+    Raises:
+        PictureError: as `load_picture`.
+    """
+    with name_errors(), open_file(path) as file:
+        return _composite(read_picture(file, min_size), background)
 
 
 def to_square_rgb(
@@ -137,8 +133,8 @@ def to_square_rgb(
 ) -> Image.Image:
     """Convert a picture to upright, opaque, square RGB.
 
-    Applies the EXIF orientation, composites over `background`, makes the picture
-    square by `fit`, and resizes with LANCZOS (antialiased).
+    Applies the EXIF orientation and the color profile, composites over `background`,
+    makes the picture square by `fit`, and resizes with LANCZOS (antialiased).
 
     Args:
         image: a picture of any mode; 16-bit and floating-point grayscale is scaled to
@@ -152,11 +148,23 @@ def to_square_rgb(
     Returns:
         RGB, [image_size, image_size].
     """
+    return _fit_square(normalize(image), image_size, fit, background)
+
+
+def encode_picture(image: Image.Image, format: str) -> bytes:
+    """Encode an RGB picture as "png", "jpeg" (quality 95) or "webp" (lossless)."""
+    buffer = io.BytesIO()
+    image.save(buffer, format, **_SAVE_OPTIONS[format])
+    return buffer.getvalue()
+
+
+def _fit_square(
+    image: Image.Image, image_size: int, fit: str, background: str
+) -> Image.Image:
+    """Composite an upright picture over the background, and make it square."""
     if fit not in FITS:
         raise ValueError(f"fit must be one of {FITS}, got {fit!r}")
-    with contextlib.suppress(Exception):  # corrupt metadata does not matter
-        image = ImageOps.exif_transpose(image)
-    image = _flatten(image, background)
+    image = _composite(image, background)
     width, height = image.size
     if fit == "crop":
         side = min(width, height)
@@ -175,30 +183,9 @@ def to_square_rgb(
     return image.resize((image_size, image_size), Image.Resampling.LANCZOS)
 
 
-def encode_picture(image: Image.Image, format: str) -> bytes:
-    """Encode an RGB picture as "png", "jpeg" (quality 95) or "webp" (lossless)."""
-    buffer = io.BytesIO()
-    image.save(buffer, format, **_SAVE_OPTIONS[format])
-    return buffer.getvalue()
-
-
-def _flatten(image: Image.Image, background: str) -> Image.Image:
-    if image.mode == "F" or image.mode.startswith("I"):
-        return _scale_to_8_bits(image).convert("RGB")
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        backdrop = Image.new("RGBA", image.size, background)
-        return Image.alpha_composite(backdrop, image).convert("RGB")
-    return image.convert("RGB")
-
-
-def _scale_to_8_bits(image: Image.Image) -> Image.Image:
-    """Scale a 16-bit or floating-point picture, which Pillow would clip."""
-    values = np.nan_to_num(np.asarray(image, np.float64), posinf=0.0, neginf=0.0)
-    # Integers have 16 bits in all of Pillow's modes. Files of floats do not define
-    # white: it is the first of 1, 255 and 65535 that is not below the maximum.
-    whites = (1.0, 255.0, 65535.0) if image.mode == "F" else (65535.0,)
-    brightest = values.max()
-    white = next((white for white in whites if brightest <= white), brightest)
-    levels = np.rint(np.clip(values, 0.0, white) * (255.0 / white))
-    return Image.fromarray(levels.astype(np.uint8))
+def _composite(image: Image.Image, background: str) -> Image.Image:
+    """Put an RGBA picture on the background; return RGB as it is."""
+    if image.mode != "RGBA":
+        return image
+    backdrop = Image.new("RGBA", image.size, background)
+    return Image.alpha_composite(backdrop, image).convert("RGB")

@@ -3,12 +3,12 @@
 import dataclasses
 import functools
 import itertools
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
 
+from tfstyle.core.names import decode
 from tfstyle.modeling.networks import color
 
 # Pictures beside each one in `nearest_works_table`, and batches that it searches:
@@ -124,7 +124,7 @@ def collect_codes(
         mask = batch["mask"].numpy() > 0
         codes.append(encode(batch["image"]).numpy()[mask])
         artist_ids.append(batch["artist"].numpy()[mask])
-        filenames += [os.fsdecode(name) for name in batch["filename"].numpy()[mask]]
+        filenames += [decode(name) for name in batch["filename"].numpy()[mask]]
     return Codes(np.concatenate(codes), np.concatenate(artist_ids), filenames)
 
 

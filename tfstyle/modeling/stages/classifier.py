@@ -17,6 +17,7 @@ from tfstyle.modeling.networks.codes import (
 )
 from tfstyle.modeling.objectives import passes
 from tfstyle.modeling.objectives.artist_layers import ArtistLogits
+from tfstyle.modeling.objectives.augmentation import Augmentation
 from tfstyle.modeling.objectives.draws import BatchDraws
 from tfstyle.modeling.stages import factories, stage
 from tfstyle.modeling.stages.optimizers import adam
@@ -33,6 +34,7 @@ class ClassifierSettings:
 
     # Nested dropout's parameter, as the metric's; None keeps all features.
     t: float | None = 0.995
+    augmentation: Augmentation = dataclasses.field(default_factory=Augmentation)
     optimizer: Callable = adam
 
     def __post_init__(self) -> None:
@@ -55,7 +57,7 @@ class ClassifierModel(stage.Stage):
         self.style_encoder.build_variables(context.image_size)
         self.dims = self.style_encoder.dims
         self.artist_logits = ArtistLogits(len(context.artist_counts), self.dims)
-        self._t = settings.t
+        self._t, self._augmentation = settings.t, settings.augmentation
         self.declare_means("loss", "eval_loss")
 
     def compute_gradients(
@@ -64,6 +66,7 @@ class ClassifierModel(stage.Stage):
         lengths = self._all_dims(artist_ids)
         if self._t is not None:
             lengths = draws.prefix_lengths("prefix", self.dims, self._t)
+        images = self._augmentation.apply(images, draws)
         with tf.GradientTape() as tape:
             features = self.style_encoder(images, training=True)
             losses = self.artist_logits.losses(features, artist_ids, lengths)
@@ -82,9 +85,8 @@ class ClassifierModel(stage.Stage):
         numbers = super().measure(view).numbers
         seen = collect_codes(self.style_encoder, view.batches)
         kernel, bias = (v.numpy() for v in self.artist_logits.weights)
-        accuracy = prefix.prefix_logit_accuracy(
-            seen.codes, kernel, bias, seen.artist_ids
-        )
+        predicted = prefix.largest_logits(seen.codes, kernel, bias)
+        accuracy = np.mean(predicted == seen.artist_ids[:, None], axis=0)
         figure_1, score = passes.measure_figure_1(seen, accuracy, view.pruning)
         return stage.EvalNumbers({**numbers, **figure_1}, score)
 
@@ -102,12 +104,10 @@ def build(settings: ClassifierSettings, context: stage.BuildContext) -> stage.Bu
     return ClassifierModel(settings, context), [settings.optimizer()]
 
 
-def classify(
-    read_array: stage.ReadArray, codes: np.ndarray, artist_ids: np.ndarray
-) -> np.ndarray:
-    """Compute the accuracy of the logits by every prefix of the features."""
+def classify(read_array: stage.ReadArray, codes: np.ndarray) -> np.ndarray:
+    """Find the artist of the largest logit by every prefix of the features."""
     kernel, bias = (read_array(f"artist_logits/{name}") for name in ("kernel", "bias"))
-    return prefix.prefix_logit_accuracy(codes, kernel, bias, artist_ids)
+    return prefix.largest_logits(codes, kernel, bias)
 
 
 SPEC = stage.StageSpec(

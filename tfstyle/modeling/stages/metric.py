@@ -23,6 +23,7 @@ from tfstyle.modeling.objectives.artist_layers import (
     PresumedStyles,
     mean_prefix_distances,
 )
+from tfstyle.modeling.objectives.augmentation import Augmentation
 from tfstyle.modeling.objectives.draws import BatchDraws
 from tfstyle.modeling.objectives.nested_dropout import prefix_probabilities
 from tfstyle.modeling.stages import factories, stage
@@ -65,6 +66,7 @@ class MetricSettings:
     # Number of first steps that train S to classify, under the same nested dropout; the
     # presumed styles then start at its mean codes.
     warm_start_steps: int = 0
+    augmentation: Augmentation = dataclasses.field(default_factory=Augmentation)
     optimizer: Callable = adam
 
     def __post_init__(self) -> None:
@@ -188,6 +190,7 @@ class MetricModel(stage.Stage):
     def compute_gradients(
         self, images: tf.Tensor, artist_ids: tf.Tensor, draws: BatchDraws
     ) -> stage.Gradients:
+        images = self._settings.augmentation.apply(images, draws)
         with tf.GradientTape() as tape:
             codes = self.style_encoder(images, training=True)
             if self._in_warm_start:
@@ -293,11 +296,9 @@ def build(settings: MetricSettings, context: stage.BuildContext) -> stage.Built:
     return MetricModel(settings, context), [settings.optimizer()]
 
 
-def classify(
-    read_array: stage.ReadArray, codes: np.ndarray, artist_ids: np.ndarray
-) -> np.ndarray:
-    """Compute the accuracy of the nearest presumed style by every prefix."""
-    return prefix.prefix_accuracy(codes, artist_ids, read_array(_STYLES))
+def classify(read_array: stage.ReadArray, codes: np.ndarray) -> np.ndarray:
+    """Find the nearest presumed style by every prefix."""
+    return prefix.nearest_styles(codes, read_array(_STYLES))
 
 
 def recommend_dims(trained: stage.TrainedStage) -> int:

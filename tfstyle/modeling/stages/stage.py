@@ -74,9 +74,9 @@ class StageSpec:
     network_classes: tuple[type, ...]  # which a run rebuilds by their names
     needs: tuple[str, ...] = ()  # names of the stages on whose codes it is trained
     code: Code | None = None  # that it gives to later stages
-    # Computes the accuracy by every prefix, float64 [dims], from (read_array, raw
-    # codes, artist_ids); for stages that figure 1 shows.
-    classify: Callable[[ReadArray, np.ndarray, np.ndarray], np.ndarray] | None = None
+    # Finds the artist of each picture by every prefix, int32 [n, dims], from
+    # (read_array, raw codes [n, dims]); for stages that figure 1 shows.
+    classify: Callable[[ReadArray, np.ndarray], np.ndarray] | None = None
     keeps_best: bool = True  # the final weights may be the best by validation numbers
 
 
@@ -146,11 +146,11 @@ class Stage(tf.keras.Model, abc.ABC):
     @property
     def objective(self) -> dict[str, Any]:
         """The settings that a resumed run must have kept, as JSON values."""
+        # Optimizers describe themselves in the identity.
         return {
-            field.name: getattr(self._stage_settings, field.name)
-            for field in dataclasses.fields(self._stage_settings)
-            # Optimizers describe themselves in the identity.
-            if not callable(getattr(self._stage_settings, field.name))
+            name: value
+            for name, value in dataclasses.asdict(self._stage_settings).items()
+            if not callable(value)
         }
 
     @property

@@ -1,0 +1,153 @@
+"""Manifests in each format, and the rows that cannot be used."""
+
+import json
+
+import pytest
+
+from tfstyle.core.cli import UserError
+from tfstyle.data.catalogs import manifests
+from tfstyle.data.catalogs.manifests import Entry, Fault
+from tfstyle.data.pictures.faces import Face
+
+ROW = {"path": "ana/1.png", "artist": "ana"}
+
+
+def read(tmp_path, *lines, name="manifest.jsonl"):
+    path = tmp_path / name
+    texts = [line if isinstance(line, str) else json.dumps(line) for line in lines]
+    path.write_text("\n".join(texts))
+    return manifests.read_manifest(str(path))
+
+
+def test_a_row_may_hold_everything(tmp_path):
+    row = {
+        **ROW,
+        "box": [1, 2.5, 30, 40],
+        "angle": -12,
+        "likelihood": 0.75,
+        "group": 17,
+        "content": "A",
+        "license": "CC0",
+        "creator": "Ana",
+    }
+    entries, faults, ignored = read(tmp_path, ROW, row)
+
+    assert entries == [
+        Entry(1, "ana/1.png", "ana"),
+        Entry(
+            *(2, "ana/1.png", "ana", Face(1, 2.5, 30, 40, -12), 0.75),
+            *("17", "A", "CC0", "Ana"),
+        ),
+    ]
+    assert not faults and not ignored
+
+
+@pytest.mark.parametrize(
+    ("line", "reason", "detail"),
+    [
+        ("{", "no_json", "Expecting"),
+        ("[1, 2]", "no_object", "must be an object"),
+        ({"path": "a.png"}, "no_artist", "artist is missing"),
+        ({"artist": "ana"}, "no_path", "path is missing"),
+        ({**ROW, "boxx": [1, 2, 3, 4]}, "unknown_key", "boxx is none of angle, artist"),
+        ({**ROW, "box": [1, 2, 0, 4]}, "bad_box", "above 0, got 0 and 4"),
+        ({**ROW, "box": [1, 2, 3, -4]}, "bad_box", "above 0, got 3 and -4"),
+        ({**ROW, "box": [1, 2, 3]}, "bad_box", "must be [x, y, width, height]"),
+        ({**ROW, "box": 7}, "bad_box", "must be [x, y, width, height]"),
+        ({**ROW, "box": {}}, "bad_box", "must be [x, y, width, height]"),
+        ({**ROW, "box": [1, 2, "x", 4]}, "bad_number", "got 'x'"),
+        ('{"path": "a", "artist": "b", "box": [1, 2, NaN, 4]}', "bad_box", "finite"),
+        ({**ROW, "box": [1, 2, 3, 4], "angle": "up"}, "bad_number", "got 'up'"),
+        ({**ROW, "angle": 5}, "bad_box", "an angle needs a box"),
+        ({**ROW, "artist": ["ana"]}, "bad_artist", "must be text"),
+        ({**ROW, "likelihood": [1]}, "bad_number", "got [1]"),
+    ],
+)
+def test_a_faulty_row_is_named_and_the_others_used(tmp_path, line, reason, detail):
+    entries, (fault,), _ = read(tmp_path, ROW, line, ROW)
+    assert [entry.row for entry in entries] == [1, 3]
+    assert (fault.row, fault.reason) == (2, reason)
+    assert detail in fault.detail
+
+
+def test_a_line_in_another_encoding_is_one_faulty_row(tmp_path):
+    path = tmp_path / "manifest.jsonl"
+    good = json.dumps(ROW).encode()
+    path.write_bytes(b"\xef\xbb\xbf" + good + b'\n{"path": "\xff"}\n\n' + good)
+    entries, faults, _ = manifests.read_manifest(str(path))
+    assert [entry.row for entry in entries] == [1, 4]
+    assert [(fault.row, fault.reason) for fault in faults] == [(2, "no_json")]
+
+
+def test_csv_has_boxes_as_text_and_empty_cells(tmp_path):
+    entries, faults, _ = read(
+        tmp_path,
+        "path,artist,box,angle,group",
+        'ana/1.png,ana,"[1, 2, 3, 4]",5,',
+        "ana/2.png,ana,1 2 3 4,,g",
+        "ana/3.png,ana,,,",
+        "ana/4.png,ana,,,,too,many",
+        name="manifest.csv",
+    )
+    assert [entry.face for entry in entries] == [
+        Face(1, 2, 3, 4, 5),
+        Face(1, 2, 3, 4),
+        None,
+    ]
+    assert [entry.group for entry in entries] == ["", "g", ""]
+    assert faults == [Fault(5, "no_table", "has too many cells")]
+
+
+def test_metadata_of_an_imagefolder_is_read(tmp_path):
+    """Artists are folders, unless a column names them; captions do not matter."""
+    rows = [{"file_name": "ana/1.png", "text": "a cat"}]
+    rows += [{"file_name": "2.png", "artist": "ben", "text": "a dog"}]
+    entries, faults, ignored = read(tmp_path, *rows, name="metadata.jsonl")
+    assert [(entry.path, entry.artist) for entry in entries] == [
+        ("ana/1.png", "ana"),
+        ("2.png", "ben"),
+    ]
+    assert not faults and ignored == {"text": 1}
+
+
+def test_an_entry_is_known_by_picture_and_face(tmp_path):
+    entries, _, _ = read(
+        tmp_path,
+        ROW,
+        {**ROW, "group": "g"},
+        {**ROW, "box": [1, 2, 3, 4]},
+        {**ROW, "box": [1, 2, 3, 4], "angle": 1},
+        {**ROW, "path": "ana/2.png"},
+    )
+    keys = [entry.key for entry in entries]
+    assert keys[0] == keys[1]
+    assert len(set(keys)) == 4
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("manifest.txt", "must end in one of .jsonl, .json, .csv, .parquet"),
+        ("missing.jsonl", "No such file"),
+    ],
+)
+def test_no_manifest_is_an_error(tmp_path, name, message):
+    path = tmp_path / name
+    if name.startswith("manifest"):
+        path.write_text("")
+    with pytest.raises(UserError, match=message):
+        manifests.read_manifest(str(path))
+
+
+def test_decisions_are_read_back(tmp_path):
+    path = tmp_path / "decisions.json"
+    path.write_text('{"format": 1, "dropped": ["a", "b"]}')
+    assert manifests.read_decisions(str(path)) == {"a", "b"}
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", '{"format": 2, "dropped": []}'])
+def test_something_else_holds_no_decisions(tmp_path, text):
+    path = tmp_path / "decisions.json"
+    path.write_text(text)
+    with pytest.raises(UserError, match="was not saved by the page"):
+        manifests.read_decisions(str(path))

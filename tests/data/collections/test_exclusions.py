@@ -1,0 +1,196 @@
+"""A list of artists means the same however it is written, or is an error."""
+
+import os
+import pathlib
+
+import pytest
+
+from tfstyle.core.cli import UserError
+from tfstyle.data.collections import spellings
+from tfstyle.data.collections.exclusions import read_exclusions
+
+MANGA = os.fsdecode("漫画".encode("cp932"))
+UMLAUT = os.fsdecode("Ärger".encode("latin-1"))
+FOLDERS = (
+    *("Artist One", "artist one", "Artist Two", "#hash", "#", "Smith", "Smith, John"),
+    *("AC_DC", "DC", "it's", "Caf\u00e9", "Cafe\u0301", "a\nb", "- dash", "100%"),
+    *("back\\slash", "[x]", "山田\u3000太郎", "One", "Ünïcode", 'quo"te', "trail "),
+    *("Tom & Jerry", "@artist", MANGA, UMLAUT),
+)
+ONE, TWO = {"Artist One", "artist one"}, {"Artist Two"}
+CAFE = {"Caf\u00e9", "Cafe\u0301"}
+
+
+@pytest.fixture
+def collection(tmp_path, monkeypatch) -> pathlib.Path:
+    root = tmp_path / "pictures"
+    for folder in (*FOLDERS, "Artist One/sub"):
+        (root / folder).mkdir(parents=True)
+    (root / "Artist One" / "0001.png").touch()
+    (root / "no.txt").touch()
+    monkeypatch.chdir(root)
+    return root
+
+
+def read(root, content, **settings):
+    """Read a list that holds a text, or bytes."""
+    path = root.parent / "list"
+    path.write_bytes(content if isinstance(content, bytes) else os.fsencode(content))
+    return read_exclusions([str(path)], str(root), **settings)
+
+
+@pytest.mark.parametrize(
+    "content, folders",
+    [
+        # Tools: ls -d */, ls -F, ls -Q, ls -b, ls on a terminal, find, find -print0,
+        # dir /b of Windows, PowerShell, tree, git, a file manager, a browser.
+        ("Artist One/\nArtist Two/\n", ONE | TWO),
+        ("Artist One@\nArtist Two/@\n", ONE | TWO),
+        ('"Artist One"\n"quo\\"te"\n"Caf\\303\\251"', ONE | CAFE | {'quo"te'}),
+        ("Artist\\ One\na\\nb\nback\\\\slash", ONE | {"a\nb", "back\\slash"}),
+        ("'Artist One'\n'a'$'\\n''b'\n\"it's\"", ONE | {"a\nb", "it's"}),
+        ("./Artist One\n./#hash\n", ONE | {"#hash"}),
+        (b"./Artist One\0./a\nb\0", ONE | {"a\nb"}),
+        ("Artist One\r\nArtist Two\r\n", ONE | TWO),
+        ("Artist One\rArtist Two\r", ONE | TWO),
+        ("\ufeffArtist One\n", ONE),
+        ("Artist One\n漫画\n".encode("utf-16"), ONE | {MANGA}),
+        ("Artist One\r\nCaf\u00e9\r\n".encode("utf-16-le"), ONE | CAFE),
+        ("Artist Two\n".encode("utf-16-be"), TWO),
+        ("Artist Two\n".encode("utf-32"), TWO),
+        ("├── Artist One\n└──\u00a0Artist Two/", ONE | TWO),
+        ("file:///old/pictures/Artist%20One/\nCaf%C3%A9", ONE | CAFE),
+        ("Tom &amp; Jerry", {"Tom & Jerry"}),
+        ('["Artist One", "a\\nb"]', ONE | {"a\nb"}),
+        ('[\n  "Artist One",\n  "Artist Two"\n]\n', ONE | TWO),
+        # Paths.
+        ("pictures/Artist One\n../pictures/Artist Two/", ONE | TWO),
+        ("/old/disk/Artist One\n~/art/Artist Two", ONE | TWO),
+        ("C:\\art\\Artist One\\\n\\\\server\\share\\Artist Two", ONE | TWO),
+        # By hand.
+        ("  ARTIST ONE  \n\tartist  two", ONE | TWO),
+        ("Ａｒｔｉｓｔ Ｔｗｏ", TWO),
+        ("“Artist One”\n«Artist Two»\nit’s", ONE | TWO | {"it's"}),
+        ("- Artist One\n* Artist Two\n• One\n- dash", ONE | TWO | {"One", "- dash"}),
+        ("1. Artist One\n2) Artist Two\n- [x] One", ONE | TWO | {"One"}),
+        ("Artist One,\nArtist Two;", ONE | TWO),
+        ("Artist One # asked in May", ONE),
+        ("Artist One, Artist Two", ONE | TWO),
+        ('"Artist One","Artist Two"\nOne\tDC', ONE | TWO | {"One", "DC"}),
+        ("trail\n山田 太郎\n100%\n[x]\n@artist",
+         {"trail ", "山田\u3000太郎", "100%", "[x]", "@artist"}),
+        ("Smith, John", {"Smith, John"}),
+        ("cafe\u0301", CAFE),
+        # Other encodings, of the list or of the folder.
+        ("漫画".encode("cp932"), {MANGA}),
+        ("漫画", {MANGA}),
+        ("漫画".encode("euc_jp"), {MANGA}),
+        ("Ärger", {UMLAUT}),
+        ("ÄRGER".encode("cp850"), {UMLAUT}),
+        ("Ünïcode".encode("cp1252"), {"Ünïcode"}),
+        ("Ünïcode".encode("mac_roman"), {"Ünïcode"}),
+        (r"\x96\x9f\x89\xe6", {MANGA}),
+        # Comments.
+        ("# hash\n#no\nArtist Two", TWO),
+        ("#hash", {"#hash"}),
+        ("#HASH/", {"#hash"}),
+        ("\\#hash\n\\#", {"#hash", "#"}),
+        ('"#hash"', {"#hash"}),
+        ("#", {"#"}),
+    ],
+)  # fmt: skip
+def test_every_line_means_its_folder_and_all_twins(collection, content, folders):
+    assert read(collection, content).folders == folders
+
+
+@pytest.mark.parametrize(
+    "line, nearest",
+    [
+        ("Artst One", "Artist One"),
+        ("Cafe", "Caf"),
+        ("Artist One/0001.png", "Artist One"),
+        ("Artist One/sub/", "Artist One"),
+        ("{root}/Artist One/sub", "Artist One"),
+        ("AC/DC", "DC"),  # neither is right: the user decides
+        ("Smith,John", "Smith"),
+        ("John, Smith", "Smith"),
+        ("Artist One\tasked", "Artist One"),
+        ("Artist One, nobody else", "Artist One"),
+        ("drwxr-xr-x 2 a b 4096 May 1 12:00 Artist Two", "Artist Two"),
+        ("4.0K\t./Artist Two", "Artist Two"),
+        ("https://example.org/Artist Two", "Artist Two"),
+        ("Artist One/..", "Artist One"),
+        ("Artist*", "@artist"),
+        ("no.txt", ""),
+        ("..", ""),
+        ("/", ""),
+        ("x/" * 3000, ""),
+        ("\x1b[2J", ""),
+    ],
+)
+def test_a_line_without_a_folder_is_an_error_that_names_the_nearest(
+    collection, line, nearest
+):
+    with pytest.raises(UserError) as error:
+        read(collection, f"Artist Two\n{line.format(root=collection)}\n")
+
+    message = str(error.value)
+    assert "list, line 2: '" in message and f"the nearest is '{nearest}" in message
+    assert message.isprintable() and len(message) < 800
+
+
+@pytest.mark.parametrize("content", [b"", b"\n \n\t\n", b"\xef\xbb\xbf", b"[]"])
+def test_an_empty_list_is_an_error(collection, content):
+    with pytest.raises(UserError, match="names nobody"):
+        read(collection, content)
+
+
+def test_lists_that_cannot_be_read_are_errors(collection, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path, message in (
+        ("", "is empty"),
+        ("none.txt", "No such file"),
+        (str(collection), "is not a file"),
+        (str(tmp_path / "pipe"), "is not a file"),
+    ):
+        with pytest.raises(UserError, match=f"--exclude_artists.*{message}"):
+            read_exclusions([path], str(collection))
+
+
+def test_comments_are_told_apart_from_names(collection):
+    (note,) = read(collection, "# asked\n").notes
+    assert "all lines are comments" in note
+    (note,) = read(collection, "Artist Two\n#One\n").notes
+    assert "line 2 is a comment, so 'One' is not left out" in note
+
+
+def test_a_shared_list_may_name_artists_of_other_collections(collection):
+    exclusions = read(collection, "Artist Two\nsomebody else\n", allow_unmatched=True)
+    assert exclusions.folders == TWO
+    assert "line 2: 'somebody else' matches no folder" in exclusions.notes[0]
+    with pytest.raises(UserError, match="'Artst One' matches no folder"):
+        read(collection, "Artst One\n", allow_unmatched=True)
+
+
+def test_links_to_an_excluded_folder_are_twins(collection):
+    (collection / "alias").symlink_to(collection / "Artist Two")
+    for name in ("alias", "Artist Two"):
+        assert read(collection, name).folders == {"alias", "Artist Two"}
+
+
+@pytest.mark.parametrize("name", ["Artist_Two", "Artist Two (2)", "Artist Two - Copy"])
+def test_a_similar_name_stays_in_and_is_pointed_out(collection, name):
+    (collection / name).mkdir()
+    exclusions = read(collection, "Artist Two")
+    assert exclusions.folders == TWO
+    assert exclusions.notes == (
+        f"note: '{name}' stays in; it resembles 'Artist Two', who is left out",
+    )
+
+
+def test_folders_that_look_alike_are_pointed_out(collection):
+    notes = spellings.describe_twins(str(collection), FOLDERS)
+    assert [note.rpartition(": ")[2] for note in notes] == [
+        "'Artist One' and 'artist one'",
+        r"'Caf\u00e9' and 'Cafe\u0301'",
+    ]

@@ -1,0 +1,60 @@
+import numpy as np
+import pytest
+
+from tfstyle.data.formats import samples
+
+
+@pytest.mark.parametrize("bits", range(1, 33))
+def test_integers_are_scaled_by_their_white(bits):
+    white = 2**bits - 1
+    values = np.unique(np.linspace(0, white, 50).astype(np.int64))
+    expected = [(2 * int(v) * 255 + white) // (2 * white) for v in values]  # rounded
+
+    scaled = samples.scale_integers(values, bits)
+
+    assert scaled.dtype == np.uint8
+    assert abs(scaled.astype(int) - expected).max() <= (0 if bits <= 16 else 1)
+
+
+@pytest.mark.parametrize("bits", range(1, 33))
+def test_packed_samples_are_unpacked(bits):
+    rng = np.random.default_rng(bits)
+    values = rng.integers(0, 2**bits, [3, 11], dtype=np.int64)
+    text = ["".join(f"{v:0{bits}b}" for v in row) for row in values]
+    text = [row + "0" * (-len(row) % 8) for row in text]
+    rows = np.array(
+        [[int(row[i : i + 8], 2) for i in range(0, len(row), 8)] for row in text]
+    )
+
+    np.testing.assert_array_equal(
+        samples.unpack_bits(rows.astype(np.uint8), bits, 11), values
+    )
+
+
+@pytest.mark.parametrize(
+    "values, expected",
+    [
+        ([0, 0.5, 1], [0, 128, 255]),
+        ([0, 0.25], [0, 64]),  # a dark picture stays dark
+        ([0, 127.5, 255], [0, 128, 255]),
+        ([0, 32767.5, 65535], [0, 128, 255]),
+        ([0, 2.5e5, 1e6], [0, 64, 255]),
+        ([-0.5, 1.0, 1.5], [0, 255, 255]),
+        ([0, np.nan, np.inf, -np.inf, 1], [0, 0, 255, 0, 255]),
+        ([np.nan, np.nan], [0, 0]),
+    ],
+)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_floats_are_scaled_by_an_estimate_of_white(values, expected, dtype):
+    scaled = samples.scale_floats(np.array(values, dtype))
+
+    assert scaled.tolist() == expected
+
+
+@pytest.mark.parametrize("brightest", [1.0001, 1.01, 2, 100, 1e9])
+def test_a_few_pixels_above_white_change_nothing(brightest):
+    values = np.linspace(0, 1, 1000)
+    expected = samples.scale_floats(values)
+    values[-3:] = brightest
+
+    np.testing.assert_array_equal(samples.scale_floats(values)[:-3], expected[:-3])

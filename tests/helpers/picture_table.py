@@ -1,0 +1,1054 @@
+"""A table of picture files of all kinds, with the pixels that people see in them.
+
+The files are written by hand (`encoders`), and the pixels follow from the formats'
+specifications, not from a decoder. WebP and AVIF, which are too complex for that, are
+written by Pillow without loss.
+"""
+
+import dataclasses
+import functools
+import zlib
+from collections.abc import Iterator
+
+import numpy as np
+from PIL import Image
+
+from helpers import encoders as write
+from helpers import icc
+from helpers.pictures import encode_picture
+
+SIDE = 16
+BACKGROUND = (32, 64, 96)
+_Y, _X = np.mgrid[:SIDE, :SIDE]
+GRAY = (16 * _Y + _X).astype(np.uint8)  # all levels
+COLOR = np.stack([17 * _X, 17 * _Y, 255 - 8 * _X - 8 * _Y], axis=-1).astype(np.uint8)
+ALPHA = (17 * _Y).astype(np.uint8)
+INK = np.stack([17 * _X, 17 * _Y, 8 * _X + 4 * _Y, 4 * _Y], axis=-1).astype(np.uint8)
+INDEX = ((_X + 3 * _Y) % 16).astype(np.uint8)
+PALETTE = np.stack(
+    [17 * np.arange(16), 255 - 13 * np.arange(16), (80 * np.arange(16)) % 256], axis=1
+).astype(np.uint8)
+HALVES = np.where(_X < SIDE // 2, 1, 0).astype(np.uint8)
+ANY_LEVELS = np.random.default_rng(0).integers(0, 65536, [SIDE, SIDE, 4])
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """A file with the picture it shows.
+
+    Attributes:
+        name: what is special about it.
+        data: the file.
+        pixels: uint8 [height, width, 3] over BACKGROUND; None if it must be refused.
+        tolerance: levels by which a decoder may deviate.
+        reason: part of the message if it must be refused.
+    """
+
+    name: str
+    data: bytes
+    pixels: np.ndarray | None
+    tolerance: int = 0
+    reason: str = ""
+
+
+def over(colors: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    """Composite colors [.., 3] with alpha [..] from 0 to 255 over BACKGROUND."""
+    share = alpha[..., None] / 255.0
+    return np.rint(share * colors + (1 - share) * np.array(BACKGROUND)).astype(np.uint8)
+
+
+def gray3(levels: np.ndarray) -> np.ndarray:
+    """Repeat gray levels as colors."""
+    return np.repeat(np.asarray(levels, np.uint8)[..., None], 3, axis=-1)
+
+
+def scaled(values: np.ndarray, white: float) -> np.ndarray:
+    """Scale values to 8 bits."""
+    return np.rint(np.clip(values / white, 0, 1) * 255).astype(np.uint8)
+
+
+def inked(levels: np.ndarray) -> np.ndarray:
+    """Convert CMYK [.., 4] without a profile to RGB."""
+    light = 255.0 - levels
+    return np.rint(light[..., :3] * light[..., 3:] / 255).astype(np.uint8)
+
+
+def _png_rows() -> Iterator[Row]:
+    for interlace in (False, True):
+        suffix = " interlaced" * interlace
+        png = functools.partial(write.write_png, interlace=interlace)
+        for bits in (1, 2, 4, 8, 16):
+            white = 2**bits - 1
+            levels = ANY_LEVELS[..., 0] & white
+            key = int(levels[3, 5])
+            shown = gray3(scaled(levels, white))
+            transparent = np.where(levels == key, 0, 255)
+            chunk = write.png_chunk(b"tRNS", key.to_bytes(2, "big"))
+            yield Row(f"png gray {bits} bits{suffix}", png(levels, 0, bits), shown)
+            yield Row(
+                f"png gray {bits} bits tRNS{suffix}",
+                png(levels, 0, bits, chunk),
+                over(shown, transparent),
+            )
+            if bits <= 8:
+                index = levels % 16
+                table = write.png_chunk(b"PLTE", PALETTE[: 2**bits].tobytes())
+                alphas = bytes([200, 0, 255, 90, 3][: 2**bits])
+                known = np.full(16, 255)
+                known[: len(alphas)] = list(alphas)
+                yield Row(
+                    f"png palette {bits} bits{suffix}",
+                    png(index, 3, bits, table),
+                    PALETTE[index],
+                )
+                yield Row(
+                    f"png palette {bits} bits tRNS{suffix}",
+                    png(index, 3, bits, table + write.png_chunk(b"tRNS", alphas)),
+                    over(PALETTE[index], known[index]),
+                    1,
+                )
+            if bits < 8:
+                continue
+            values = ANY_LEVELS & white
+            shown = scaled(values, white)
+            tolerance = int(bits == 16)  # the high byte instead of rounding
+            color = values[..., :3]
+            key = color[3, 5].tolist()
+            chunk = write.png_chunk(
+                b"tRNS", b"".join(v.to_bytes(2, "big") for v in key)
+            )
+            other = color.copy()
+            other[4, 6] = color[3, 5]
+            other[4, 6, 2] ^= 1  # nearly the transparent color
+            shown_other = scaled(other, white)
+            transparent = np.where((other == key).all(axis=-1), 0, 255)
+            yield Row(
+                f"png rgb {bits} bits{suffix}",
+                png(color, 2, bits),
+                shown[..., :3],
+                tolerance,
+            )
+            yield Row(
+                f"png rgb {bits} bits tRNS{suffix}",
+                png(other, 2, bits, chunk),
+                over(shown_other, transparent),
+                tolerance,
+            )
+            yield Row(
+                f"png gray alpha {bits} bits{suffix}",
+                png(values[..., [0, 3]], 4, bits),
+                over(gray3(shown[..., 0]), shown[..., 3]),
+                1 + tolerance,
+            )
+            yield Row(
+                f"png rgba {bits} bits{suffix}",
+                png(values, 6, bits),
+                over(shown[..., :3], shown[..., 3]),
+                1 + tolerance,
+            )
+    yield from _png_chunk_rows()
+
+
+def _png_chunk_rows() -> Iterator[Row]:
+    def rgb(**options) -> bytes:
+        return write.write_png(COLOR, write.RGB, **options)
+
+    chunk = write.png_chunk
+    adobe = icc.matrix_profile(icc.ADOBE_RGB_D50, 563 / 256)
+    iccp = chunk(b"iCCP", b"Adobe\0\0" + zlib.compress(adobe))
+    shown = icc.convert_rgb(COLOR, icc.ADOBE_RGB_D50, 563 / 256)
+    yield Row("png AdobeRGB profile", rgb(before=iccp), shown, 2)
+    rgba = np.concatenate([COLOR, ALPHA[..., None]], axis=-1)
+    yield Row(
+        "png AdobeRGB profile and alpha",
+        write.write_png(rgba, write.RGBA, before=iccp),
+        over(shown, ALPHA),
+        2,
+    )
+    table = chunk(b"PLTE", PALETTE.tobytes()) + chunk(b"tRNS", b"\xff\0")
+    shown_palette = icc.convert_rgb(PALETTE, icc.ADOBE_RGB_D50, 563 / 256)
+    yield Row(
+        "png palette with a profile and transparency",
+        write.write_png(INDEX, write.PALETTE, 8, before=iccp + table),
+        over(shown_palette[INDEX], np.where(INDEX == 1, 0, 255)),
+        2,
+    )
+    gray = chunk(b"iCCP", b"gray\0\0" + zlib.compress(icc.gray_profile(1.5)))
+    yield Row(
+        "png gray profile",
+        write.write_png(GRAY, write.GRAY, before=gray),
+        icc.convert_gray(GRAY, 384 / 256),
+        2,
+    )
+    yield Row(
+        "png gray alpha profile",
+        write.write_png(
+            np.stack([GRAY, ALPHA], axis=-1), write.GRAY_ALPHA, before=gray
+        ),
+        over(icc.convert_gray(GRAY, 384 / 256), ALPHA),
+        2,
+    )
+    yield Row(
+        "png gray 16 bits with a profile",
+        write.write_png(GRAY.astype(int) * 257, write.GRAY, 16, before=gray),
+        icc.convert_gray(GRAY, 384 / 256),
+        2,
+    )
+    yield Row("png rgb with a gray profile", rgb(before=gray), COLOR)
+    yield Row(
+        "png gray with an RGB profile",
+        write.write_png(GRAY, write.GRAY, before=iccp),
+        icc.convert_rgb(gray3(GRAY), icc.ADOBE_RGB_D50, 563 / 256),
+        2,
+    )
+    srgb = icc.matrix_profile(icc.SRGB_D50, None, "sRGB")
+    yield Row(
+        "png sRGB profile",
+        rgb(before=chunk(b"iCCP", b"sRGB\0\0" + zlib.compress(srgb))),
+        COLOR,
+        1,
+    )
+    corrupt = chunk(b"iCCP", b"bad\0\0" + zlib.compress(b"no profile" * 20))
+    yield Row("png corrupt profile", rgb(before=corrupt), COLOR)
+    yield Row(
+        "png profile that is not compressed",
+        rgb(before=chunk(b"iCCP", b"bad\0\0" + adobe)),
+        COLOR,
+    )
+    gamma = chunk(b"gAMA", (45455).to_bytes(4, "big"))
+    yield Row("png gAMA of sRGB", rgb(before=gamma), COLOR)
+    yield Row(
+        "png sRGB chunk beside another gAMA",
+        rgb(before=chunk(b"sRGB", b"\0") + chunk(b"gAMA", (100000).to_bytes(4, "big"))),
+        COLOR,
+    )
+    linear = chunk(b"gAMA", (100000).to_bytes(4, "big"))
+    yield Row(
+        "png linear gAMA",
+        rgb(before=linear),
+        icc.convert_rgb(COLOR, icc.SRGB_D50, 1),
+        2,
+    )
+    yield Row(
+        "png gray linear gAMA",
+        write.write_png(GRAY, write.GRAY, before=linear),
+        icc.convert_rgb(gray3(GRAY), icc.SRGB_D50, 1),
+        2,
+    )
+    chroma = [31270, 32900, 64000, 33000, 21000, 71000, 15000, 6000]
+    chrm = chunk(b"cHRM", b"".join(v.to_bytes(4, "big") for v in chroma))
+    yield Row(
+        "png gAMA and cHRM of AdobeRGB",
+        rgb(before=chunk(b"gAMA", (45470).to_bytes(4, "big")) + chrm),
+        icc.convert_rgb(COLOR, icc.ADOBE_RGB_D50, 100000 / 45470),
+        2,
+    )
+    damaged = chunk(b"tEXt", b"Title\0damaged", crc=1)
+    yield Row("png text with a wrong checksum", rgb(before=damaged), COLOR)
+    yield Row("png time with a wrong checksum", rgb(after=damaged), COLOR)
+    yield Row(
+        "png pHYs with a wrong checksum",
+        rgb(before=chunk(b"pHYs", b"\0\0\0\1\0\0\0\1\0", crc=7)),
+        COLOR,
+    )
+    yield Row(
+        "png profile with a wrong checksum",
+        rgb(before=chunk(b"iCCP", b"A\0\0" + zlib.compress(adobe), crc=9)),
+        COLOR,
+    )
+    yield Row("png without its end", rgb(end=b""), COLOR)
+    yield Row(
+        "png with a wrong checksum of its end",
+        rgb(end=chunk(b"IEND", crc=3)),
+        COLOR,
+    )
+    yield Row("png with data after its end", rgb() + b"more" * 99, COLOR)
+    yield Row("png with an unknown chunk", rgb(before=chunk(b"teSt", b"\1\2\3")), COLOR)
+    for where in ("before", "after"):
+        rotated = chunk(b"eXIf", write.exif(6, ">"))
+        yield Row(
+            f"png rotated by EXIF {where} the pixels",
+            rgb(**{where: rotated}),
+            np.rot90(COLOR, -1),
+        )
+    whole = rgb()
+    place = whole.index(b"IDAT")
+    yield Row("png cut in its pixels", whole[: place + 60], None, reason="truncated")
+    yield Row("png header only", whole[:40], None)
+
+
+def _jpeg_rows() -> Iterator[Row]:
+    blocks = np.array([[30, 90], [200, 140]])
+    color = np.array([[[200, 30, 60], [20, 180, 90]], [[90, 90, 250], [240, 220, 10]]])
+    inks = np.array(
+        [[[0, 200, 100, 0], [255, 0, 0, 50]], [[10, 20, 240, 100], [90, 90, 90, 200]]]
+    )
+
+    def big(values: np.ndarray) -> np.ndarray:
+        return np.repeat(np.repeat(values, 8, axis=0), 8, axis=1).astype(np.uint8)
+
+    def ycc(rgb: np.ndarray) -> np.ndarray:
+        matrix = [
+            [0.299, 0.587, 0.114],
+            [-0.168736, -0.331264, 0.5],
+            [0.5, -0.418688, -0.081312],
+        ]
+        return np.rint(rgb @ np.array(matrix).T + [0, 128, 128])
+
+    jpeg, segment = write.write_jpeg, write.jpeg_segment
+    yield Row("jpeg gray", jpeg(blocks[..., None]), gray3(big(blocks)), 1)
+    yield Row("jpeg ycc", jpeg(ycc(color)), big(color), 2)
+    yield Row("jpeg rgb by Adobe", jpeg(color, adobe=0), big(color), 1)
+    yield Row("jpeg rgb by letters", jpeg(color, identifiers=b"RGB"), big(color), 1)
+    yield Row("jpeg ycc by Adobe", jpeg(ycc(color), adobe=1), big(color), 2)
+    # As browsers, with inverted inks even if no Adobe segment says so.
+    yield Row("jpeg cmyk", jpeg(255 - inks), big(inked(inks)), 2)
+    yield Row("jpeg cmyk by Adobe", jpeg(255 - inks, adobe=0), big(inked(inks)), 2)
+    # The values of YCCK are those of RGB 255 - C, .. of the stored, inverted inks.
+    ycck = np.concatenate([ycc(inks[..., :3]), 255 - inks[..., 3:]], axis=-1)
+    yield Row("jpeg ycck by Adobe", jpeg(ycck, adobe=2), big(inked(inks)), 3)
+    for orientation in range(1, 9):
+        app1 = segment(
+            0xE1, b"Exif\0\0" + write.exif(orientation, "<>"[orientation % 2])
+        )
+        yield Row(
+            f"jpeg orientation {orientation}",
+            jpeg(ycc(color), segments=app1),
+            turned(big(color), orientation),
+            2,
+        )
+    odd = segment(0xE1, b"Exif\0\0" + write.exif(9))
+    yield Row("jpeg orientation 9", jpeg(ycc(color), segments=odd), big(color), 2)
+    broken = segment(0xE1, b"Exif\0\0II*\0\xff\xff\xff\xff")
+    yield Row("jpeg corrupt exif", jpeg(ycc(color), segments=broken), big(color), 2)
+    xmp = b'http://ns.adobe.com/xap/1.0/\0<x tiff:Orientation="6"/>'
+    yield Row(
+        "jpeg orientation in XMP alone",
+        jpeg(ycc(color), segments=segment(0xE1, xmp)),
+        big(color),
+        2,
+    )
+    p3 = icc.matrix_profile(icc.P3_D50, 563 / 256, "Display P3")
+    for name, parts in {"one part": [p3], "two parts": [p3[:200], p3[200:]]}.items():
+        segments = b"".join(
+            segment(0xE2, b"ICC_PROFILE\0" + bytes([i, len(parts)]) + part)
+            for i, part in enumerate(parts, 1)
+        )
+        yield Row(
+            f"jpeg P3 profile in {name}",
+            jpeg(ycc(color), segments=segments),
+            icc.convert_rgb(big(color), icc.P3_D50, 563 / 256),
+            4,
+        )
+    srgb = icc.matrix_profile(icc.SRGB_D50, None, "sRGB IEC61966-2.1")
+    yield Row(
+        "jpeg sRGB profile",
+        jpeg(ycc(color), segments=segment(0xE2, b"ICC_PROFILE\0\1\1" + srgb)),
+        big(color),
+        2,
+    )
+    linear = icc.matrix_profile(icc.SRGB_D50, 1.0, "sRGB linear")
+    yield Row(
+        "jpeg linear profile named sRGB",
+        jpeg(color, adobe=0, segments=segment(0xE2, b"ICC_PROFILE\0\1\1" + linear)),
+        icc.convert_rgb(big(color), icc.SRGB_D50, 1.0),
+        3,
+    )
+    bad = segment(0xE2, b"ICC_PROFILE\0\1\1" + b"nonsense" * 30)
+    yield Row("jpeg corrupt profile", jpeg(ycc(color), segments=bad), big(color), 2)
+    gray = segment(0xE2, b"ICC_PROFILE\0\1\1" + icc.gray_profile(1.0))
+    yield Row(
+        "jpeg gray profile",
+        jpeg(blocks[..., None], segments=gray),
+        icc.convert_gray(big(blocks), 1.0),
+        3,
+    )
+    # Lab of paper and inks: each ink full or not, black last.
+    rng = np.random.default_rng(1)
+    corners = np.stack(
+        [rng.integers(20, 90, 16), *rng.integers(-25, 25, [2, 16])], axis=1
+    )
+    corners[:, 0] = np.rint(np.rint(corners[:, 0] * 2.55) / 2.55)
+    corners[0] = (100, 0, 0)
+    corners[15] = (0, 0, 0)
+    full = np.array([[[0, 0, 1, 0], [1, 0, 0, 0]], [[0, 1, 0, 0], [0, 0, 1, 1]]])
+    places = full @ [8, 4, 2, 1]
+    inks_profile = segment(0xE2, b"ICC_PROFILE\0\1\1" + icc.cmyk_profile(corners))
+    yield Row(
+        "jpeg cmyk with its profile",
+        jpeg(255 - 255 * full, adobe=0, segments=inks_profile),
+        big(icc.lab_to_srgb(corners.astype(float)[places])),
+        4,
+    )
+    yield Row("jpeg without its end", jpeg(ycc(color), end=b""), big(color), 2)
+    yield Row(
+        "jpeg with data after its end", jpeg(ycc(color)) + b"\0" * 500, big(color), 2
+    )
+    yield Row("jpeg cut in its pixels", jpeg(ycc(color), end=b"")[:-6], None)
+    yield Row(
+        "jpeg cut and filled with zeros",
+        jpeg(ycc(color), end=b"")[:-9] + b"\0" * 999,
+        None,
+    )
+
+
+def turned(pixels: np.ndarray, orientation: int) -> np.ndarray:
+    """Turn stored pixels upright, as the EXIF specification defines orientations."""
+    return {
+        1: lambda p: p,
+        2: lambda p: p[:, ::-1],
+        3: lambda p: p[::-1, ::-1],
+        4: lambda p: p[::-1],
+        5: lambda p: p.transpose(1, 0, 2),
+        6: lambda p: np.rot90(p, -1),
+        7: lambda p: p[::-1, ::-1].transpose(1, 0, 2),
+        8: lambda p: np.rot90(p),
+    }[orientation](pixels)
+
+
+def _bmp_rows() -> Iterator[Row]:
+    bmp, rows = write.write_bmp, write.bmp_rows
+    for bits in (1, 2, 4, 8):
+        index = INDEX % 2**bits
+        table = PALETTE[: min(16, 2**bits)]
+        packed = [write.pack_bits(row[None], bits) for row in index]
+        for name, size in {"": 40, " OS/2": 12, " V4": 108, " V5": 124}.items():
+            if size == 12 and 2**bits > 16:
+                table = np.concatenate([PALETTE, np.zeros([240, 3], np.uint8)])
+            yield Row(
+                f"bmp {bits} bits{name}",
+                bmp(rows(packed), 16, 16, bits, table, header_size=size),
+                PALETTE[index],
+            )
+    packed = [write.pack_bits(row[None], 8) for row in GRAY]
+    ramp = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, axis=1)
+    yield Row("bmp 8 bits gray", bmp(rows(packed), 16, 16, 8, ramp), gray3(GRAY))
+    yield Row(
+        "bmp 8 bits inverted gray",
+        bmp(rows(packed), 16, 16, 8, ramp[::-1]),
+        gray3(255 - GRAY),
+    )
+    two = np.array([[0, 0, 0], [255, 255, 255]], np.uint8)
+    packed = [write.pack_bits(row[None], 8) for row in HALVES]
+    yield Row(
+        "bmp 8 bits of two colors",
+        bmp(rows(packed), 16, 16, 8, two),
+        gray3(HALVES * 255),
+    )
+    ramp4 = np.repeat(np.arange(16, dtype=np.uint8)[:, None], 3, axis=1)
+    packed = [write.pack_bits(row[None], 4) for row in INDEX]
+    yield Row(
+        "bmp 4 bits of dark grays", bmp(rows(packed), 16, 16, 4, ramp4), gray3(INDEX)
+    )
+    yield Row(
+        "bmp RLE 8 bits",
+        bmp(write.bmp_rle8(INDEX), 16, 16, 8, PALETTE, compression=1),
+        PALETTE[INDEX],
+    )
+    yield Row(
+        "bmp RLE 4 bits",
+        bmp(write.bmp_rle4(INDEX), 16, 16, 4, PALETTE, compression=2),
+        PALETTE[INDEX],
+    )
+    bgr = COLOR[..., ::-1]
+    packed = [row.tobytes() for row in bgr]
+    for name, size in {"": 40, " OS/2": 12, " V4": 108, " V5": 124}.items():
+        yield Row(
+            f"bmp 24 bits{name}", bmp(rows(packed), 16, 16, 24, header_size=size), COLOR
+        )
+    yield Row("bmp 24 bits top-down", bmp(b"".join(packed), 16, -16, 24), COLOR)
+    yield Row(
+        "bmp 24 bits of an odd width",
+        bmp(rows([row.tobytes() for row in bgr[:15, :15]]), 15, 15, 24),
+        COLOR[:15, :15],
+    )
+    five = COLOR.astype(int) >> 3
+    shown5 = scaled(five, 31)
+    words = (five[..., 0] << 10 | five[..., 1] << 5 | five[..., 2]).astype("<u2")
+    yield Row(
+        "bmp 16 bits", bmp(rows([r.tobytes() for r in words]), 16, 16, 16), shown5, 1
+    )
+    six = np.stack(
+        [five[..., 0], COLOR[..., 1].astype(int) >> 2, five[..., 2]], axis=-1
+    )
+    words = (six[..., 0] << 11 | six[..., 1] << 5 | six[..., 2]).astype("<u2")
+    shown6 = np.stack(
+        [scaled(six[..., i], 2**n - 1) for i, n in enumerate((5, 6, 5))], -1
+    )
+    data = rows([r.tobytes() for r in words])
+    masks = (0xF800, 0x7E0, 0x1F)
+    yield Row(
+        "bmp 16 bits 5-6-5",
+        bmp(data, 16, 16, 16, compression=3, masks=masks),
+        shown6,
+        1,
+    )
+    four = COLOR.astype(int) >> 4
+    words = (four[..., 0] << 8 | four[..., 1] << 4 | four[..., 2]).astype("<u2")
+    yield Row(
+        "bmp 16 bits 4-4-4",
+        bmp(
+            rows([r.tobytes() for r in words]),
+            16,
+            16,
+            16,
+            compression=3,
+            masks=(0xF00, 0xF0, 0xF),
+        ),
+        scaled(four, 15),
+        1,
+    )
+    bgrx = np.concatenate([bgr, ALPHA[..., None]], axis=-1)
+    packed = [row.tobytes() for row in bgrx]
+    yield Row("bmp 32 bits", bmp(rows(packed), 16, 16, 32), COLOR)
+    masks = (0xFF0000, 0xFF00, 0xFF)
+    yield Row(
+        "bmp 32 bits bitfields",
+        bmp(rows(packed), 16, 16, 32, compression=3, masks=masks),
+        COLOR,
+    )
+    yield Row(
+        "bmp 32 bits alpha",
+        bmp(
+            rows(packed),
+            16,
+            16,
+            32,
+            compression=3,
+            masks=(*masks, 0xFF000000),
+            header_size=124,
+        ),
+        over(COLOR, ALPHA),
+        1,
+    )
+    opaque = [
+        np.concatenate([row, np.zeros([16, 1], np.uint8)], -1).tobytes() for row in bgr
+    ]
+    yield Row(
+        "bmp 32 bits alpha of zeros",
+        bmp(
+            rows(opaque),
+            16,
+            16,
+            32,
+            compression=3,
+            masks=(*masks, 0xFF000000),
+            header_size=124,
+        ),
+        COLOR,
+    )
+    rgbx = [
+        np.concatenate([row, np.zeros([16, 1], np.uint8)], -1).tobytes()
+        for row in COLOR
+    ]
+    yield Row(
+        "bmp 32 bits red first",
+        bmp(rows(rgbx), 16, 16, 32, compression=3, masks=(0xFF, 0xFF00, 0xFF0000)),
+        COLOR,
+    )
+    wide = COLOR.astype(int) * 4
+    words = (wide[..., 0] << 20 | wide[..., 1] << 10 | wide[..., 2]).astype("<u4")
+    yield Row(
+        "bmp 32 bits of 10 bits",
+        bmp(
+            rows([r.tobytes() for r in words]),
+            16,
+            16,
+            32,
+            compression=3,
+            masks=(0x3FF00000, 0xFFC00, 0x3FF),
+        ),
+        scaled(wide, 1023),
+        1,
+    )
+    profile = icc.matrix_profile(icc.ADOBE_RGB_D50, 563 / 256)
+    data = rows([row.tobytes() for row in bgr])
+    tail = b"\0" * 16 + b"DEBM" + b"\0" * 48 + (0).to_bytes(4, "little")
+    tail += (124 + len(data)).to_bytes(4, "little") + len(profile).to_bytes(4, "little")
+    yield Row(
+        "bmp V5 with a profile",
+        bmp(data, 16, 16, 24, header_size=124, tail=tail) + profile,
+        icc.convert_rgb(COLOR, icc.ADOBE_RGB_D50, 563 / 256),
+        2,
+    )
+    yield Row("bmp cut", bmp(data, 16, 16, 24)[:-99], None)
+
+
+def _gif_rows() -> Iterator[Row]:
+    gif = write.write_gif
+    shown = PALETTE[INDEX]
+    yield Row("gif", gif(INDEX, PALETTE), shown)
+    yield Row("gif of 256 colors", gif(GRAY, gray3(np.arange(256))), gray3(GRAY))
+    yield Row("gif of two colors", gif(HALVES, PALETTE[:2]), PALETTE[HALVES])
+    yield Row("gif interlaced", gif(INDEX, PALETTE, interlace=True), shown)
+    yield Row("gif local palette", gif(INDEX, PALETTE, local=True), shown)
+    alpha = np.where(INDEX == 5, 0, 255)
+    yield Row(
+        "gif transparency", gif(INDEX, PALETTE, transparent=5), over(shown, alpha)
+    )
+    for disposal in (1, 2, 3):
+        more = write.gif_frame(INDEX[::-1], PALETTE, disposal=1)
+        yield Row(
+            f"gif animated, disposal {disposal}",
+            gif(INDEX, PALETTE, disposal=disposal, frames=more),
+            shown,
+        )
+    inside = np.zeros([16, 16], np.uint8)
+    inside[4:12, 2:10] = 255
+    canvas = np.zeros([16, 16], np.uint8)
+    canvas[4:12, 2:10] = INDEX[:8, :8]
+    part = {"screen": (16, 16), "at": (2, 4)}
+    yield Row(
+        "gif partial first frame",
+        gif(INDEX[:8, :8], PALETTE, background=3, **part),
+        over(PALETTE[canvas], inside),
+    )
+    inside[canvas == 5] = 0
+    yield Row(
+        "gif partial first frame with transparency",
+        gif(INDEX[:8, :8], PALETTE, transparent=5, **part),
+        over(PALETTE[canvas], inside),
+    )
+    profile = icc.matrix_profile(icc.ADOBE_RGB_D50, 563 / 256)
+    blocks = b"".join(
+        bytes([len(profile[i : i + 255])]) + profile[i : i + 255]
+        for i in range(0, len(profile), 255)
+    )
+    yield Row(
+        "gif with a profile",
+        gif(INDEX, PALETTE, extensions=b"\x21\xff\x0bICCRGBG1012" + blocks + b"\0"),
+        icc.convert_rgb(shown, icc.ADOBE_RGB_D50, 563 / 256),
+        2,
+    )
+    yield Row("gif without its end", gif(INDEX, PALETTE)[:-1], shown)
+    yield Row("gif cut", gif(INDEX, PALETTE)[:-99], None)
+
+
+def _tiff_rows() -> Iterator[Row]:
+    tiff = write.write_tiff
+    for order, ending in (("<", "little"), (">", "big")):
+        for bits in (1, 2, 4, 6, 8, 12, 16, 32):
+            white = 2**bits - 1
+            levels = (ANY_LEVELS[..., 0] * 65537) & white
+            for photometric in (1, 0):
+                shown = scaled(levels, white)
+                yield Row(
+                    f"tiff gray {photometric}, {bits} bits, {ending}",
+                    tiff(levels, photometric, bits, order=order),
+                    gray3(shown if photometric else 255 - shown),
+                )
+        for bits in (16, 32, 64):
+            values = np.linspace(-0.1, 1.02, 256).reshape(16, 16)
+            for photometric in (1, 0):
+                stored = values.astype(f"f{bits // 8}").astype(float)
+                shown = scaled(stored, 1)
+                yield Row(
+                    f"tiff gray {photometric}, float {bits}, {ending}",
+                    tiff(values, photometric, bits, write.FLOAT, order),
+                    gray3(shown if photometric else 255 - shown),
+                    1,  # halves are rounded in float32
+                )
+            yield Row(
+                f"tiff rgb float {bits}, {ending}",
+                tiff(COLOR / 255.0, 2, bits, write.FLOAT, order),
+                COLOR,
+            )
+        for bits in (8, 16, 32):
+            levels = ANY_LEVELS[..., 1].astype(np.int64) % 2**bits - 2 ** (bits - 1)
+            yield Row(
+                f"tiff gray signed {bits} bits, {ending}",
+                tiff(levels, 1, bits, write.SIGNED, order),
+                None,
+                reason="signed",
+            )
+        for bits in (8, 16, 32):
+            values = COLOR.astype(np.int64) * (2**bits - 1) // 255
+            shown = scaled(values, 2**bits - 1)
+            yield Row(
+                f"tiff rgb {bits} bits, {ending}",
+                tiff(values, 2, bits, order=order),
+                shown,
+                1,
+            )
+            for planar in (1, 2):
+                rgba = np.concatenate(
+                    [values, ALPHA[..., None] * ((2**bits - 1) // 255)], -1
+                )
+                yield Row(
+                    f"tiff rgb alpha {bits} bits, planar {planar}, {ending}",
+                    tiff(rgba, 2, bits, order=order, planar=planar, extra=(2,)),
+                    over(shown, ALPHA),
+                    2,
+                )
+            associated = rgba * [[[1, 1, 1, 0]]] * ALPHA[..., None] // 255
+            associated[..., 3] = rgba[..., 3]
+            yield Row(
+                f"tiff rgb associated alpha {bits} bits, {ending}",
+                tiff(associated, 2, bits, order=order, extra=(1,)),
+                over(shown, ALPHA),
+                3,
+            )
+        for bits in (8, 16):
+            inks = INK.astype(np.int64) * ((2**bits - 1) // 255)
+            yield Row(
+                f"tiff cmyk {bits} bits, {ending}",
+                tiff(inks, 5, bits, order=order),
+                inked(INK),
+                2,
+            )
+        lab = np.stack([_X * 6.0, _Y * 3.0 - 20, _X * 2.0 - 15], axis=-1)
+        lab[..., 0] = np.rint(lab[..., 0] * 2.55) / 2.55
+        stored = np.concatenate([np.rint(lab[..., :1] * 2.55), lab[..., 1:] % 256], -1)
+        yield Row(
+            f"tiff lab, {ending}",
+            tiff(stored.astype(np.uint8), 8, order=order),
+            icc.lab_to_srgb(lab),
+            3,
+        )
+    color_map = np.concatenate(
+        [PALETTE.T.astype(int) * 257, np.zeros([3, 240], int)], 1
+    )
+    for bits in (1, 2, 4, 8):
+        index = INDEX % 2**bits
+        table = tuple(color_map[:, : 2**bits].ravel().tolist())
+        for order in "<>":
+            yield Row(
+                f"tiff palette {bits} bits {order}",
+                tiff(index, 3, bits, order=order, tags={320: (3, table)}),
+                PALETTE[index],
+            )
+    gray16 = ANY_LEVELS[..., 0]
+    for name, code in {
+        "lzw": write.LZW,
+        "deflate": write.DEFLATE,
+        "packbits": write.PACKBITS,
+    }.items():
+        yield Row(f"tiff rgb {name}", tiff(COLOR, 2, compression=code), COLOR)
+        yield Row(
+            f"tiff rgb {name} strips",
+            tiff(COLOR, 2, compression=code, rows_per_strip=5),
+            COLOR,
+        )
+        yield Row(
+            f"tiff rgb {name} tiles of two planes",
+            tiff(COLOR, 2, compression=code, tile=16, planar=2),
+            COLOR,
+        )
+        for photometric in (0, 1):
+            shown = scaled(gray16, 65535)
+            yield Row(
+                f"tiff gray {photometric} 16 bits {name} big",
+                tiff(
+                    gray16,
+                    photometric,
+                    16,
+                    order=">",
+                    compression=code,
+                    rows_per_strip=3,
+                ),
+                gray3(shown if photometric else 255 - shown),
+            )
+        yield Row(
+            f"tiff float {name}",
+            tiff(GRAY / 255.0, 1, 32, write.FLOAT, compression=code, rows_per_strip=7),
+            gray3(GRAY),
+        )
+        if code == write.PACKBITS:
+            continue
+        for bits in (8, 16, 32):
+            values = COLOR.astype(np.int64) * ((2**bits - 1) // 255)
+            for order in "<>":
+                yield Row(
+                    f"tiff rgb {bits} bits {name} predictor {order}",
+                    tiff(
+                        values,
+                        2,
+                        bits,
+                        order=order,
+                        compression=code,
+                        predictor=2,
+                        rows_per_strip=5,
+                    ),
+                    COLOR,
+                )
+        for bits in (16, 32):
+            for order in "<>":
+                yield Row(
+                    f"tiff float {bits} {name} predictor {order}",
+                    tiff(COLOR / 255.0, 2, bits, write.FLOAT, order, code, predictor=3),
+                    COLOR,
+                )
+    for tile in (16, 32):
+        yield Row(
+            f"tiff gray 16 bits tiles of {tile}",
+            tiff(gray16, 0, 16, tile=tile),
+            gray3(255 - scaled(gray16, 65535)),
+        )
+    wide = np.tile(COLOR, [2, 2, 1])[:, :32]
+    wide = np.concatenate([wide, wide[:, ::-1]], axis=0)[:32]
+    yield Row("tiff four tiles", tiff(wide, 2, tile=16), wide)
+    yield Row(
+        "tiff float four tiles", tiff(wide / 255.0, 2, 32, write.FLOAT, tile=16), wide
+    )
+    yield Row("tiff planes", tiff(COLOR, 2, planar=2, rows_per_strip=4), COLOR)
+    extra = np.concatenate([COLOR, ALPHA[..., None]], axis=-1)
+    yield Row("tiff unspecified extra sample", tiff(extra, 2, extra=(0,)), COLOR)
+    gray_alpha = np.stack([GRAY, ALPHA], axis=-1)
+    yield Row(
+        "tiff gray alpha", tiff(gray_alpha, 1, extra=(2,)), over(gray3(GRAY), ALPHA), 1
+    )
+    yield Row(
+        "tiff gray alpha 16 bits",
+        tiff(gray_alpha.astype(int) * 257, 1, 16, extra=(2,)),
+        over(gray3(GRAY), ALPHA),
+        1,
+    )
+    yield Row(
+        "tiff white-is-zero alpha",
+        tiff(gray_alpha, 0, extra=(2,)),
+        over(gray3(255 - GRAY), ALPHA),
+        1,
+    )
+    yield Row("tiff bit order", tiff(HALVES, 1, 1, fill_order=2), gray3(HALVES * 255))
+    yield Row(
+        "tiff BigTIFF",
+        tiff(gray16, 0, 16, big=True),
+        gray3(255 - scaled(gray16, 65535)),
+    )
+    for orientation in range(2, 9):
+        tags = {274: (3, (orientation,))}
+        yield Row(
+            f"tiff orientation {orientation}",
+            tiff(COLOR, 2, tags=tags),
+            turned(COLOR, orientation),
+        )
+        yield Row(
+            f"tiff float orientation {orientation}",
+            tiff(COLOR / 255.0, 2, 32, write.FLOAT, tags=tags),
+            turned(COLOR, orientation),
+        )
+    profile = icc.matrix_profile(icc.ADOBE_RGB_D50, 563 / 256)
+    shown = icc.convert_rgb(COLOR, icc.ADOBE_RGB_D50, 563 / 256)
+    tags = {34675: (7, profile)}
+    yield Row("tiff profile", tiff(COLOR, 2, tags=tags), shown, 2)
+    yield Row(
+        "tiff profile 16 bits",
+        tiff(COLOR.astype(int) * 257, 2, 16, tags=tags),
+        shown,
+        2,
+    )
+    yield Row(
+        "tiff profile float",
+        tiff(COLOR / 255.0, 2, 32, write.FLOAT, tags=tags),
+        shown,
+        2,
+    )
+    bright = GRAY / 255.0
+    bright[15, 15] = 1.001
+    yield Row(
+        "tiff float slightly above 1", tiff(bright, 1, 32, write.FLOAT), gray3(GRAY)
+    )
+    lamp = GRAY / 255.0
+    lamp[15, 15] = 40
+    yield Row("tiff float with a light", tiff(lamp, 1, 32, write.FLOAT), gray3(GRAY))
+    yield Row("tiff float to 255", tiff(GRAY * 1.0, 1, 32, write.FLOAT), gray3(GRAY))
+    yield Row(
+        "tiff float to 65535", tiff(GRAY * 257.0, 1, 32, write.FLOAT), gray3(GRAY)
+    )
+    holes = GRAY / 255.0
+    holes[0, 3], holes[0, 4], holes[0, 5] = np.nan, np.inf, -np.inf
+    shown_holes = GRAY.copy()
+    shown_holes[0, 3:6] = 0, 255, 0
+    yield Row(
+        "tiff float not finite", tiff(holes, 1, 32, write.FLOAT), gray3(shown_holes)
+    )
+    ycc = np.stack([GRAY, np.full_like(GRAY, 128), np.full_like(GRAY, 128)], axis=-1)
+    subsampling = {530: (3, (1, 1))}
+    yield Row("tiff ycc", tiff(ycc, 6, tags=subsampling), gray3(GRAY), 2)
+    yield Row("tiff mask", tiff(HALVES, 4, 1), None)
+    yield Row("tiff cut", tiff(COLOR, 2)[:-99], None)
+    yield Row("tiff float cut", tiff(COLOR / 255.0, 2, 32, write.FLOAT)[:-99], None)
+
+
+def _other_rows() -> Iterator[Row]:
+    tga = write.write_tga
+    bgr = COLOR[..., ::-1]
+    bgra = np.concatenate([bgr, ALPHA[..., None]], axis=-1)
+    yield Row("tga 24 bits", tga(bgr.tobytes(), 16, 16, 2, 24), COLOR)
+    yield Row(
+        "tga 24 bits bottom-up", tga(bgr[::-1].tobytes(), 16, 16, 2, 24, flags=0), COLOR
+    )
+    yield Row(
+        "tga 24 bits right to left",
+        tga(bgr[:, ::-1].tobytes(), 16, 16, 2, 24, flags=0x30),
+        COLOR,
+    )
+    yield Row(
+        "tga 24 bits RLE", tga(write.tga_rle(bgr.reshape(-1, 3)), 16, 16, 10, 24), COLOR
+    )
+    yield Row(
+        "tga 32 bits",
+        tga(bgra.tobytes(), 16, 16, 2, 32, flags=0x28),
+        over(COLOR, ALPHA),
+        1,
+    )
+    yield Row(
+        "tga 32 bits RLE",
+        tga(write.tga_rle(bgra.reshape(-1, 4)), 16, 16, 10, 32, flags=0x28),
+        over(COLOR, ALPHA),
+        1,
+    )
+    yield Row("tga gray", tga(GRAY.tobytes(), 16, 16, 3, 8), gray3(GRAY))
+    yield Row(
+        "tga gray RLE",
+        tga(write.tga_rle(GRAY.reshape(-1, 1)), 16, 16, 11, 8),
+        gray3(GRAY),
+    )
+    table = PALETTE[:, ::-1].tobytes()
+    yield Row(
+        "tga palette",
+        tga(INDEX.tobytes(), 16, 16, 1, 8, palette=table, palette_depth=24),
+        PALETTE[INDEX],
+    )
+    yield Row(
+        "tga palette RLE",
+        tga(
+            write.tga_rle(INDEX.reshape(-1, 1)),
+            16,
+            16,
+            9,
+            8,
+            palette=table,
+            palette_depth=24,
+        ),
+        PALETTE[INDEX],
+    )
+    yield Row(
+        "tga identifier",
+        tga(GRAY.tobytes(), 16, 16, 3, 8, identifier=b"hello"),
+        gray3(GRAY),
+    )
+    five = COLOR.astype(int) >> 3
+    words = (five[..., 0] << 10 | five[..., 1] << 5 | five[..., 2]).astype("<u2")
+    yield Row("tga 16 bits", tga(words.tobytes(), 16, 16, 2, 16), scaled(five, 31), 1)
+    yield Row(
+        "tga 16 bits alpha bit",
+        tga((words | 0x8000).astype("<u2").tobytes(), 16, 16, 2, 16, flags=0x21),
+        scaled(five, 31),
+        1,
+    )
+
+    def text(values: np.ndarray) -> bytes:
+        return b" ".join(str(int(v)).encode() for v in values.ravel())
+
+    yield Row("pbm", b"P1 16 16\n" + text(1 - HALVES), gray3(HALVES * 255))
+    yield Row(
+        "pbm packed",
+        b"P4 16 16\n" + write.pack_bits(1 - HALVES, 1),
+        gray3(HALVES * 255),
+    )
+    yield Row("pgm", b"P2 16 16 255\n" + text(GRAY), gray3(GRAY))
+    yield Row("pgm packed", b"P5 16 16 255\n" + GRAY.tobytes(), gray3(GRAY))
+    yield Row(
+        "pgm with a comment",
+        b"P5 # drawn\n16 16\n# white\n255\n" + GRAY.tobytes(),
+        gray3(GRAY),
+    )
+    yield Row(
+        "pgm of 100",
+        b"P5 16 16 100\n" + (GRAY % 101).tobytes(),
+        gray3(scaled(GRAY % 101, 100)),
+    )
+    gray16 = ANY_LEVELS[..., 0]
+    yield Row(
+        "pgm 16 bits",
+        b"P5 16 16 65535\n" + gray16.astype(">u2").tobytes(),
+        gray3(scaled(gray16, 65535)),
+    )
+    yield Row(
+        "pgm of 1023",
+        b"P5 16 16 1023\n" + (gray16 % 1024).astype(">u2").tobytes(),
+        gray3(scaled(gray16 % 1024, 1023)),
+    )
+    yield Row("ppm", b"P3 16 16 255\n" + text(COLOR), COLOR)
+    yield Row("ppm packed", b"P6 16 16 255\n" + COLOR.tobytes(), COLOR)
+    color16 = ANY_LEVELS[..., :3]
+    yield Row(
+        "ppm 16 bits",
+        b"P6 16 16 65535\n" + color16.astype(">u2").tobytes(),
+        scaled(color16, 65535),
+    )
+    for order, scale in (("<", b"-1.0"), (">", b"1.0")):
+        values = (GRAY[::-1] / 255.0).astype(f"{order}f4")
+        yield Row(
+            f"pfm {order}",
+            b"Pf\n16 16\n" + scale + b"\n" + values.tobytes(),
+            gray3(GRAY),
+        )
+    values = (COLOR[::-1] / 255.0).astype("<f4")
+    color_pfm = b"PF\n16 16\n-1.0\n" + values.tobytes()
+    yield Row("pfm color", color_pfm, None, reason="PFM")
+    pam = b"P7\nWIDTH 16\nHEIGHT 16\nDEPTH 3\nMAXVAL 255\nTUPLTYPE RGB\nENDHDR\n"
+    yield Row("pam", pam + COLOR.tobytes(), None, reason="PAM")
+    yield Row("ppm cut", b"P6 16 16 255\n" + COLOR.tobytes()[:-50], None)
+    yield Row("tga cut", tga(bgr.tobytes(), 16, 16, 2, 24)[:-50], None)
+
+    image = Image.fromarray(COLOR)
+    rgba = Image.fromarray(np.concatenate([COLOR, ALPHA[..., None]], axis=-1))
+    adobe = icc.matrix_profile(icc.ADOBE_RGB_D50, 563 / 256)
+    shown = icc.convert_rgb(COLOR, icc.ADOBE_RGB_D50, 563 / 256)
+    yield Row("webp", encode_picture(image, "WEBP", lossless=True), COLOR)
+    yield Row(
+        "webp alpha",
+        encode_picture(rgba, "WEBP", lossless=True, exact=True),
+        over(COLOR, ALPHA),
+        1,
+    )
+    yield Row(
+        "webp profile",
+        encode_picture(image, "WEBP", lossless=True, icc_profile=adobe),
+        shown,
+        2,
+    )
+    rotated = Image.Exif()
+    rotated[0x0112] = 6
+    yield Row(
+        "webp rotated",
+        encode_picture(image, "WEBP", lossless=True, exif=rotated),
+        np.rot90(COLOR, -1),
+    )
+    smooth = {"quality": 100, "subsampling": "4:4:4", "speed": 8}
+    yield Row("avif", encode_picture(image, "AVIF", **smooth), COLOR, 4)
+    yield Row(
+        "avif alpha", encode_picture(rgba, "AVIF", **smooth), over(COLOR, ALPHA), 4
+    )
+    yield Row(
+        "avif profile",
+        encode_picture(image, "AVIF", icc_profile=adobe, **smooth),
+        shown,
+        8,
+    )
+    yield Row(
+        "avif rotated",
+        encode_picture(image, "AVIF", exif=rotated, **smooth),
+        np.rot90(COLOR, -1),
+        4,
+    )
+    yield Row("jpeg 2000", encode_picture(image, "JPEG2000"), None, reason="JPEG2000")
+    yield Row("ico", encode_picture(image, "ICO", sizes=[(16, 16)]), None, reason="ICO")
+    yield Row("pcx", encode_picture(image, "PCX"), None, reason="PCX")
+    yield Row("sgi", encode_picture(image, "SGI"), None, reason="SGI")
+    yield Row("qoi", b"qoif" + bytes(99), None, reason="QOI")
+    yield Row("psd", b"8BPS\0\1" + bytes(99), None, reason="PSD")
+    yield Row("eps", b"%!PS-Adobe-3.0 EPSF-3.0\n", None, reason="EPS")
+    yield Row("text", b"no picture", None, reason="no known picture format")
+
+
+ROWS = [
+    *_png_rows(),
+    *_jpeg_rows(),
+    *_bmp_rows(),
+    *_gif_rows(),
+    *_tiff_rows(),
+    *_other_rows(),
+]

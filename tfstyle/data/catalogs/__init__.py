@@ -1,0 +1,1 @@
+"""Lists of works: manifests, metadata of posts, detected faces."""

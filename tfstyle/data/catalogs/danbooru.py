@@ -1,0 +1,159 @@
+"""Danbooru's metadata: which posts are works by one artist, with the reason if not.
+
+Two formats are in use. Up to 2020 a post holds its tags as objects with a category, and
+its numbers and flags as text; from 2021 on it holds one text of tags per category, and
+`id` may be missing. Posts are JSON lines, plain or compressed.
+"""
+
+import bz2
+import dataclasses
+import gzip
+import io
+import json
+import lzma
+import pathlib
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any, BinaryIO
+
+from tfstyle.core.cli import UserError
+
+# Until 2021 "s" was everything safe; since 2022 there is "g", and "s" is sensitive.
+OLD_RATINGS = {"s": "safe", "q": "questionable", "e": "explicit"}
+NEW_RATINGS = {
+    **{"g": "general", "s": "sensitive"},
+    **{"q": "questionable", "e": "explicit"},
+}
+RATINGS = ("safe", *NEW_RATINGS.values())
+
+# Ten times as many as Danbooru has; memory is reserved by the largest.
+_LARGEST_ID = 100_000_000
+_ARTIST_CATEGORY = "1"
+# Stand beside the artist's name, or in its place, in the artist category.
+_NO_ARTISTS = frozenset({"banned_artist", "artist_request", "artist_unknown"})
+_STILL = frozenset({"jpg", "jpeg", "png", "gif", "webp", "bmp", "avif"})
+_ANIMATED = frozenset({"animated", "animated_gif", "animated_png", "ugoira", "video"})
+_PHOTOS = frozenset({"photo", "photo_(medium)", "cosplay_photo"})
+_OPENERS = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
+
+
+@dataclasses.dataclass(frozen=True)
+class Post:
+    """A still picture by exactly one artist.
+
+    Attributes:
+        number: the post's id.
+        artist: the artist's tag.
+        extension: of the file, such as "png".
+        rating: Danbooru's letter, see `OLD_RATINGS` and `NEW_RATINGS`.
+        parent: id of the post of which this is a variant, or None.
+        has_children: whether others are variants of this post.
+    """
+
+    number: int
+    artist: str
+    extension: str
+    rating: str
+    parent: int | None
+    has_children: bool
+
+
+class PostError(ValueError):
+    """A post that is not used; the text is the reason, such as "several_artists"."""
+
+
+def read_lines(path: pathlib.Path) -> Iterator[tuple[int, bytes]]:
+    """Read the lines of a plain, gzip, bzip2, or xz file, with bytes read so far.
+
+    The bytes are those of the file as it is stored, for a progress bar.
+
+    Raises:
+        UserError: the file cannot be read, or ends early.
+    """
+    try:
+        with path.open("rb") as stored:
+            start = stored.peek(6) if isinstance(stored, io.BufferedReader) else b""
+            opener = next(
+                (open_ for magic, open_ in _OPENERS.items() if start.startswith(magic)),
+                None,
+            )
+            lines: BinaryIO = opener(stored) if opener else stored  # type: ignore
+            for line in lines:
+                yield stored.tell(), line
+    except (EOFError, lzma.LZMAError, gzip.BadGzipFile) as error:
+        raise UserError(f"{path} is cut short or corrupt: {error}") from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror or error}") from None
+
+
+def parse_post(line: bytes, exclude_tags: Collection[str] = ()) -> Post:
+    """Parse a line of metadata in either format.
+
+    Args:
+        line: a JSON object.
+        exclude_tags: posts with one of these are not used.
+
+    Raises:
+        PostError: the post is not used.
+    """
+    try:
+        post = json.loads(line)
+    except ValueError:  # of JSON or UTF-8
+        raise PostError("not_json") from None
+    if not isinstance(post, Mapping):
+        raise PostError("not_a_post")
+    if "tags" in post and isinstance(post["tags"], list):
+        artists, tags = _split_tag_objects(post["tags"])
+    elif "tag_string" in post or "tag_string_artist" in post:
+        artists = str(post.get("tag_string_artist") or "").split()
+        tags = str(post.get("tag_string") or "").split()
+    else:
+        raise PostError("not_a_post")
+    named = set(artists) - _NO_ARTISTS
+    number, extension = _read_number(post.get("id")), str(post.get("file_ext") or "")
+    reasons = {
+        "no_id": number is None,
+        "deleted": _read_flag(post.get("is_deleted")),
+        "banned": _read_flag(post.get("is_banned")) or "banned_artist" in artists,
+        "animated": extension.lower() not in _STILL or not _ANIMATED.isdisjoint(tags),
+        "photo": not _PHOTOS.isdisjoint(tags),
+        "no_artist": not named,
+        "several_artists": len(named) > 1,
+        "excluded_tag": not set(exclude_tags).isdisjoint(tags),
+    }
+    for reason, holds in reasons.items():
+        if holds:
+            raise PostError(reason)
+    assert number is not None
+    return Post(
+        number=number,
+        artist=named.pop(),
+        extension=extension.lower(),
+        rating=str(post.get("rating") or "")[:1].lower(),
+        parent=_read_number(post.get("parent_id")),
+        has_children=_read_flag(post.get("has_children")),
+    )
+
+
+def _split_tag_objects(tags: list[Any]) -> tuple[list[str], list[str]]:
+    """Return the artists, and all tags."""
+    named = [tag for tag in tags if isinstance(tag, Mapping) and "name" in tag]
+    artists = [
+        str(tag["name"])
+        for tag in named
+        if str(tag.get("category")) == _ARTIST_CATEGORY
+    ]
+    return artists, [str(tag["name"]) for tag in named]
+
+
+def _read_number(value: Any) -> int | None:
+    """Read a post's id, a number that may be text; None for anything else."""
+    try:
+        number = int(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return number if 0 < number < _LARGEST_ID else None
+
+
+def _read_flag(value: Any) -> bool:
+    """Read a flag that may be text or a number."""
+    return str(value).lower() in ("true", "1", "t")

@@ -1,0 +1,195 @@
+"""Walk folders of pictures: what is a picture, and why anything else is left out.
+
+Links are followed, folders of the operating system are not entered, and nothing that is
+no regular file is opened.
+"""
+
+import os
+import pathlib
+import re
+import stat
+from collections.abc import Callable
+
+from tfstyle.data import pictures
+
+SkippedFile = tuple[str, str]  # name and reason; names of folders end in "/"
+
+# Folders that systems and programs keep thumbnails, deleted files and snapshots in.
+# Hidden folders are left out anyway.
+SYSTEM_FOLDERS = frozenset(
+    # Synology, QNAP, NetApp
+    {"@eadir", "#recycle", "#snapshot", "@recycle", "@recently-snapshot", "@tmp"}
+    | {"@__thumb", "@sharebin", "@sharesnap", "~snapshot"}
+    # Windows
+    | {"$recycle.bin", "recycler", "recycled", "system volume information"}
+    | {"$extend", "found.000", "msdownld.tmp"}
+    # macOS, Linux
+    | {"__macosx", "network trash folder", "temporary items", "lost+found"}
+    # galleries
+    | {"thumbs", "_thumbs", "__thumbs"}
+)
+
+# How files of picture formats begin. A file with the suffix of a picture is judged when
+# it is converted; these tell whether a file of any other name is a picture.
+_READABLE = re.compile(
+    rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|GIF8[79]a|RIFF....WEBP"
+    rb"|II[*+]\x00|MM\x00[*+]|....ftypavi[fs]|P[1-6][\s#]\s*[\d#]"
+    rb"|BM....\x00{4}.{4}[\x0c\x28\x34\x38\x40\x6c\x7c]\x00{3}",
+    re.DOTALL,
+)
+_UNREADABLE = re.compile(
+    rb"....ftyp(hei[cxms]|hev[cx]|mif1|msf1|crx )|\xff\x0a|\x00{3}\x0cJXL |8BPS"
+    rb"|\x00{3}\x0cjP  |\xff\x4f\xff\x51|gimp xcf|%!PS-Adobe|\xc5\xd0\xd3\xc6"
+    rb"|AT&TFORM|qoif|\x76\x2f\x31\x01|SIMPLE  =|FLIF|BPG\xfb|\x00\x00\x01\x00[^\x00]"
+    rb"|(\xef\xbb\xbf)?\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)?(<!DOCTYPE svg[^>]*>\s*)?"
+    rb"<svg[\s>]",
+    re.DOTALL,
+)
+_BYTES_READ = 512  # an SVG file may begin with comments
+
+# Says why the target of a link is not followed, or None.
+LinkRule = Callable[[str], str | None]
+
+
+def walk(
+    folder: str | os.PathLike[str], refuse_link: LinkRule = lambda _: None
+) -> tuple[list[str], list[SkippedFile]]:
+    """List the pictures below a folder, with those of linked folders.
+
+    A folder that several links or a loop of links lead to is listed once, by its own
+    path if that is below `folder`.
+
+    Args:
+        folder: where to begin; itself it may be a link, hidden, or a system folder.
+        refuse_link: called with the real path that a link leads to; returns the reason
+            to leave it out, if there is one.
+
+    Returns:
+        The paths of the pictures: of each folder, the files by name, then the inner
+        folders; linked folders last. And what is left out, with the reasons "hidden",
+        "system_folder", "unreadable_folder", "repeated_folder", "not_a_regular_file",
+        "not_a_picture", "unsupported_format", "unreadable", and those of `refuse_link`.
+    """
+    root = os.fspath(folder)
+    real_root = os.path.realpath(root)
+    found: list[str] = []
+    skipped: list[SkippedFile] = []
+    seen = _identify(root)
+    open_folders, links = [root], list[str]()
+    while open_folders or links:
+        linked = not open_folders
+        path = links.pop(0) if linked else open_folders.pop()
+        if linked:
+            target = os.path.realpath(path)
+            inside_itself = _contains(target, real_root)
+            reason = "repeated_folder" if inside_itself else refuse_link(target)
+            if reason:
+                skipped.append((f"{path}/", reason))
+                continue
+        if path != root:
+            identity = _identify(path)
+            if seen & identity:
+                skipped.append((f"{path}/", "repeated_folder"))
+                continue
+            seen |= identity
+        try:
+            with os.scandir(path) as scan:
+                entries = sorted(scan, key=lambda entry: entry.name)
+        except OSError:
+            skipped.append((f"{path}/", "unreadable_folder"))
+            continue
+        inner: list[str] = []
+        for entry in entries:
+            is_folder = _is_folder(entry)
+            reason = classify_folder(entry.name) if is_folder else None
+            if reason:
+                skipped.append((f"{entry.path}/", reason))
+            elif is_folder:
+                (links if entry.is_symlink() else inner).append(entry.path)
+            else:
+                reason = _classify_entry(entry, refuse_link)
+                if reason:
+                    skipped.append((entry.path, reason))
+                else:
+                    found.append(entry.path)
+        open_folders += reversed(inner)
+    return found, skipped
+
+
+def classify_folder(name: str) -> str | None:
+    """Return why a folder of this name is left out; None if it is not."""
+    if name.casefold() in SYSTEM_FOLDERS:
+        return "system_folder"
+    return "hidden" if name.startswith(".") else None
+
+
+def classify_file(path: str) -> str | None:
+    """Return why a file is left out; None for a picture, whatever its name.
+
+    A file with the suffix of a picture format is not opened.
+    """
+    try:
+        if not stat.S_ISREG(pathlib.Path(path).stat().st_mode):
+            return "not_a_regular_file"
+    except OSError:  # such as a link that leads nowhere
+        return "unreadable"
+    return _classify_content(path)
+
+
+def is_regular(path: str) -> bool:
+    """Return whether a path is a file that can be read without waiting for a writer.
+
+    A file that cannot be examined counts as regular: opening it raises the error.
+    """
+    try:
+        mode = os.stat(path).st_mode  # noqa: PTH116 (the name may be too long)
+    except OSError:
+        return True
+    return stat.S_ISREG(mode)
+
+
+def _classify_entry(entry: os.DirEntry[str], refuse_link: LinkRule) -> str | None:
+    if entry.name.startswith("."):
+        return "hidden"
+    try:
+        if entry.is_file(follow_symlinks=False):
+            return _classify_content(entry.path)  # without a system call for its type
+        if entry.is_symlink() and (reason := refuse_link(os.path.realpath(entry.path))):
+            return reason
+    except OSError:
+        return "unreadable"
+    return classify_file(entry.path)
+
+
+def _classify_content(path: str) -> str | None:
+    if pathlib.PurePath(path).suffix.lower() in pictures.SUFFIXES:
+        return None
+    try:
+        with pathlib.Path(path).open("rb") as file:
+            start = file.read(_BYTES_READ)
+    except OSError:
+        return "unreadable"
+    if _READABLE.match(start):
+        return None
+    return "unsupported_format" if _UNREADABLE.match(start) else "not_a_picture"
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
+
+
+def _identify(path: str) -> set[tuple[int, int]]:
+    """Return what all paths of a folder share; nothing if it is unreadable."""
+    try:
+        status = pathlib.Path(path).stat()
+    except OSError:
+        return set()
+    return {(status.st_dev, status.st_ino)}
+
+
+def _contains(folder: str, path: str) -> bool:
+    """Return whether a real path is a folder or lies in it."""
+    return path == folder or path.startswith(folder.rstrip("/") + "/")

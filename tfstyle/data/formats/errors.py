@@ -1,0 +1,19 @@
+"""The error of an unusable picture."""
+
+
+class PictureError(ValueError):
+    """An unusable picture.
+
+    Attributes:
+        reason: "not_a_picture", "unsupported", "too_small", "too_large", "truncated",
+            "face_outside" or "unreadable".
+        detail: an explanation of the reason.
+    """
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(reason, detail)
+        self.reason = reason
+        self.detail = detail
+
+    def __str__(self) -> str:
+        return f"{self.reason}: {self.detail}"
