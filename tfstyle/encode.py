@@ -16,17 +16,15 @@ normalized. Content codes need a trained vae stage.
 The split is train, test or holdout for records, and empty for pictures of a folder.
 """
 
-from absl import flags
-
 from tfstyle.core import cli
 from tfstyle.core.names import show
 
-_RUN_DIR = flags.DEFINE_string("run_dir", "runs/default", "The trained run.")
-_INPUT_DIR = flags.DEFINE_string("input_dir", None, "Folder of pictures to encode.")
-_RECORDS_DIR = flags.DEFINE_string(
+_RUN_DIR = cli.define_path("run_dir", "runs/default", "The trained run.")
+_INPUT_DIR = cli.define_path("input_dir", None, "Folder of pictures to encode.")
+_RECORDS_DIR = cli.define_path(
     "records_dir", None, "Records to encode instead, with all their splits."
 )
-_OUTPUT = flags.DEFINE_string(
+_OUTPUT = cli.define_path(
     "output",
     "codes.npz",
     "The .npz or .csv file to write; an existing one is replaced.",

@@ -13,7 +13,7 @@ from absl import flags
 from tfstyle.core import cli
 from tfstyle.core.names import from_path, show
 
-_RUN_DIR = flags.DEFINE_string("run_dir", "runs/default", "The trained run.")
+_RUN_DIR = cli.define_path("run_dir", "runs/default", "The trained run.")
 _NAME = flags.DEFINE_string("name", None, "The artist's name.")
 _REMOVE = flags.DEFINE_bool("remove", False, "Remove the artist.")
 

@@ -19,7 +19,10 @@ from absl import flags
 from tfstyle.core import cli
 from tfstyle.core.names import show
 
-_RUN_DIR = flags.DEFINE_multi_string("run_dir", "runs/default", "A trained run.")
+_RUN_DIR = cli.define_paths("run_dir", "runs/default", "A trained run.")
+_RECORDS_DIR = cli.define_path(
+    "records_dir", None, "Where the run's records are now, if they were moved."
+)
 _STAGE = flags.DEFINE_multi_string(
     "stage",
     None,
@@ -39,7 +42,7 @@ _RETRAIN = flags.DEFINE_string(
     "classifier is trained with the settings of the run's own, which takes as long as "
     "that did. Run the same command again to resume.",
 )
-_INCEPTION = flags.DEFINE_string(
+_INCEPTION = cli.define_path(
     "inception_weights",
     None,
     "Keras' InceptionV3 without its top (inception_v3_weights_tf_dim_ordering_tf_"
@@ -75,13 +78,13 @@ def main() -> None:
     if _INCEPTION.value is not None:
         inception = Inception(pathlib.Path(_INCEPTION.value))
     options = Options(_TOLERANCE.value, inception, _MATCH_FILENAMES.value)
-    runs = [TrainedRun(run_dir) for run_dir in _RUN_DIR.value]
+    runs = [TrainedRun(run_dir, _RECORDS_DIR.value) for run_dir in _RUN_DIR.value]
     check_comparable(runs)
     with results_lock(run.path for run in runs):
         if _RETRAIN.value is not None:
             dims = [retraining.parse_dims(run, _RETRAIN.value) for run in runs]
             for run, numbers in zip(runs, dims, strict=True):
-                retraining.retrain(run.path, numbers)
+                retraining.retrain(run.path, numbers, _RECORDS_DIR.value)
         for run in runs:
             if len(runs) > 1:
                 print(f"{show(str(run.path))}:")

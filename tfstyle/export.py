@@ -12,15 +12,15 @@ are skipped with a message. Start a server with one of
 """
 
 import pathlib
-import shlex
 
 from absl import flags
 
 from tfstyle.core import cli
 from tfstyle.core.names import show
+from tfstyle.core.paths import quote
 
-_RUN_DIR = flags.DEFINE_string("run_dir", "runs/default", "The trained run.")
-_EXPORT_DIR = flags.DEFINE_string(
+_RUN_DIR = cli.define_path("run_dir", "runs/default", "The trained run.")
+_EXPORT_DIR = cli.define_path(
     "export_dir", "exports/default", "Folder to write the models to."
 )
 _SERVING_DIR = flags.DEFINE_string(
@@ -44,8 +44,7 @@ def main() -> None:
     )
     print(f"version {version} of {', '.join(names)} in {show(str(export_dir))}")
     print(
-        "start a server with: python -m tfstyle.serve"
-        f" --export_dir={shlex.quote(str(export_dir))}"
+        f"start a server with: python -m tfstyle.serve --export_dir={quote(export_dir)}"
     )
 
 

@@ -14,7 +14,10 @@ from absl import flags
 from tfstyle.core import cli
 from tfstyle.core.names import show
 
-_RUN_DIR = flags.DEFINE_multi_string("run_dir", "runs/default", "A trained run.")
+_RUN_DIR = cli.define_paths("run_dir", "runs/default", "A trained run.")
+_RECORDS_DIR = cli.define_path(
+    "records_dir", None, "Where the run's records are now, if they were moved."
+)
 _SEED = flags.DEFINE_integer(
     "seed", 0, "Seed of random codes and chosen pictures.", lower_bound=0
 )
@@ -34,7 +37,7 @@ def main() -> None:
     from tfstyle.runs.folder import results_lock
     from tfstyle.runs.trained_run import TrainedRun
 
-    runs = [TrainedRun(run_dir) for run_dir in _RUN_DIR.value]
+    runs = [TrainedRun(run_dir, _RECORDS_DIR.value) for run_dir in _RUN_DIR.value]
     check_comparable(runs)  # refuses a run that is given twice
     with results_lock(run.path for run in runs):
         reports = draw_runs(runs, _SEED.value, _MAP.value)

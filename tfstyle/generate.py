@@ -17,8 +17,8 @@ from absl import flags
 from tfstyle.core import cli
 from tfstyle.core.names import from_path, show
 
-_RUN_DIR = flags.DEFINE_string("run_dir", "runs/default", "The trained run.")
-_OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "Folder to write.")
+_RUN_DIR = cli.define_path("run_dir", "runs/default", "The trained run.")
+_OUTPUT_DIR = cli.define_path("output_dir", None, "Folder to write.")
 _COUNT = flags.DEFINE_integer("count", 16, "Number of pictures.", lower_bound=1)
 _SEED = flags.DEFINE_integer("seed", 0, "Seed of the random codes.", lower_bound=0)
 _STYLE_ARTIST = flags.DEFINE_string(
@@ -45,6 +45,8 @@ def main() -> None:
         raise cli.UserError("--output_dir is missing (see --help)")
     if _STYLE_ARTIST.value is not None and _STYLE_MIX.value is not None:
         raise cli.UserError("pass --style_artist or --style_mix, not both (see --help)")
+    if _FRAMES.present and _INTERPOLATE.value is None:
+        raise cli.UserError("--frames needs --interpolate (see --help)")
     from tfstyle.exploration import generating
     from tfstyle.runs.trained_run import TrainedRun
 

@@ -13,14 +13,17 @@ from absl import flags
 from tfstyle.core import cli
 from tfstyle.core.names import show
 
-_RUN_DIR = flags.DEFINE_string("run_dir", "runs/default", "The trained run.")
+_RUN_DIR = cli.define_path("run_dir", "runs/default", "The trained run.")
+_RECORDS_DIR = cli.define_path(
+    "records_dir", None, "Where the run's records are now, if they were moved."
+)
 _COUNT = flags.DEFINE_integer(
     "count",
     10,
     "Number of artists, and of works, to find for each picture.",
     lower_bound=1,
 )
-_OUTPUT = flags.DEFINE_string("output", None, "A .png file to draw the works in.")
+_OUTPUT = cli.define_path("output", None, "A .png file to draw the works in.")
 
 
 def main(paths: list[str]) -> None:
@@ -34,7 +37,7 @@ def main(paths: list[str]) -> None:
     from tfstyle.exploration import searching
     from tfstyle.runs.trained_run import TrainedRun
 
-    run = TrainedRun(_RUN_DIR.value)
+    run = TrainedRun(_RUN_DIR.value, _RECORDS_DIR.value)
     results = searching.search(run, paths, _COUNT.value)
     for line in searching.format_results(results):
         print(line)

@@ -15,7 +15,7 @@ from absl import flags
 
 from tfstyle.core import cli
 
-_EXPORT_DIR = flags.DEFINE_string(
+_EXPORT_DIR = cli.define_path(
     "export_dir",
     None,
     "Folder of models, NAME/VERSION/saved_model.pb, written by tfstyle.export.",
@@ -108,8 +108,11 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family)
     except OSError as error:
+        # Python adds the address to the system's own words.
+        number = error.errno or 0  # negative for names that cannot be resolved
+        reason = os.strerror(number) if number > 0 else error.strerror or error
         raise cli.UserError(
-            f"cannot listen on port {port} of {host}: {error.strerror or error};"
+            f"cannot listen on port {port} of {host}: {reason};"
             " choose another with --rest_api_port (or --host), or stop the program"
             " that uses it"
         ) from error

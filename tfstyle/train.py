@@ -17,22 +17,22 @@ from absl import flags
 
 from tfstyle.core import cli
 
-_GIN_FILE = flags.DEFINE_multi_string(
+_GIN_FILE = cli.define_paths(
     "gin_file", [], "Configuration of the stage, such as gin/metric.gin; repeatable."
 )
 _GIN_PARAM = flags.DEFINE_multi_string(
     "gin_param", [], "A setting that overrides the files, such as train.steps=100."
 )
-_RECORDS_DIR = flags.DEFINE_string(
+_RECORDS_DIR = cli.define_path(
     "records_dir", "records", "Records made by tools/make_tfrecords.py."
 )
-_RUN_DIR = flags.DEFINE_string(
+_RUN_DIR = cli.define_path(
     "run_dir", "runs/default", "Where the run's stages are written."
 )
 _RESTART = flags.DEFINE_bool(
     "restart", False, "Delete what the stage has trained so far and start over."
 )
-_INIT_FROM = flags.DEFINE_string(
+_INIT_FROM = cli.define_path(
     "init_from", None, "A run whose same stage gives the first weights (fine-tuning)."
 )
 _ALLOW_UNFINISHED = flags.DEFINE_bool(

@@ -26,13 +26,13 @@ from tfstyle.core import cli
 from tfstyle.core.names import from_path, show
 from tfstyle.data import pictures
 
-_RUN_DIR = flags.DEFINE_string("run_dir", "runs/default", "The trained run.")
-_CONTENT = flags.DEFINE_multi_string(
+_RUN_DIR = cli.define_path("run_dir", "runs/default", "The trained run.")
+_CONTENT = cli.define_paths(
     "content",
     [],
     "A content picture, or a folder of them; positional arguments are contents too.",
 )
-_STYLE = flags.DEFINE_multi_string(
+_STYLE = cli.define_paths(
     "style", [], "A picture whose style to use, or a folder of them."
 )
 _STYLE_ARTIST = flags.DEFINE_string(
@@ -41,10 +41,10 @@ _STYLE_ARTIST = flags.DEFINE_string(
 _STYLE_MIX = flags.DEFINE_string(
     "style_mix", None, "NAME:WEIGHT,NAME:WEIGHT,..: a mixture of artists' styles."
 )
-_OUTPUT = flags.DEFINE_string(
+_OUTPUT = cli.define_path(
     "output", None, "The .png, .jpg or .webp file to write; a folder if several."
 )
-_SHEET = flags.DEFINE_string(
+_SHEET = cli.define_path(
     "sheet", None, "A .png file to draw contents, results and styles in."
 )
 _NOISE_SEED = flags.DEFINE_integer(
@@ -63,24 +63,30 @@ def main(paths: list[str]) -> None:
     from tfstyle.exploration import transferring
     from tfstyle.runs.trained_run import TrainedRun
 
+    failure = None
     style = transferring.TargetStyle(
         _STYLE.value, _read_names(_STYLE_ARTIST), _read_names(_STYLE_MIX)
     )
-    with transferring.lock_output(contents, output):
-        results = transferring.transfer(
-            TrainedRun(_RUN_DIR.value),
-            contents,
-            style,
-            output,
-            noise_seed=_NOISE_SEED.value,
-            refine_steps=_REFINE_STEPS.value,
-            sheet=_SHEET.value,
-            overwrite=_OVERWRITE.value,
-        )
+    try:
+        with transferring.lock_output(contents, output):
+            results = transferring.transfer(
+                TrainedRun(_RUN_DIR.value),
+                contents,
+                style,
+                output,
+                noise_seed=_NOISE_SEED.value,
+                refine_steps=_REFINE_STEPS.value,
+                sheet=_SHEET.value,
+                overwrite=_OVERWRITE.value,
+            )
+    except transferring.IncompleteTransferError as error:
+        results, failure = error.results, error
     for line in transferring.format_results(results):
         print(line)
     if _SHEET.value:
         print(f"sheet: {show(_SHEET.value)}")
+    if failure:
+        raise failure
 
 
 def _read_names(flag: flags.FlagHolder[str | None]) -> str | None:

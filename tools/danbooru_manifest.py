@@ -28,12 +28,12 @@ from tfstyle.core.progress import progress_bar
 from tfstyle.data.catalogs import danbooru
 from tfstyle.data.catalogs.danbooru import Post, PostError
 
-_METADATA = flags.DEFINE_multi_string(
+_METADATA = cli.define_paths(
     "metadata",
     None,
     "File of metadata, or a folder of such files; may be given several times.",
 )
-_OUTPUT = flags.DEFINE_string("output", None, "Manifest to write (.jsonl).")
+_OUTPUT = cli.define_path("output", None, "Manifest to write (.jsonl).")
 _RATINGS = flags.DEFINE_list(
     "ratings",
     ["safe", "general"],
@@ -43,10 +43,10 @@ _RATINGS = flags.DEFINE_list(
 _MIN_IMAGES = flags.DEFINE_integer(
     "min_images_per_artist", 50, "Skip artists with fewer works.", 1
 )
-_EXCLUDE_TAGS = flags.DEFINE_string(
+_EXCLUDE_TAGS = cli.define_path(
     "exclude_tags", None, "File of tags, one per line; posts with one are skipped."
 )
-_EXCLUDE_ARTISTS = flags.DEFINE_string(
+_EXCLUDE_ARTISTS = cli.define_path(
     "exclude_artists", None, "File of artists, one per line; their works are skipped."
 )
 _PATH = flags.DEFINE_string(

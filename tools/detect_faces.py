@@ -29,12 +29,12 @@ from tfstyle.data.catalogs import face_detection
 from tfstyle.data.catalogs.face_detection import Detector, Search
 from tfstyle.data.collections.sources import Source, scan_artist_folders
 
-_INPUT_DIR = flags.DEFINE_string(
+_INPUT_DIR = cli.define_path(
     "input_dir", None, "Folder that holds one folder per artist."
 )
-_OUTPUT = flags.DEFINE_string("output", None, "Manifest to write (.jsonl).")
+_OUTPUT = cli.define_path("output", None, "Manifest to write (.jsonl).")
 _OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace an existing manifest.")
-_CASCADE = flags.DEFINE_string(
+_CASCADE = cli.define_path(
     "cascade",
     None,
     "Cascade file of OpenCV to use instead of AnimeFace; it knows neither likelihoods"

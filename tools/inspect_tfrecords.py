@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 _VERIFY = flags.DEFINE_bool(
     "verify", False, "Read every record, and compare it with dataset.json."
 )
-_SHEET = flags.DEFINE_string(
+_SHEET = cli.define_path(
     "sheet", None, "A .png file to write some pictures of each artist to."
 )
 _OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace an existing sheet.")

@@ -26,6 +26,7 @@ from absl import flags
 
 from tfstyle.core import cli, names
 from tfstyle.core.cli import UserError
+from tfstyle.core.paths import quote
 from tfstyle.data import pictures
 from tfstyle.data.catalogs import manifests
 from tfstyle.data.collections import exclusions, sources, spellings, splits
@@ -36,20 +37,20 @@ if TYPE_CHECKING:
 FLAGS = flags.FLAGS
 
 # Numbers behind a help text are the least and the largest value.
-flags.DEFINE_string("input_dir", None, "Folder that holds one folder per artist.")
-flags.DEFINE_string(
+cli.define_path("input_dir", None, "Folder that holds one folder per artist.")
+cli.define_path(
     "manifest",
     None,
     "File that lists the pictures with their artists, in place of folders: .jsonl,"
     " .csv or .parquet. Paths are relative to --input_dir, by default the manifest's"
     " folder.",
 )
-flags.DEFINE_string(
+cli.define_path(
     "decisions",
     None,
     "Decisions saved by the page of tools/review_faces.py for this manifest.",
 )
-flags.DEFINE_string("output_dir", None, "Folder to write the records to.")
+cli.define_path("output_dir", None, "Folder to write the records to.")
 flags.DEFINE_integer("image_size", 256, "Side of the square pictures to train on.", 1)
 flags.DEFINE_enum(
     "fit",
@@ -98,7 +99,7 @@ flags.DEFINE_float(
     " a number.",
     0,
 )
-flags.DEFINE_multi_string(
+cli.define_paths(
     "exclude_artists",
     None,
     "Text file with the folder names of artists to leave out, one per line. Lines that"
@@ -324,7 +325,7 @@ def _print_summary(dataset: "Dataset", skipped_file: pathlib.Path) -> None:
     print(
         f"records    {names.show(dataset.records_dir)}\n"
         "next       python -m tfstyle.train --gin_file=gin/metric.gin"
-        f" --records_dir={names.quote(dataset.records_dir)}{setting}"
+        f" --records_dir={quote(dataset.records_dir)}{setting}"
     )
 
 

@@ -24,13 +24,13 @@ from tfstyle.core.files import atomic_folder
 from tfstyle.core.progress import track
 from tfstyle.data.catalogs import manifests, review
 
-_MANIFEST = flags.DEFINE_string(
+_MANIFEST = cli.define_path(
     "manifest", None, "Manifest of faces, such as tools/detect_faces.py writes."
 )
-_INPUT_DIR = flags.DEFINE_string(
+_INPUT_DIR = cli.define_path(
     "input_dir", None, "Folder that the manifest's paths are relative to; default: its."
 )
-_OUTPUT_DIR = flags.DEFINE_string("output_dir", None, "Folder to write the page to.")
+_OUTPUT_DIR = cli.define_path("output_dir", None, "Folder to write the page to.")
 _OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace an earlier page.")
 _PER_PAGE = flags.DEFINE_integer(
     "per_page", 3000, "Faces per page; an artist stays on one page.", 1

@@ -20,10 +20,10 @@ from tfstyle.core import cli, files, names
 from tfstyle.data import pictures
 from tfstyle.data.collections.sources import Source, scan_artist_folders
 
-_INPUT_DIR = flags.DEFINE_string(
+_INPUT_DIR = cli.define_path(
     "input_dir", None, "Folder that holds one folder per artist."
 )
-_OUTPUT_DIR = flags.DEFINE_string(
+_OUTPUT_DIR = cli.define_path(
     "output_dir", None, "Folder to create; it must not exist."
 )
 _VARIANTS = flags.DEFINE_integer("variants", 8, "New artists per artist.", 1)

@@ -182,7 +182,7 @@ def test_a_writable_output_is_accepted_and_nothing_is_left_behind(tmp_path):
         ("folder.npz", r"--output must be a .*, got folder\.npz"),
         ("codes.npz", r"--output=codes\.npz already exists: .* --overwrite"),
         ("codes.npz/more.npz", "cannot be written: check .*codes.npz"),
-        (f"{'x' * 250}.npz", "cannot be written: File name too long"),
+        (f"{'x' * 252}.npz", "cannot be written: File name too long"),
     ],
 )
 def test_an_output_that_cannot_be_written_is_refused(

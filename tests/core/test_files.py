@@ -1,8 +1,13 @@
 """Files and folders are written whole or not at all, and errors name them."""
 
+import contextlib
 import errno
+import itertools
 import pathlib
 import re
+import shutil
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -169,6 +174,119 @@ def test_what_a_killed_process_left_behind_is_replaced(tmp_path):
     write_folder(tmp_path, "0.png", "index")
 
     assert texts_in(tmp_path) == {"0.png": "new", "index": "new"}
+
+
+@pytest.mark.parametrize("failure", [RuntimeError, KeyboardInterrupt])
+def test_after_a_failure_no_parent_of_a_new_folder_is_left(failure, tmp_path):
+    with (
+        pytest.raises(failure),
+        files.atomic_folder(
+            tmp_path / "a" / "b" / "c", own_files=OWN_FILES, last="i", overwrite=False
+        ),
+    ):
+        raise failure
+    assert list(tmp_path.iterdir()) == []
+
+
+def make_folder(path, text) -> pathlib.Path:
+    path.mkdir()
+    (path / "weights").write_text(text)
+    return path
+
+
+@pytest.mark.parametrize("exchanges", [True, False])
+@pytest.mark.parametrize("older", [True, False])
+def test_a_folder_takes_the_place_of_an_older_one(
+    older, exchanges, tmp_path, monkeypatch
+):
+    if not exchanges:  # as on a system that cannot
+        monkeypatch.setattr(files, "_exchange", lambda *_: False)
+    if older:
+        make_folder(tmp_path / "final", "old")
+    new = make_folder(tmp_path / "new", "new")
+
+    files.replace_folder(new, tmp_path / "final")
+
+    assert [path.name for path in tmp_path.iterdir()] == ["final"]
+    assert (tmp_path / "final" / "weights").read_text() == "new"
+
+
+@pytest.mark.parametrize("exchanges", [True, False])
+@pytest.mark.parametrize("call", range(4))
+def test_a_kill_at_any_moment_leaves_a_whole_folder(
+    call, exchanges, tmp_path, monkeypatch
+):
+    """Each call that changes a folder is the last one in turn."""
+    if not exchanges:
+        monkeypatch.setattr(files, "_exchange", lambda *_: False)
+    final = make_folder(tmp_path / "final", "old")
+    new = make_folder(tmp_path / "new", "new")
+    calls = itertools.count()
+
+    class Kill(BaseException):
+        pass
+
+    def kill_before(function):
+        def wrapped(*arguments, **options):
+            if next(calls) == call:
+                raise Kill
+            return function(*arguments, **options)
+
+        return wrapped
+
+    monkeypatch.setattr(pathlib.Path, "rename", kill_before(pathlib.Path.rename))
+    monkeypatch.setattr(shutil, "rmtree", kill_before(shutil.rmtree))
+    with contextlib.suppress(Kill):
+        files.replace_folder(new, final)
+
+    place = final if final.exists() else files.old_name(final)
+    assert (place / "weights").read_text() in ("old", "new")
+    assert final.exists() or not exchanges
+    monkeypatch.undo()
+    files.replace_folder(make_folder(tmp_path / "newer", "newer"), final)
+    assert (final / "weights").read_text() == "newer"
+    assert not files.old_name(final).exists()
+
+
+def test_a_reader_always_finds_a_folder_that_is_replaced(tmp_path):
+    final, stop, missing = tmp_path / "final", threading.Event(), []
+    make_folder(final, "old")
+
+    def watch():
+        while not stop.is_set():
+            if not (final / "weights").exists():
+                missing.append(time.time())
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    for number in range(300):
+        files.replace_folder(make_folder(tmp_path / f"new{number}", "new"), final)
+    stop.set()
+    watcher.join()
+    assert not missing
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"?", b"null\n", b"PK\x03\x04", "half", "flip"]
+)
+def test_a_corrupt_archive_of_arrays_is_a_user_error_that_names_it(content, tmp_path):
+    path = tmp_path / "codes.npz"
+    files.write_npz(path, codes=np.arange(100.0))
+    whole = bytearray(path.read_bytes())
+    if content == "half":
+        content = whole[: len(whole) // 2]
+    elif content == "flip":
+        whole[300] ^= 0x10
+        content = whole
+    path.write_bytes(content)
+    with pytest.raises(UserError, match="codes.npz is corrupt"):
+        files.read_npz(path)
+
+
+@pytest.mark.parametrize("name", ["x" * 255, "\udcff", "a\nb"])
+def test_a_file_of_any_name_is_written(name, tmp_path):
+    files.write_text(tmp_path / name, "text")
+    assert [path.name for path in tmp_path.iterdir()] == [name]
 
 
 def test_a_folder_that_cannot_be_created_is_a_user_error(tmp_path):

@@ -208,3 +208,160 @@ def test_every_shipped_file_parses_and_binds_known_names(file, tmp_path, monkeyp
     if file.name != "common.gin":
         settings = train_settings.TrainSettings()
         assert settings.stage == file.stem
+
+
+# What a file includes, and what it may not do.
+
+
+@pytest.mark.parametrize("place", ["beside it", "in a folder below", "elsewhere"])
+def test_an_included_file_finds_what_it_includes_beside_itself(
+    place, tmp_path, monkeypatch
+):
+    """Also a shipped recipe that an own file in any folder includes."""
+    monkeypatch.chdir(tmp_path)
+    shipped = ROOT / "gin" / "quickstart" / "metric.gin"
+    folder = tmp_path / "recipes"
+    if place == "elsewhere":
+        name = str(shipped)
+    else:
+        folder = tmp_path / ("mine" if place == "beside it" else "mine/below")
+        folder.mkdir(parents=True)
+        for file in shipped.parent.glob("*.gin"):
+            write(folder / file.name, file.read_text())
+        name = "metric.gin" if place == "beside it" else "below/metric.gin"
+    own = write(
+        tmp_path / "mine" / "own.gin", f'include "{name}"\ntrain.batch_size = 3\n'
+    )
+
+    parse(own)
+
+    assert gin.query_parameter("train.stage") == "metric"
+    assert gin.query_parameter("train.batch_size") == 3
+
+
+def test_a_file_beside_comes_before_one_of_the_same_name_in_the_working_directory(
+    tmp_path, monkeypatch
+):
+    write(tmp_path / "common.gin", "train.steps = 1\n")
+    write(tmp_path / "mine" / "common.gin", "train.steps = 2\n")
+    write(tmp_path / "other.gin", "train.seed = 5\n")
+    own = write(
+        tmp_path / "mine" / "own.gin", 'include "common.gin"\ninclude "other.gin"\n'
+    )
+    monkeypatch.chdir(tmp_path)
+
+    parse(own)
+
+    assert gin.query_parameter("train.steps") == 2
+    assert gin.query_parameter("train.seed") == 5
+
+
+def test_settings_and_includes_take_effect_in_their_order(tmp_path):
+    write(tmp_path / "b.gin", "train.steps = 2\ntrain.seed = 2\n")
+    own = write(
+        tmp_path / "a.gin",
+        "train.steps = 1\n\ninclude 'b.gin'  # a comment\n\n"
+        "train:\n  seed = 3\n  splits = (\n    'train',\n  )\n",
+    )
+
+    parse(own)
+
+    assert gin.query_parameter("train.steps") == 2
+    assert gin.query_parameter("train.seed") == 3
+    assert gin.query_parameter("train.splits") == ("train",)
+
+
+def test_an_error_behind_an_include_names_its_own_line(tmp_path):
+    write(tmp_path / "b.gin", "train.steps = 2\n")
+    own = write(tmp_path / "a.gin", 'include "b.gin"\n\ntrain.stepz = 1\n')
+
+    text = refusal(own)
+
+    assert "line 3" in text and str(own) in text
+
+
+def test_a_file_that_includes_itself_is_an_error(tmp_path):
+    write(tmp_path / "b.gin", 'include "a.gin"\n')
+
+    assert "includes itself" in refusal(write(tmp_path / "a.gin", 'include "b.gin"\n'))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "import os",
+        "import os.path as path",
+        "from os import path",
+        "from __gin__ import dynamic_registration",
+        "\n\n  # a comment\nimport antigravity",
+        "train.steps = 1\nimport harmful",
+    ],
+)
+@pytest.mark.parametrize("place", ["a file", "an included file", "a flag"])
+def test_lines_that_would_run_code_are_refused(place, line, tmp_path, monkeypatch):
+    """Before anything of the text takes effect."""
+    write(tmp_path / "harmful.py", f"open({str(tmp_path / 'ran')!r}, 'w')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    if place == "a flag":
+        text = refusal(bindings=[line])
+        assert "--gin_param" in text
+    else:
+        file = write(tmp_path / "harm.gin", f"{line}\n")
+        if place == "an included file":
+            file = write(tmp_path / "own.gin", 'include "harm.gin"\n')
+        text = refusal(file)
+        assert "harm.gin, line " in text
+    assert "not allowed" in text
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_reference_to_anything_but_a_configurable_is_refused():
+    assert "os.system" in refusal(bindings=["metric.optimizer = @os.system"])
+
+
+# What editors and people write.
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_a_file_of_any_editor_is_read(encoding, newline, tmp_path):
+    file = tmp_path / "ü.gin"
+    file.write_bytes(f"# Ünïcode{newline}train.steps = 7{newline}".encode(encoding))
+
+    parse(file)
+
+    assert gin.query_parameter("train.steps") == 7
+
+
+def test_another_encoding_is_an_error_that_names_the_file(tmp_path):
+    file = tmp_path / "a.gin"
+    file.write_bytes("train.steps = 1  # ü".encode("utf-16"))
+
+    assert f"{file} must be UTF-8 text" in refusal(file)
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "number"),
+    [
+        ("train.steps", "1e1", 10),
+        ("train.batch_size", "8.0", 8),
+        ("train.seed", "-0.0", 0),
+        ("style_encoder.dims", "1.6e1", 16),
+        ("pruning.style_dims", "4.", 4),
+        ("adam.learning_rate", "1.0", 1.0),
+        ("train.epochs", "2.0", 2.0),
+    ],
+)
+def test_a_whole_number_may_be_written_like_any_number(setting, value, number):
+    parse(bindings=[f"{setting} = {value}"])
+
+    bound = gin.query_parameter(setting)
+    assert bound == number and type(bound) is type(number)
+
+
+@pytest.mark.parametrize("setting", ["train.steps", "style_encoder.dims"])
+@pytest.mark.parametrize("value", ["1.5", "1e-3"])
+def test_a_fraction_is_no_whole_number(setting, value):
+    text = refusal(bindings=[f"{setting} = {value}"])
+
+    assert f"{setting} takes a whole number, got {float(value)}" in text

@@ -163,21 +163,25 @@ def test_several_contents_fill_a_folder_under_names_of_their_own(
     (folder / "broken.png").write_bytes(b"nothing")
     output = tmp_path / "out"
 
-    results = transferring.transfer(
-        trained,
-        [*contents, contents[0], str(folder)],
-        TargetStyle(styles[:1]),
-        str(output),
-    )
+    with pytest.raises(transferring.IncompleteTransferError) as caught:
+        transferring.transfer(
+            trained,
+            [*contents, contents[0], str(folder)],
+            TargetStyle(styles[:1]),
+            str(output),
+        )
 
-    assert [result.path for result in results] == [
+    assert str(caught.value) == "1 picture could not be used; see the output above"
+    assert [result.path for result in caught.value.results] == [
         str(output / name)
         for name in ("00000.png", "00000-2.png", "a.png", "inner/A.png")
     ]
     assert caplog.messages[0].startswith("skipped broken.png: ")
     assert caplog.messages[1:] == ["1 files skipped"]
     style = encoded(trained.style_encoder, styles[0])[0]
-    for result, content in zip(results, [*contents, *contents], strict=True):
+    for result, content in zip(
+        caught.value.results, [*contents, *contents], strict=True
+    ):
         assert_same_picture(result.path, expected_picture(trained, content, style))
     assert sum(path.is_file() for path in output.rglob("*")) == 4
 

@@ -90,6 +90,20 @@ def test_variance_ratio_of_equal_codes_is_not_a_number():
     np.testing.assert_array_equal(ratio, [np.nan, 0])
 
 
+@pytest.mark.parametrize(
+    "artist_ids", [[4, 4, 4], [0, 1, 2]], ids=["one artist", "a picture by each"]
+)
+def test_variance_ratio_is_not_defined_without_pairs_to_compare(artist_ids):
+    """Pictures by two artists, and two pictures by one: 0 would be the best ratio."""
+    ratio = prefix.variance_ratio([[1, 0], [3, 1], [5, 5]], artist_ids)
+    np.testing.assert_array_equal(ratio, [np.nan, np.nan])
+
+
+def test_variances_need_two_artists():
+    with pytest.raises(ValueError, match="at least 2, got 1"):
+        prefix.variances([[1.0], [2.0]], [4, 4])
+
+
 def test_variance_ratio_does_not_change_its_input():
     codes, artist_ids, _ = make_codes([3, 3], dims=2)
     before = codes.copy()
@@ -100,7 +114,6 @@ def test_variance_ratio_does_not_change_its_input():
 @pytest.mark.parametrize(
     "codes, artist_ids, message",
     [
-        ([[1.0], [2.0]], [4, 4], "at least 2, got 1"),
         ([[1.0], [2.0]], [0], r"\(2, 1\) and \(1,\)"),
         ([[1.0], [np.nan]], [0, 1], "finite"),
     ],

@@ -1,6 +1,7 @@
 """Suggested commands use the records and configurations of the run."""
 
 import json
+import shlex
 
 import pytest
 
@@ -68,3 +69,20 @@ def test_unfinished_stages_are_resumed_and_outdated_ones_restarted(tmp_path):
     assert unfinished.startswith(f"the vae stage in {tmp_path} is unfinished; resume")
     assert unfinished.endswith(command)
     assert advice.describe_outdated("vae", tmp_path).endswith(f"{command} --restart")
+
+
+def test_a_stage_is_repaired_with_the_settings_that_it_was_trained_with(tmp_path):
+    """And with records in their place, in a command that can be pasted."""
+    run_dir = tmp_path / "my [run]"
+    describe(run_dir, "vae", dataset={"records_dir": "/my records"})
+    assert "gin/vae.gin" in advice.repair_command("vae", run_dir)
+    gin_file = run_dir / "vae" / "operative_config.gin"
+    gin_file.write_text("")
+
+    command = advice.repair_command("vae", run_dir)
+
+    assert shlex.split(command)[3:] == [
+        f"--gin_file={gin_file}",
+        f"--run_dir={run_dir}",
+        "--records_dir=/my records",
+    ]

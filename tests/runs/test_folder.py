@@ -1,6 +1,8 @@
 """A stage's folder: its files, its state, and errors that name the remedy."""
 
 import dataclasses
+import errno
+import os
 import pathlib
 import shutil
 
@@ -8,6 +10,7 @@ import numpy as np
 import pytest
 
 from helpers import runs
+from helpers.commands import list_files
 from tfstyle.core.cli import UserError
 from tfstyle.modeling import stages
 from tfstyle.runs import folder as run_folder
@@ -69,6 +72,98 @@ def test_the_state_of_a_stage_is_that_of_its_files(metric_folder):
     metric_folder.remove()
     assert not (metric_folder.exists or metric_folder.path.exists())
     assert metric_folder.final_weights is None
+
+
+def test_a_stage_behind_a_link_is_not_deleted(metric_folder, tmp_path):
+    """It may be another run's."""
+    link = StageFolder(tmp_path / "other", "metric")
+    link.run_dir.mkdir()
+    link.path.symlink_to(metric_folder.path)
+    before = list_files(metric_folder.path)
+
+    with pytest.raises(UserError, match="remove the link, or choose another --run_dir"):
+        link.remove()
+
+    assert list_files(metric_folder.path) == before and link.path.is_symlink()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+@pytest.mark.parametrize("part", ["previews", "checkpoints/best", "."])
+def test_a_stage_of_which_a_part_cannot_be_deleted_stays_whole(part, metric_folder):
+    before = list_files(metric_folder.path)
+    (metric_folder.path / part).chmod(0o500)
+
+    with pytest.raises(UserError, match="cannot be written: change its permissions"):
+        metric_folder.remove()
+
+    (metric_folder.path / part).chmod(0o700)
+    assert list_files(metric_folder.path) == before
+
+
+def test_a_stage_whose_folder_cannot_be_renamed_stays_whole(metric_folder, monkeypatch):
+    before = list_files(metric_folder.path)
+
+    def refuse(*_):
+        raise OSError(errno.EBUSY, "Device or resource busy")
+
+    monkeypatch.setattr(pathlib.Path, "rename", refuse)
+    with pytest.raises(UserError, match="cannot delete .*: Device or resource busy"):
+        metric_folder.remove()
+
+    assert list_files(metric_folder.path) == before
+
+
+# Damage.
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"null\n", b"{}", b"[1]", b"\xff\0", b'{"identity": 3}', None]
+)
+def test_a_damaged_description_is_read_from_its_copy(content, metric_folder, caplog):
+    description = metric_folder.read()
+    path = metric_folder.path / "run.json"
+    if content is None:
+        path.unlink()
+    else:
+        path.write_bytes(content)
+
+    assert metric_folder.exists
+    assert metric_folder.read() == description
+    assert "its copy" in caplog.text and str(path) in caplog.text
+    metric_folder.write(description)
+    path.with_name("checkpoints").joinpath("run.json").unlink()
+    assert metric_folder.read() == description
+
+
+def test_a_description_that_is_damaged_twice_is_an_error(metric_folder):
+    for path in (metric_folder.path, metric_folder.checkpoints):
+        (path / "run.json").write_text("null")
+    with pytest.raises(UserError, match="run.json is corrupt"):
+        metric_folder.read()
+
+
+def test_final_weights_are_found_where_an_interruption_left_them(metric_folder):
+    expected = metric_folder.load_network("style_encoder").get_weights()
+    digest = metric_folder.digest
+    (metric_folder.checkpoints / "final").rename(
+        metric_folder.checkpoints / "final.old"
+    )
+
+    assert metric_folder.digest == digest
+    weights = metric_folder.load_network("style_encoder").get_weights()
+    np.testing.assert_array_equal(weights[0], expected[0])
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"null", b"[]", b"\xff", b'{"style_dims": null}']
+)
+def test_a_damaged_recommendation_is_made_again(content, tmp_path):
+    (tmp_path / "recommendation.json").write_bytes(content)
+
+    assert isinstance(run_folder.read_recommendation(tmp_path), dict)
+    run_folder.update_recommendation(tmp_path, style_dims=8)
+
+    assert run_folder.read_recommendation(tmp_path)["style_dims"] == 8
 
 
 def test_only_stages_with_a_code_have_statistics():
@@ -147,15 +242,17 @@ def test_a_stage_without_final_weights_is_unfinished(metric_folder):
 
 def test_a_stage_without_statistics_is_unfinished(metric_folder):
     metric_folder.statistics_file.unlink()
-    with pytest.raises(UserError, match="resume it with: .* pass --allow_unfinished"):
+    with pytest.raises(UserError, match="resume it with: .*metric.gin") as caught:
         metric_folder.load_statistics()
+    assert "--allow_unfinished" not in str(caught.value)  # a flag of train alone
 
 
 @pytest.mark.parametrize("end", [".index", ".data-00000-of-00001"])
 def test_corrupt_weights_are_named(end, metric_folder):
-    path = pathlib.Path(metric_folder.final_weights + end)
+    path = metric_folder.final_weights.with_name(f"weights{end}")
     path.write_bytes(path.read_bytes()[:50])
-    with pytest.raises(UserError, match="the weights .*final/weights are corrupt"):
+    message = "final weights .*/weights are corrupt .*; make it again with: .*train"
+    with pytest.raises(UserError, match=message):
         metric_folder.load_network("style_encoder")
 
 
@@ -170,7 +267,7 @@ def test_corrupt_statistics_are_one_line_with_the_way_to_make_them_again(
         whole = path.read_bytes()
         path.write_bytes(b"?" if damage == "no archive" else whole[: len(whole) // 2])
 
-    with pytest.raises(UserError, match=r"is corrupt: delete it.*metric\.gin"):
+    with pytest.raises(UserError, match="is corrupt.* again with: .*train"):
         metric_folder.load_statistics()
     with pytest.raises(UserError, match="is corrupt"):
         run_folder.read_code_digests(metric_folder.run_dir, ["metric", "vae"])

@@ -155,16 +155,49 @@ def test_without_any_stage_the_metric_stage_is_suggested(tmp_path):
         _ = TrainedRun(tmp_path).dataset
 
 
-def test_moved_records_are_named(run, tmp_path):
-    folder = run.folder("metric")
-    described = folder.read()
-    moved = dataclasses.replace(described.dataset, records_dir=str(tmp_path / "old"))
-    folder.write(dataclasses.replace(described, dataset=moved))
+def forget_records(run, *names, place):
+    """Let stages say that their records are in another place."""
+    for name in names:
+        described = run.folder(name).read()
+        moved = dataclasses.replace(described.dataset, records_dir=place)
+        run.folder(name).write(dataclasses.replace(described, dataset=moved))
 
-    with pytest.raises(UserError, match="no records folder .*/old: make records with"):
+
+def test_moved_records_are_named(run, tmp_path):
+    forget_records(run, *stages.names(), place=str(tmp_path / "old"))
+
+    message = "no records folder .*/old: make records with: .* pass .* as --records_dir"
+    with pytest.raises(UserError, match=message):
         _ = run.dataset
     # Pictures are converted without the records.
     assert run.collection.image_size == tiny.IMAGE_SIZE
+
+
+def test_moved_records_are_found_where_another_stage_was_trained(
+    run, small_records, tmp_path
+):
+    forget_records(run, "metric", "vae", place=str(tmp_path / "old"))
+
+    assert run.dataset == small_records
+
+
+def test_moved_records_are_found_where_they_are_said_to_be(
+    run, small_records, tmp_path
+):
+    forget_records(run, *stages.names(), place=str(tmp_path / "old"))
+    new_place = str(shutil.copytree(small_records.records_dir, tmp_path / "new"))
+
+    dataset = TrainedRun(run.path, new_place).dataset
+
+    assert dataset == dataclasses.replace(small_records, records_dir=new_place)
+
+
+def test_the_digest_decides_whether_moved_records_are_the_same(run, portraits_records):
+    """Neither the name of a folder nor where it is."""
+    other = TrainedRun(run.path, portraits_records.records_dir)
+
+    with pytest.raises(UserError, match="holds other pictures than those that"):
+        _ = other.dataset
 
 
 def test_changed_records_are_refused(run):
@@ -251,7 +284,8 @@ def test_codes_of_a_stage_that_cannot_be_used_are_one_line(stage, name, state, r
         message = f"the {stage} stage in {run.path} is unfinished; .*{command}"
     elif state == "corrupt":
         folder.statistics_file.write_bytes(b"?")
-        message = f"statistics.npz is corrupt: delete it and .*{command}"
+        command = f"train --gin_file=.*{stage}/operative_config.gin"
+        message = f"statistics.npz is corrupt .*; make it again with: .*{command}"
     else:
         description = dataclasses.replace(folder.read(), format_version=1)
         folder.write(description)

@@ -102,7 +102,7 @@ def test_the_error_about_a_port_in_use_names_the_flag(tiny_models):
         port = other.getsockname()[1]
         error = get_error(f"--export_dir={tiny_models}", f"--rest_api_port={port}")
 
-    assert f"port {port} of 127.0.0.1" in error
+    assert f"port {port} of 127.0.0.1: Address already in use; choose" in error
     assert "--rest_api_port" in error
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from helpers import configuration as tiny
+from helpers.commands import list_files
 from tfstyle.core.cli import UserError
 from tfstyle.data import input_pipeline
 from tfstyle.modeling import stages
@@ -95,6 +96,75 @@ def test_the_recommendation_is_updated_with_each_stage(run_dir, vae, small_recor
     finishing.finish(vae, small_records)
 
     assert read_recommendation(run_dir) == {"content_dims": before["content_dims"]}
+
+
+# Damage to a finished stage.
+
+
+@pytest.mark.parametrize("damage", ["cut", "empty", "zeros", "gone"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "content_statistics.npz",
+        "checkpoints/final/weights.index",
+        "checkpoints/final/weights.data-00000-of-00001",
+    ],
+)
+def test_what_is_damaged_of_a_finished_stage_is_made_again(
+    name, damage, vae, small_records, caplog
+):
+    """Exactly: later stages find the codes that they were trained on."""
+    path = vae.path / name
+    expected = vae.load_statistics().digest
+    whole = path.read_bytes()
+    if damage == "gone":
+        path.unlink()
+    else:
+        contents = {"cut": whole[: len(whole) // 2], "empty": b"", "zeros": bytes(99)}
+        path.write_bytes(contents[damage])
+
+    finishing.repair(vae, small_records, None)
+
+    assert caplog.text.count("warning: ") == 1 and str(vae.path) in caplog.text
+    assert vae.load_statistics().digest == expected
+    if "final" in name:
+        assert path.read_bytes() == whole
+
+
+def test_what_is_whole_of_a_finished_stage_is_left_alone(vae, small_records, caplog):
+    before = list_files(vae.path)
+
+    finishing.repair(vae, small_records, None)
+
+    assert list_files(vae.path) == before and not caplog.messages
+
+
+def test_damaged_best_weights_are_not_made_final(run_dir, small_records, caplog):
+    folder = StageFolder(run_dir, "classifier")
+    (step,) = folder.best.steps
+    folder.best.prefix(step).with_suffix(".index").write_bytes(b"")
+
+    with pytest.raises(
+        UserError, match=f"no checkpoint is whole of .*best/step-{step}"
+    ):
+        finishing.finish(folder, small_records, "best")
+    finishing.finish(folder, small_records)
+
+    assert f"best/step-{step} is damaged and not used" in caplog.text
+    folder.load_network("style_encoder")
+
+
+def test_final_weights_survive_what_cannot_be_finished(run_dir, small_records):
+    folder = StageFolder(run_dir, "classifier")
+    before = list_files(folder.checkpoints / "final")
+    for checkpoints in (folder.best, folder.resumable):
+        for step in checkpoints.steps:
+            checkpoints.prefix(step).with_suffix(".index").write_bytes(b"")
+
+    with pytest.raises(UserError, match="no checkpoint is whole"):
+        finishing.finish(folder, small_records)
+
+    assert list_files(folder.checkpoints / "final") == before
 
 
 # The content code.

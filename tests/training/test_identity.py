@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import pathlib
+import re
 import shutil
 import types
 
@@ -12,11 +13,12 @@ import pytest
 import tensorflow as tf
 
 from helpers import configuration as tiny
+from helpers.commands import list_files
 from helpers.layers import assert_same
 from tfstyle.core.cli import UserError
 from tfstyle.data import records
 from tfstyle.modeling import stages
-from tfstyle.runs.folder import StageFolder
+from tfstyle.runs.folder import StageFolder, stage_lock
 from tfstyle.runs.trained_run import TrainedRun
 from tfstyle.training import identity
 from tfstyle.training.settings import Paths
@@ -43,7 +45,8 @@ def make_paths(dataset, run_dir, **values) -> Paths:
 def test_a_stage_is_trained_on_finished_and_current_stages(tiny_run, small_records):
     for spec in stages.specs():
         paths = make_paths(small_records, tiny_run)
-        identity.require_earlier_stages(spec, paths, small_records)
+        with identity.open_earlier_stages(spec, paths, small_records) as run:
+            assert run.path == tiny_run
 
 
 @pytest.mark.parametrize(
@@ -68,14 +71,16 @@ def test_a_stage_is_not_trained_on_missing_unfinished_or_outdated_stages(
     else:
         request.getfixturevalue("run_with_other_codes")
     command = (
-        "python -m tfstyle.train --gin_file=my gin/vae.gin "
+        "python -m tfstyle.train --gin_file='my gin/vae.gin' "
         f"--records_dir={small_records.records_dir} --run_dir={run_dir}"
     )
 
-    with pytest.raises(UserError, match=f"{problem}.*: {command}{end}$"):
-        identity.require_earlier_stages(
-            stages.spec("gan"), make_paths(small_records, run_dir), small_records
-        )
+    paths = make_paths(small_records, run_dir)
+    with (
+        pytest.raises(UserError, match=f"{problem}.*: {command}{end}$"),
+        identity.open_earlier_stages(stages.spec("gan"), paths, small_records),
+    ):
+        pass
 
 
 @pytest.mark.usefixtures("clean_gin")
@@ -87,13 +92,59 @@ def test_an_unfinished_stage_is_finished_as_it_is_if_allowed(run_dir, small_reco
     paths = make_paths(small_records, run_dir, allow_unfinished=True)
     spec = stages.spec("vae")
 
-    with pytest.raises(UserError, match="pruning.style_dims=32, .* has 16 dimensions"):
-        identity.require_earlier_stages(spec, paths, small_records)
+    with (
+        pytest.raises(UserError, match="pruning.style_dims=32, .* has 16 dimensions"),
+        identity.open_earlier_stages(spec, paths, small_records),
+    ):
+        pass
     gin.bind_parameter("pruning.style_dims", 3)
-    identity.require_earlier_stages(spec, paths, small_records)
+    with identity.open_earlier_stages(spec, paths, small_records) as run:
+        assert run.path == run_dir
 
     assert folder.load_statistics().dims == 3
     assert not folder.finished
+
+
+@pytest.mark.usefixtures("clean_gin")
+@pytest.mark.parametrize("stage", ["vae", "gan"])
+def test_a_dry_run_finishes_an_unfinished_stage_in_a_copy(
+    stage, run_dir, small_records
+):
+    """It sees the codes that training would see, and writes nothing into the run."""
+    gin.bind_parameter("pruning.style_dims", 3)
+    folder = StageFolder(run_dir, "metric")
+    folder.mark_unfinished()
+    folder.statistics_file.unlink()
+    before = list_files(run_dir)
+    paths = make_paths(small_records, run_dir, allow_unfinished=True, dry_run=True)
+
+    spec = dataclasses.replace(stages.spec(stage), needs=("metric",))
+    with identity.open_earlier_stages(spec, paths, small_records) as run:
+        assert run.style_statistics.dims == 3
+        copy = run.path
+
+    assert list_files(run_dir) == before
+    assert not copy.exists()
+
+
+@pytest.mark.usefixtures("clean_gin")
+def test_a_stage_that_is_trained_at_the_moment_is_not_finished_beside(
+    run_dir, small_records
+):
+    gin.bind_parameter("pruning.style_dims", 3)
+    folder = StageFolder(run_dir, "metric")
+    folder.mark_unfinished()
+    before = list_files(run_dir)
+    paths = make_paths(small_records, run_dir, allow_unfinished=True)
+
+    with (
+        stage_lock(folder),
+        pytest.raises(UserError, match="another command"),
+        identity.open_earlier_stages(stages.spec("vae"), paths, small_records),
+    ):
+        pass
+
+    assert list_files(run_dir) == before
 
 
 def test_outdated_stages_are_skipped_with_a_message(run_with_other_codes, caplog):
@@ -201,14 +252,6 @@ def test_pruning_concerns_only_the_stages_own_code():
         identity.check_pruning(stages.spec("vae"), model)
 
 
-def test_a_corrupt_checkpoint_is_named(tmp_path):
-    saved = tf.train.Checkpoint(values=tf.Variable(np.zeros(4)))
-    prefix = saved.write(str(tmp_path / "step-1"))
-    (tmp_path / "step-1.index").write_bytes(b"garbage")
-    with pytest.raises(UserError, match="step-1 is corrupt .* pass --restart"):
-        identity.restore(saved, prefix)
-
-
 # Resuming and first weights.
 
 
@@ -225,6 +268,26 @@ def test_a_stage_is_resumed_only_with_its_settings(tiny_run, tmp_path):
         )
 
     assert "--restart" in str(e.value) and "--run_dir" in str(e.value)
+
+
+def test_other_pictures_and_codes_are_described_without_their_digests(tiny_run):
+    folder = StageFolder(tiny_run, "vae")
+    description = folder.read()
+    changed = {
+        **description.identity,
+        "dataset": "f" * 64,
+        "earlier_stages": {"metric": "e" * 64},
+    }
+
+    with pytest.raises(UserError) as caught:
+        identity.check_identity(
+            folder, dataclasses.replace(description, identity=changed)
+        )
+
+    text = str(caught.value)
+    assert "holds other pictures" in text
+    assert "the metric stage has other codes now" in text
+    assert not re.search("[0-9a-f]{40}", text)
 
 
 @pytest.fixture

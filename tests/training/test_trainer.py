@@ -1,11 +1,11 @@
 """What training does with an existing run; tiny networks, each in a process."""
 
+import dataclasses
 import shutil
 
 import pytest
 import tensorflow as tf
 
-from helpers import runs
 from helpers.commands import ROOT, STEPS, list_files, refuse_training, train
 from tfstyle.core.cli import UserError
 from tfstyle.runs import advice
@@ -41,6 +41,16 @@ def test_a_strategy_on_the_cpu_has_one_replica(name):
     strategy = trainer.make_strategy(name)
     assert isinstance(strategy, tf.distribute.Strategy)
     assert strategy.num_replicas_in_sync == 1
+
+
+def test_devices_that_cannot_grow_are_no_reason_to_fail(monkeypatch):
+    """As GPUs that the caller has divided; CPUs raise the same error."""
+    cpus = tf.config.list_physical_devices("CPU")
+    with pytest.raises(ValueError):
+        tf.config.experimental.set_memory_growth(cpus[0], True)
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: cpus)
+
+    trainer.make_strategy("one_device")
 
 
 def test_a_batch_is_divided_into_equal_parts():
@@ -106,14 +116,34 @@ def test_the_next_stage_is_suggested_with_the_configurations_of_the_last(
     )
 
 
-def test_training_never_starts_over_in_a_folder_of_checkpoints_without_their_index(
-    tiny_run, small_records, tmp_path
+@pytest.mark.slow
+def test_training_with_moved_records_keeps_their_new_place(
+    run_dir, small_records, tmp_path
 ):
-    run_dir = shutil.copytree(tiny_run, tmp_path / "run")
+    moved = dataclasses.replace(
+        small_records,
+        records_dir=str(shutil.copytree(small_records.records_dir, tmp_path / "moved")),
+    )
+
+    output = train("metric", moved, run_dir)
+
+    assert "already trained" in output
+    described = StageFolder(run_dir, "metric").read()
+    assert described.dataset.records_dir == moved.records_dir
+
+
+@pytest.mark.slow
+def test_training_never_starts_over_in_a_folder_of_damaged_checkpoints(
+    run_dir, small_records
+):
+    checkpoints = StageFolder(run_dir, "metric").checkpoints
     (run_dir / "metric" / "FINISHED").unlink()
-    (run_dir / "metric" / "checkpoints" / "checkpoint").unlink()
-    before = (run_dir / "metric" / "metrics.jsonl").read_bytes()
-    done = runs.train_in_own_process(small_records.records_dir, run_dir)
-    assert done.returncode != 0
-    assert "names the newest is gone" in done.stderr
-    assert (run_dir / "metric" / "metrics.jsonl").read_bytes() == before
+    for path in checkpoints.glob("step-*.index"):
+        path.write_bytes(b"")
+    before = list_files(run_dir)
+
+    line = refuse_training("metric", small_records, run_dir)
+
+    assert f"no checkpoint in {checkpoints} is whole" in line
+    assert f"--init_from={run_dir}" in line and "--restart" not in line
+    assert list_files(run_dir) == before

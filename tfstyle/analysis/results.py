@@ -6,6 +6,8 @@ declaration.
 """
 
 import dataclasses
+import math
+import re
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
@@ -13,7 +15,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfstyle.metrics.repeats import Spread, format_spread
+from tfstyle.metrics.repeats import Spread, format_number, format_spread
 from tfstyle.runs.trained_run import TrainedRun
 
 _MEASURE = "measure"  # key of the metadata of a field
@@ -106,7 +108,7 @@ class Result:
             if measure.reference_for or getattr(self, name) is None:
                 continue
             comparisons = [
-                f"{described.label} {getattr(self, other):{measure.spec}}"
+                f"{described.label} {format_number(getattr(self, other), measure.spec)}"
                 for other, described in measures.items()
                 if name in described.reference_for and getattr(self, other) is not None
             ]
@@ -202,7 +204,17 @@ def to_json(value: Any) -> Any:
         }
     if isinstance(value, Mapping):
         return {key: to_json(inner) for key, inner in value.items()}
+    if isinstance(value, float) and not math.isfinite(value):
+        return None  # not defined; JSON has no NaN
     return [*map(to_json, value)] if isinstance(value, list) else value
+
+
+def name_pictures(text: str, split: str) -> str:
+    """Return a text about test pictures as one about those that were measured."""
+    if split == "test":
+        return text
+    named = re.sub(r"\btest picture", f"{split}ing picture", text)
+    return re.sub(r"\bTest picture", f"{split.capitalize()}ing picture", named)
 
 
 def from_json(kind: Any, value: Any) -> Any:
@@ -213,7 +225,12 @@ def from_json(kind: Any, value: Any) -> Any:
     """
     arguments = typing.get_args(kind)
     if isinstance(kind, types.UnionType):  # X | None
-        return None if value is None else from_json(arguments[0], value)
+        missing_value = value is None and type(None) in arguments
+        return None if missing_value else from_json(arguments[0], value)
+    if kind is float and value is None:
+        return math.nan
+    if typing.get_origin(kind) is list and isinstance(value, list):
+        return [from_json(arguments[0], inner) for inner in value]
     if typing.get_origin(kind) is dict and isinstance(value, dict):
         return {key: from_json(arguments[1], inner) for key, inner in value.items()}
     if typing.get_origin(kind) is list and isinstance(value, list):
@@ -230,7 +247,9 @@ def from_json(kind: Any, value: Any) -> Any:
         )
     if typing.is_typeddict(kind):
         _check_keys(value, set(kind.__annotations__), kind.__annotations__)
-    elif not isinstance(value, typing.get_origin(kind) or object):
+        hints = typing.get_type_hints(kind)
+        return {key: from_json(hints[key], inner) for key, inner in value.items()}
+    if not isinstance(value, typing.get_origin(kind) or object):
         raise ValueError(f"must be {kind}, got {value!r}")
     return value
 

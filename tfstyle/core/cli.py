@@ -7,31 +7,53 @@ A command module defines its flags with absl and ends in::
 """
 
 import contextlib
+import difflib
 import errno
 import io
 import itertools
 import logging
 import os
 import pathlib
+import signal
 import sys
-from collections.abc import Callable, Iterator
-from typing import Any, TextIO
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NoReturn, TextIO
 
-from absl import app
+from absl import app, flags
 from absl import logging as absl_logging
 
-from tfstyle.core import names
+from tfstyle.core import names, paths
 
 # The last two: a file exists where a folder is needed.
 _NOT_WRITABLE = (
     *(errno.EROFS, errno.EACCES, errno.EPERM, errno.ENAMETOOLONG),
     *(errno.EEXIST, errno.ENOTDIR),
 )
+# So that --help lists flags defined by functions of this module as the command's.
+flags.disclaim_key_flags()
 _HELP_FLAGS = {"--help", "-help", "--helpfull", "--helpshort"}
 
 
 class UserError(ValueError):
     """A mistake that the user can correct; the message describes it and the remedy."""
+
+
+def define_path(name: str, default: str | None, help: str) -> flags.FlagHolder:
+    """Define a flag that takes the path of a file or folder.
+
+    A leading `~` is expanded, and an empty path is refused. All flags for paths are
+    defined by this function or `define_paths`.
+    """
+    return flags.DEFINE(_PathParser(), name, default, help)
+
+
+def define_paths(
+    name: str, default: Sequence[str] | str | None, help: str
+) -> flags.FlagHolder:
+    """Define a flag that may be given several times, as `define_path`."""
+    return flags.DEFINE_multi(
+        _PathParser(), flags.ArgumentSerializer(), name, default, help
+    )
 
 
 def run(main: Callable[..., None], positional: bool = False) -> None:
@@ -48,9 +70,14 @@ def run(main: Callable[..., None], positional: bool = False) -> None:
         SystemExit: always; 0 on success and for `--help`, 1 for a `UserError` or
             a full disk, 130 when interrupted.
     """
+    # Like Ctrl-C, so that temporary files are deleted.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with _protect_terminal(), _log_to_stdout():
-            app.run(lambda argv: _run_guarded(main, argv, positional))
+            app.run(
+                lambda argv: _run_guarded(main, argv, positional),
+                flags_parser=_parse_flags,
+            )
     except SystemExit as exit_:
         # absl exits with 1 after --help, which is not a failure.
         help_requested = _HELP_FLAGS.intersection(sys.argv[1:])
@@ -72,7 +99,7 @@ def check_output(
         UserError: the file cannot be written.
     """
     target = pathlib.Path(os.path.abspath(path))
-    if not path.endswith(suffixes) or target.is_dir():
+    if not path.endswith(suffixes) or os.path.isdir(target):  # noqa: PTH112
         raise UserError(
             f"--{flag} must be a {' or '.join(suffixes)} file, got"
             f" {names.show(path) or 'nothing'}"
@@ -95,13 +122,42 @@ def check_output(
             for folder in reversed(missing):
                 folder.mkdir()
                 created.callback(folder.rmdir)
-            probe = target.with_name(f"{target.name}.{os.getpid()}.tmp")
-            probe.touch()
-            probe.unlink()
+            # With the name itself, which may be too long for the file system.
+            if not os.path.lexists(target):
+                target.touch()
+                target.unlink()
     except OSError as error:
         raise UserError(
             f"--{flag}={names.show(path)} cannot be written: {error.strerror}"
         ) from None
+
+
+class _PathParser(flags.ArgumentParser[str]):
+    """Parses the value of a flag for a path."""
+
+    syntactic_help = "a path"
+
+    def parse(self, argument: str) -> str:
+        if not argument:
+            raise ValueError("a path is missing after the equals sign")
+        return paths.expand(argument)
+
+
+def _parse_flags(arguments: list[str]) -> list[str]:
+    """Parse flags as absl does, but with an error on one line."""
+    try:
+        remaining: list[str] = flags.FLAGS(arguments)
+        return remaining
+    except flags.UnrecognizedFlagError as error:
+        name = error.flagname
+        known = list(flags.FLAGS)
+        similar = [flag for flag in known if name in flag.split("_")]
+        similar = similar or difflib.get_close_matches(name, known)
+        advice = f"did you mean --{' or --'.join(similar)}?" if similar else ""
+        _fail(f"error: Unknown command line flag {name!r}: {advice or 'see --help'}", 1)
+    except flags.Error as error:
+        message = " ".join(str(error).removeprefix("flag ").split())
+        _fail(f"error: {message}", 1)
 
 
 def _run_guarded(main: Callable[..., None], argv: list[str], positional: bool) -> None:
@@ -143,7 +199,7 @@ def _show_path(error: OSError) -> str:
     return names.show(os.fsdecode(error.filename)) if error.filename else "None"
 
 
-def _fail(line: str, code: int) -> None:
+def _fail(line: str, code: int) -> NoReturn:
     sys.stdout.flush()
     _write_line(names.clean_line(line), sys.stderr)
     sys.exit(code)

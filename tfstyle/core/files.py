@@ -1,7 +1,10 @@
 """Write files and folders whole: under a temporary name first, then renamed."""
 
 import contextlib
+import ctypes
+import hashlib
 import io
+import itertools
 import json
 import os
 import pathlib
@@ -16,6 +19,8 @@ from tfstyle.core.cli import UserError
 
 PathLike = str | os.PathLike[str]
 
+# Arguments of Linux' renameat2.
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 _PARTIAL_FOLDER = ".partial"  # holds the files of a folder until all are complete
 
 
@@ -31,7 +36,9 @@ def atomic_file(path: PathLike) -> Iterator[pathlib.Path]:
     """
     target = pathlib.Path(os.path.abspath(path))
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f"{target.name}.{os.getpid()}.tmp")
+    # Short, and of the name's hash: the name alone may be as long as names can be.
+    name = hashlib.sha256(os.fsencode(target.name)).hexdigest()[:16]
+    temporary = target.with_name(f".{name}.{os.getpid()}.tmp")
     try:
         yield temporary
         temporary.replace(target)
@@ -84,25 +91,46 @@ def atomic_folder(
         OSError: writing failed; `filename` is set.
     """
     target = pathlib.Path(folder)
-    existed = target.is_dir()
-    if existed and not overwrite:
+    if target.is_dir() and not overwrite:
         _refuse_occupied(target, own_files, last)
     partial = target / _PARTIAL_FOLDER
-    try:
-        _make_empty(partial)
-    except OSError as error:
-        raise UserError(f"cannot write to {folder}: {error.strerror}") from None
-    try:
-        yield partial
-        _publish(partial, target, own_files, last)
-    except OSError as error:
-        error.filename = error.filename or str(folder)  # a full disk has no file name
-        raise
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-        if not existed:
-            with contextlib.suppress(OSError):  # not empty: the files are complete
-                target.rmdir()
+    with _new_parents(partial):
+        try:
+            _make_empty(partial)
+        except OSError as error:
+            raise UserError(f"cannot write to {folder}: {error.strerror}") from None
+        try:
+            yield partial
+            _publish(partial, target, own_files, last)
+        except OSError as error:
+            # A full disk has no file name.
+            error.filename = error.filename or str(folder)
+            raise
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+
+
+def replace_folder(folder: pathlib.Path, target: pathlib.Path) -> None:
+    """Put a new folder in the place of an older one, which is deleted.
+
+    At every moment there is a whole `target`. Where the system cannot exchange two
+    folders, it is called `old_name(target)` for a moment.
+    """
+    old = old_name(target)
+    if not target.exists():
+        folder.rename(target)
+    elif _exchange(folder, target):
+        shutil.rmtree(folder, ignore_errors=True)
+    else:
+        shutil.rmtree(old, ignore_errors=True)
+        target.rename(old)
+        folder.rename(target)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def old_name(target: pathlib.Path) -> pathlib.Path:
+    """Return where `replace_folder` keeps an older folder, if it is interrupted."""
+    return target.with_name(f"{target.name}.old")
 
 
 def write_text(path: PathLike, text: str) -> None:
@@ -123,8 +151,8 @@ def read_json(path: pathlib.Path) -> Any:
         UserError: the file is not JSON.
     """
     try:
-        return json.loads(path.read_text())
-    except json.JSONDecodeError as error:
+        return json.loads(path.read_text("utf-8"))
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is corrupt: {error}") from None
 
 
@@ -138,11 +166,53 @@ def write_npz(path: PathLike, **arrays: np.ndarray) -> None:
         temporary.write_bytes(archive.getbuffer())
 
 
+def read_npz(path: PathLike) -> dict[str, np.ndarray]:
+    """Return the arrays of an .npz file by name.
+
+    Raises:
+        UserError: the file is no such archive, or damaged.
+        FileNotFoundError: there is no such file.
+    """
+    try:
+        with np.load(path) as arrays:
+            return {name: arrays[name] for name in arrays.files}
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # many kinds, of NumPy, zipfile, and zlib
+        raise UserError(f"{path} is corrupt (no whole .npz file)") from error
+
+
 def to_plain(value: Any) -> Any:
     """Convert NumPy values to numbers and lists, anything else to text, for JSON."""
     if isinstance(value, np.generic | np.ndarray):
         return value.tolist()
     return str(value)
+
+
+def _exchange(folder: pathlib.Path, other: pathlib.Path) -> bool:
+    """Exchange the names of two folders in one step; False where that is impossible."""
+    try:
+        rename = ctypes.CDLL(None).renameat2  # of Linux
+    except (OSError, AttributeError):
+        return False
+    paths = [os.fsencode(os.path.abspath(path)) for path in (folder, other)]
+    failed: int = rename(_AT_FDCWD, paths[0], _AT_FDCWD, paths[1], _RENAME_EXCHANGE)
+    return not failed
+
+
+@contextlib.contextmanager
+def _new_parents(path: pathlib.Path) -> Iterator[None]:
+    """Delete, at the end, the folders above `path` that are new and empty."""
+    missing = list(
+        # Not pathlib, which raises an error for names that are too long.
+        itertools.takewhile(lambda folder: not os.path.lexists(folder), path.parents)
+    )
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):  # not empty: the files are complete
+            for folder in missing:
+                folder.rmdir()
 
 
 def _make_empty(folder: pathlib.Path) -> None:

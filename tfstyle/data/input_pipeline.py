@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from tfstyle.core.cli import UserError
 from tfstyle.core.names import encode
+from tfstyle.core.paths import for_tensorflow
 from tfstyle.data import inspection
 from tfstyle.data.examples import parse_example
 from tfstyle.data.records import Dataset
@@ -199,7 +200,7 @@ def read_pictures(
     with report_bad_records(lambda: dataset):
         for row, position in enumerate(positions):
             number = int(np.searchsorted(starts, position, side="right")) - 1
-            examples = tf.data.TFRecordDataset(paths[number])
+            examples = tf.data.TFRecordDataset(for_tensorflow(paths[number]))
             (serialized,) = examples.skip(position - starts[number]).take(1)
             pictures[row] = _decode(serialized, dataset.image_size, artists)["image"]
     return pictures
@@ -249,7 +250,9 @@ def _shuffle_examples(
     tf.compat.v1.get_default_graph().seed = 1
     seeds = tf.random.experimental.stateless_split([seed, epoch], 2)
     files = tf.data.Dataset.from_tensor_slices(
-        tf.random.experimental.stateless_shuffle(paths, seeds[0])
+        tf.random.experimental.stateless_shuffle(
+            [for_tensorflow(path) for path in paths], seeds[0]
+        )
     )
     # The records of each file are a random sample already (`splits.plan_splits`).
     examples = files.interleave(
@@ -276,7 +279,8 @@ def _read_examples(dataset: Dataset, splits: Sequence[str]) -> tf.data.Dataset:
     """Read and decode the records of splits, in order."""
     artists = _artists_by_label(dataset, splits)
     total = dataset.num_examples(*splits)
-    examples = tf.data.TFRecordDataset(dataset.shard_paths(*splits))
+    paths = [for_tensorflow(path) for path in dataset.shard_paths(*splits)]
+    examples = tf.data.TFRecordDataset(paths)
     return examples.apply(tf.data.experimental.assert_cardinality(total)).map(
         lambda serialized: _decode(serialized, dataset.image_size, artists),
         num_parallel_calls=tf.data.AUTOTUNE,

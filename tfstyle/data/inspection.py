@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 
 import tensorflow as tf
 
+from tfstyle.core.paths import for_tensorflow
 from tfstyle.data.collections.splits import SPLITS
 from tfstyle.data.examples import Example, compute_digest, read_example
 from tfstyle.data.records import INDEX_FILE, Dataset, find_wrong_files
@@ -181,7 +182,7 @@ def _read_serialized(path: str) -> Iterator[tuple[int, int, bytes | str]]:
     while offset < size:
         try:
             # Skipped records are not checked, so reading goes on after a bad one.
-            rest = tf.data.TFRecordDataset(path).skip(number)
+            rest = tf.data.TFRecordDataset(for_tensorflow(path)).skip(number)
             for serialized in rest.as_numpy_iterator():
                 yield number, offset, serialized
                 number += 1

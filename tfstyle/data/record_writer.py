@@ -22,6 +22,7 @@ from tfstyle.core import names
 from tfstyle.core.cli import UserError
 from tfstyle.core.files import atomic_folder
 from tfstyle.core.locks import folder_lock
+from tfstyle.core.paths import for_tensorflow
 from tfstyle.core.progress import progress_bar, track
 from tfstyle.data import records
 from tfstyle.data.collections import near_duplicates, splits
@@ -247,7 +248,7 @@ def _write_shards(
 
 def _write_shard(path: pathlib.Path, examples: Iterable[bytes]) -> None:
     try:
-        with tf.io.TFRecordWriter(str(path)) as writer:
+        with tf.io.TFRecordWriter(for_tensorflow(path)) as writer:
             for example in examples:
                 writer.write(example)
     except tf.errors.OpError as error:

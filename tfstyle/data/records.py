@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from tfstyle.core.cli import UserError
+from tfstyle.core.paths import quote
 from tfstyle.data.collections.splits import ARTIST_SPLITS, SPLITS, Artist
 from tfstyle.data.examples import FORMATS, Example, read_example
 from tfstyle.data.pictures import FITS
@@ -303,8 +304,8 @@ def _escape(match: re.Match[str]) -> str:
 
 def _advise(records_dir: str) -> str:
     return (
-        "make records with `python tools/make_tfrecords.py --input_dir=PICTURES"
-        f" --output_dir={records_dir}`"
+        "make records with: python tools/make_tfrecords.py --input_dir=PICTURES"
+        f" --output_dir={quote(records_dir)}"
     )
 
 

@@ -9,7 +9,6 @@ makes it.
 import dataclasses
 import logging
 import pathlib
-import zipfile
 from collections.abc import Sequence
 
 import numpy as np
@@ -181,10 +180,10 @@ def _load_picture(run: TrainedRun, path: str) -> np.ndarray:
 
 def _read_index(path: pathlib.Path, digests: np.ndarray) -> Codes | None:
     try:
-        with np.load(path) as arrays:
-            if not np.array_equal(arrays["digests"], digests):
-                return None
-            filenames = [str(name) for name in arrays["filenames"]]
-            return Codes(arrays["codes"], arrays["artist_ids"], filenames)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        arrays = files.read_npz(path)
+        if not np.array_equal(arrays["digests"], digests):
+            return None
+        filenames = [str(name) for name in arrays["filenames"]]
+        return Codes(arrays["codes"], arrays["artist_ids"], filenames)
+    except (OSError, UserError, KeyError):
         return None  # missing or corrupt: it is made again

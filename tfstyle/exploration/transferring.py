@@ -46,6 +46,20 @@ class TransferResult:
     errors: tuple[float, float] | None  # see `RefinedCodes`; None if not refined
 
 
+class IncompleteTransferError(UserError):
+    """Some pictures could not be used; the others are transferred.
+
+    Args:
+        unusable: number of pictures.
+        results: of the others.
+    """
+
+    def __init__(self, unusable: int, results: list[TransferResult]) -> None:
+        pictures = "1 picture" if unusable == 1 else f"{unusable} pictures"
+        super().__init__(f"{pictures} could not be used; see the output above")
+        self.results = results
+
+
 def lock_output(
     contents: Sequence[str], output: str
 ) -> contextlib.AbstractContextManager[None]:
@@ -80,10 +94,12 @@ def transfer(
     Raises:
         UserError: the run has no generator, an artist is unknown, no picture is usable,
             or a file exists already or is given for two purposes.
+        IncompleteTransferError: at the end, if some pictures could not be used.
     """
     content_files = PictureFiles.find(contents)
     paths = _choose_paths(contents, content_files.sources, output)
     style_files = PictureFiles.find(target.pictures)
+    left_out = len(content_files.skipped) + len(style_files.skipped)  # not pictures
     inputs = [*content_files.sources, *style_files.sources]
     _check_paths(inputs, paths.values(), sheet, overwrite)
     generator = run.generator  # fails before the style is encoded
@@ -109,7 +125,11 @@ def transfer(
     if sheet is not None:
         names = [result.name for result in results[: len(rows)]]
         grids.write_picture(_draw_sheet(rows, names, target), sheet)
-    log_skipped([*style_files.skipped, *content_files.skipped])
+    skipped = [*style_files.skipped, *content_files.skipped]
+    log_skipped(skipped)
+    unusable = len(skipped) - left_out
+    if unusable:
+        raise IncompleteTransferError(unusable, results)
     return results
 
 

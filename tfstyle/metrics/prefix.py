@@ -24,11 +24,15 @@ def variance_ratio(codes: np.ndarray, artist_ids: np.ndarray) -> np.ndarray:
     """Compute the ratio of equation 10 for every prefix; smaller is better.
 
     Returns:
-        within / between of `variances`, float64 [dims]; NaN where both are 0.
+        within / between of `variances`, float64 [dims]; NaN where it is not defined:
+        where both are 0, and where all images are by one artist, or each by another.
 
     Raises:
-        ValueError: as `variances`.
+        ValueError: if shapes disagree or codes are not finite.
     """
+    codes, artist_ids = validate_codes(codes, artist_ids)
+    if len(np.unique(artist_ids)) in (1, len(artist_ids)):
+        return np.full(codes.shape[1], np.nan)
     within, between = variances(codes, artist_ids)
     with np.errstate(invalid="ignore"):  # 0 / 0 of constant dimensions
         return within / between

@@ -4,6 +4,7 @@ A spread is {"mean", "deviation"}; the deviation is the sample's, and None for a
 measurement. An interval is [lower, upper], 95 % by the bootstrap.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
 
@@ -87,18 +88,23 @@ def combine_kinds(
     }
 
 
+def format_number(value: float, spec: str) -> str:
+    """Format a number; NaN is "undefined"."""
+    return "undefined" if math.isnan(value) else format(value, spec)
+
+
 def format_spread(spread: Spread, spec: str) -> str:
     """Format a mean with its deviation, if it has one: "57.5% +- 1.2%"."""
-    text = format(spread["mean"], spec)
-    if spread["deviation"] is None:
+    text = format_number(spread["mean"], spec)
+    if spread["deviation"] is None or math.isnan(spread["mean"]):
         return text
-    return f"{text} +- {format(spread['deviation'], spec)}"
+    return f"{text} +- {format_number(spread['deviation'], spec)}"
 
 
 def format_curve_spread(curve: CurveSpread, spec: str) -> list[str]:
     """Format every point of a curve like `format_spread`."""
     if curve["deviation"] is None:
-        return [format(mean, spec) for mean in curve["mean"]]
+        return [format_number(mean, spec) for mean in curve["mean"]]
     spreads = zip(curve["mean"], curve["deviation"], strict=True)
     return [format_spread({"mean": m, "deviation": d}, spec) for m, d in spreads]
 

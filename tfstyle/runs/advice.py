@@ -1,9 +1,10 @@
-"""What to type next: the command that trains a missing stage."""
+"""What to type next: the commands that train a stage, or make its files again."""
 
 import json
 import pathlib
-import shlex
 from typing import Any
+
+from tfstyle.core.paths import quote
 
 
 def train_command(stage: str, run_dir: pathlib.Path | str) -> str:
@@ -21,13 +22,26 @@ def train_command(stage: str, run_dir: pathlib.Path | str) -> str:
         candidate = pathlib.Path(run.get("gin_dir", "gin"), f"{stage}.gin")
         if run and candidate.is_file():
             gin_file = candidate
-    flags = {"gin_file": gin_file, "run_dir": run_dir, "records_dir": records_dir}
-    arguments = [
-        f"--{flag}={shlex.quote(str(value))}"
-        for flag, value in flags.items()
-        if value is not None
-    ]
-    return " ".join(["python -m tfstyle.train", *arguments])
+    return _format_command(gin_file, run_dir, records_dir)
+
+
+def repair_command(stage: str, run_dir: pathlib.Path | str) -> str:
+    """Return the command that makes what is missing or corrupt of a trained stage.
+
+    It repeats the settings that the stage was trained with.
+    """
+    folder = pathlib.Path(run_dir, stage)
+    gin_file = folder / "operative_config.gin"
+    if not gin_file.is_file():
+        return train_command(stage, run_dir)
+    described = _read(folder / "run.json") or _read(folder / "checkpoints/run.json")
+    records_dir = described.get("dataset", {}).get("records_dir")
+    return _format_command(gin_file, run_dir, records_dir)
+
+
+def describe_remedy(stage: str, run_dir: pathlib.Path | str) -> str:
+    """Return the end of an error about a corrupt file that can be made again."""
+    return f"; make it again with: {repair_command(stage, run_dir)}"
 
 
 def describe_missing(stage: str, run_dir: pathlib.Path | str) -> str:
@@ -57,6 +71,16 @@ def describe_outdated(
         f"stage; train it again with: {command or train_command(stage, run_dir)} "
         "--restart"
     )
+
+
+def _format_command(
+    gin_file: pathlib.Path, run_dir: pathlib.Path | str, records_dir: str | None
+) -> str:
+    flags = {"gin_file": gin_file, "run_dir": run_dir, "records_dir": records_dir}
+    arguments = [
+        f"--{flag}={quote(value)}" for flag, value in flags.items() if value is not None
+    ]
+    return " ".join(["python -m tfstyle.train", *arguments])
 
 
 def _read(path: pathlib.Path) -> dict[str, Any]:

@@ -80,9 +80,25 @@ class StageDescription:
             )
         try:
             dataset = Collection(**values.pop("dataset"))
-            return cls(**values, dataset=dataset)
+            description = cls(**values, dataset=dataset)
         except (TypeError, KeyError, AttributeError) as error:
             raise UserError(f"{path} is corrupt: {error}") from None
+        for values in (vars(description), vars(dataset)):
+            _check_types(values, path)
+        return description
+
+
+def _check_types(values: dict[str, Any], path: pathlib.Path) -> None:
+    """Refuse a run.json that has other types of values."""
+    kinds = {
+        **dict.fromkeys(("identity", "networks"), dict),
+        **dict.fromkeys(("code_sizes", "artists"), list),
+        **dict.fromkeys(("steps", "image_size"), int),
+        **dict.fromkeys(("records_dir", "digest", "fit", "background"), str),
+    }
+    for name, value in values.items():
+        if not isinstance(value, kinds.get(name, object)):
+            raise UserError(f"{path} is corrupt: {name} is {value!r}")
 
 
 def describe_networks(networks: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -96,6 +112,23 @@ def describe_networks(networks: dict[str, Any]) -> dict[str, dict[str, Any]]:
         for name, network in networks.items()
         if hasattr(network, "build_variables")
     }
+
+
+def list_changes(old: StageDescription, new: StageDescription) -> list[str]:
+    """List what keeps a stage from being resumed: settings, pictures, codes."""
+    before, now = dict(old.identity), dict(new.identity)
+    digests = [identity.pop("dataset", None) for identity in (before, now)]
+    codes = [identity.pop("earlier_stages", None) or {} for identity in (before, now)]
+    changes = list_differences(before, now)
+    if digests[0] != digests[1]:
+        changes.append(
+            f"dataset: {new.dataset.records_dir} holds other pictures than "
+            f"{old.dataset.records_dir} did"
+        )
+    for stage in sorted({*codes[0], *codes[1]}):
+        if codes[0].get(stage) != codes[1].get(stage):
+            changes.append(f"earlier_stages: the {stage} stage has other codes now")
+    return changes
 
 
 def list_differences(old: Any, new: Any, name: str = "") -> list[str]:

@@ -2,17 +2,20 @@
 
 RUN_DIR/STAGE/run.json           networks, identity, records, steps
 RUN_DIR/STAGE/metrics.jsonl      a line per logged number
-RUN_DIR/STAGE/checkpoints/       step-*: to resume; best/; final/: the final weights
+RUN_DIR/STAGE/checkpoints/       step-*: to resume; best/; final/: the final weights;
+                                 run.json: a copy, read if the first is damaged
 RUN_DIR/STAGE/*_statistics.npz   code statistics, of stages with a code
 RUN_DIR/STAGE/FINISHED           written last
 """
 
 import contextlib
 import dataclasses
+import functools
 import hashlib
+import logging
+import os
 import pathlib
 import shutil
-import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
@@ -23,10 +26,14 @@ from tfstyle.core.cli import UserError
 from tfstyle.modeling import stages
 from tfstyle.modeling.networks.frozen_codes import CodeStatistics
 from tfstyle.modeling.stages.stage import StageSpec
-from tfstyle.runs import advice
+from tfstyle.runs import advice, checkpoints
+from tfstyle.runs.checkpoints import Checkpoints
 from tfstyle.runs.description import StageDescription
 
+logger = logging.getLogger(__name__)
+
 FINAL_NAME = "weights"
+_DESCRIPTION_FILE = "run.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,6 +56,16 @@ class StageFolder:
         return self.path / "checkpoints"
 
     @property
+    def resumable(self) -> Checkpoints:
+        """The checkpoints to resume from."""
+        return Checkpoints(self.checkpoints)
+
+    @property
+    def best(self) -> Checkpoints:
+        """The checkpoint of the best weights, for stages that keep them."""
+        return Checkpoints(self.checkpoints / "best")
+
+    @property
     def previews(self) -> pathlib.Path:
         return self.path / "previews"
 
@@ -66,7 +83,15 @@ class StageFolder:
     @property
     def exists(self) -> bool:
         """Whether training was started."""
-        return (self.path / "run.json").exists()
+        return any(path.exists() for path in self._description_files)
+
+    @property
+    def _description_files(self) -> list[pathlib.Path]:
+        """run.json, and its copy."""
+        return [
+            self.path / _DESCRIPTION_FILE,
+            self.checkpoints / _DESCRIPTION_FILE,
+        ]
 
     @property
     def finished(self) -> bool:
@@ -74,34 +99,56 @@ class StageFolder:
         return (self.path / "FINISHED").exists()
 
     @property
-    def final_weights(self) -> str | None:
+    def final_folder(self) -> pathlib.Path:
+        """Where the final weights are, or will be."""
+        folder = self.checkpoints / "final"
+        old = files.old_name(folder)
+        return old if old.is_dir() and not folder.is_dir() else folder
+
+    @property
+    def final_weights(self) -> pathlib.Path | None:
         """Prefix of the checkpoint of the final weights, if there is one."""
-        prefix = self.checkpoints / "final" / FINAL_NAME
-        return str(prefix) if prefix.with_suffix(".index").exists() else None
+        prefix = self.final_folder / FINAL_NAME
+        return prefix if prefix.with_suffix(".index").exists() else None
 
     @property
     def digest(self) -> str:
         """Identifies the final weights and codes of a finished stage."""
         # The index of a checkpoint holds the checksum of each tensor.
-        paths = [self.checkpoints / "final" / f"{FINAL_NAME}.index"]
+        paths = [self.final_folder / f"{FINAL_NAME}.index"]
         if self.statistics_file is not None:
             paths.append(self.statistics_file)
         contents = b"".join(path.read_bytes() for path in paths if path.exists())
         return hashlib.sha256(contents).hexdigest()
 
     def read(self) -> StageDescription:
-        """Read run.json.
+        """Read run.json, or its copy if that is missing or corrupt.
 
         Raises:
-            UserError: if the stage was never started, or the file is corrupt.
+            UserError: if the stage was never started, or both files are corrupt.
         """
         if not self.exists:
             raise UserError(advice.describe_missing(self.stage, self.run_dir))
-        return StageDescription.read(self.path / "run.json")
+        first, copy = self._description_files
+        try:
+            return StageDescription.read(first)
+        except FileNotFoundError:
+            problem = f"{first} is missing"
+        except UserError as error:
+            problem = str(error)
+        if not copy.exists():
+            raise UserError(problem)
+        description = StageDescription.read(copy)
+        _warn_once(f"{problem}; its copy {copy} is used")
+        return description
 
     def write(self, description: StageDescription) -> None:
-        """Write run.json."""
-        description.write(self.path / "run.json")
+        """Write run.json and its copy, unless they hold the same already."""
+        for path in self._description_files:
+            with contextlib.suppress(UserError, FileNotFoundError):
+                if StageDescription.read(path) == description:
+                    continue
+            description.write(path)
 
     def mark_finished(self, step: int) -> None:
         """Record that the stage is trained; call this last."""
@@ -112,8 +159,36 @@ class StageFolder:
         (self.path / "FINISHED").unlink(missing_ok=True)
 
     def remove(self) -> None:
-        """Delete the stage and everything in it."""
-        shutil.rmtree(self.path, ignore_errors=True)
+        """Delete the stage and everything in it; all of it or nothing.
+
+        Raises:
+            UserError: if the folder is a link, whose target may be another run's stage,
+                or a part of it cannot be deleted.
+        """
+        if not os.path.lexists(self.path):
+            return
+        if self.path.is_symlink():
+            raise UserError(
+                f"--restart would delete what {self.path} links to, "
+                f"{self.path.resolve()}: remove the link, or choose another --run_dir"
+            )
+        for folder, _, _ in os.walk(self.path):
+            if not os.access(folder, os.W_OK | os.X_OK):
+                raise UserError(
+                    f"--restart deletes {self.path}, but {folder} cannot be written: "
+                    "change its permissions, or choose another --run_dir"
+                )
+        removed = self.path.with_name(f".{self.stage}.removed")
+        try:
+            shutil.rmtree(removed, ignore_errors=True)
+            self.path.rename(removed)
+        except OSError as error:
+            raise UserError(
+                f"--restart cannot delete {self.path}: {error.strerror}"
+            ) from None
+        shutil.rmtree(removed, ignore_errors=True)
+        if removed.exists():
+            logger.warning("warning: %s could not be deleted to its end", removed)
 
     def load_network(self, name: str) -> tf.keras.Model:
         """Rebuild a network with its final weights.
@@ -132,14 +207,17 @@ class StageFolder:
         network = classes[described["class"]](**described["config"], name=name)
         network.build_variables(description.dataset.image_size, description.code_sizes)
         checkpoint = tf.train.Checkpoint(**{name: network})
-        problem = f"the weights {self.final_weights} are corrupt"
-        restore_checkpoint(checkpoint, self.final_weights, problem)
+        problem = f"the final weights {self.final_weights} are corrupt"
+        remedy = advice.describe_remedy(self.stage, self.run_dir)
+        checkpoints.restore(checkpoint, self.final_weights, problem, remedy)
         return network
 
     def read_array(self, name: str) -> np.ndarray:
         """Read a variable of the final weights, such as presumed_styles/styles."""
-        reader = tf.train.load_checkpoint(self.final_weights)
-        return reader.get_tensor(f"{name}/.ATTRIBUTES/VARIABLE_VALUE")
+        assert self.final_weights is not None
+        values = checkpoints.read_array(self.final_weights, name)
+        assert values is not None, name
+        return values
 
     def load_statistics(self) -> CodeStatistics:
         """Read the code statistics of a stage that has a code.
@@ -150,33 +228,20 @@ class StageFolder:
         self.read()
         path = self.statistics_file
         assert path is not None, f"{self.stage} has no code"
-        if not path.exists():
-            raise UserError(
-                advice.describe_unfinished(self.stage, self.run_dir)
-                + " (or pass --allow_unfinished to use it as it is)"
-            )
         try:
             return CodeStatistics.read(path)
-        except (ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile):
+        except FileNotFoundError:
             raise UserError(
-                f"{path} is corrupt: delete it and {self.path / 'FINISHED'}, then make "
-                f"it again with: {advice.train_command(self.stage, self.run_dir)}"
+                advice.describe_unfinished(self.stage, self.run_dir)
             ) from None
+        except UserError as error:
+            remedy = advice.describe_remedy(self.stage, self.run_dir)
+            raise UserError(f"{error}{remedy}") from None
 
 
-def restore_checkpoint(
-    checkpoint: tf.train.Checkpoint, prefix: str, problem: str, remedy: str = ""
-) -> None:
-    """Restore everything that a checkpoint object holds now.
-
-    Raises:
-        UserError: "PROBLEM (REASON)REMEDY", if the file is corrupt.
-    """
-    try:
-        status = checkpoint.restore(prefix)
-    except (tf.errors.OpError, IndexError) as error:
-        raise UserError(f"{problem} ({str(error)[:100]}){remedy}") from error
-    status.assert_existing_objects_matched().expect_partial()
+@functools.cache
+def _warn_once(message: str) -> None:
+    logger.warning("warning: %s", message)
 
 
 def stage_lock(folder: StageFolder) -> contextlib.AbstractContextManager[None]:
@@ -223,9 +288,20 @@ def is_outdated(folder: StageFolder) -> bool:
 
 
 def read_recommendation(run_dir: pathlib.Path) -> dict[str, int]:
-    """Read RUN_DIR/recommendation.json: {style_dims, content_dims}; {} without it."""
+    """Read RUN_DIR/recommendation.json: {style_dims, content_dims}.
+
+    Without it, or if it is corrupt, the result is {}: it is computed again when a stage
+    is finished.
+    """
     path = run_dir / "recommendation.json"
-    return files.read_json(path) if path.exists() else {}
+    if not path.exists():
+        return {}
+    try:
+        dims = files.read_json(path)
+    except UserError as error:
+        logger.warning("warning: %s", error)
+        return {}
+    return dims if isinstance(dims, dict) else {}
 
 
 def update_recommendation(run_dir: pathlib.Path, **dims: int) -> None:

@@ -1,14 +1,20 @@
 """metrics.jsonl and TensorBoard scalars of a stage."""
 
 import json
+import logging
 import math
+import pathlib
 import time
 from collections.abc import Mapping
+from typing import Any
 
 import tensorflow as tf
 
 from tfstyle.core import files
+from tfstyle.core.paths import for_tensorflow
 from tfstyle.runs.folder import StageFolder
+
+logger = logging.getLogger(__name__)
 
 
 class MetricsLog:
@@ -26,15 +32,13 @@ class MetricsLog:
         self._seed = seed
         self._writers: dict[str, tf.summary.SummaryWriter] = {}
         if folder.metrics_file.exists():
-            lines = folder.metrics_file.read_text().splitlines(keepends=True)
-            valid = [line for line in lines if _step_of(line) <= step]
-            files.write_text(folder.metrics_file, "".join(valid))
+            _drop_lines(folder.metrics_file, step)
 
     def write(
         self,
         kind: str,
         step: int,
-        values: Mapping[str, float],
+        values: Mapping[str, float | None],
         count: int,
         seconds: float,
     ) -> None:
@@ -43,34 +47,37 @@ class MetricsLog:
         Args:
             kind: "train" or "eval".
             step: steps done.
-            values: by name.
+            values: by name; those that are None or not finite are stored as null.
             count: number of pictures that each value averages.
             seconds: time that computing them took.
         """
         if kind not in self._writers:
             folder = self._folder.path / "tensorboard" / kind
-            self._writers[kind] = tf.summary.create_file_writer(str(folder))
+            self._writers[kind] = tf.summary.create_file_writer(for_tensorflow(folder))
         writer = self._writers[kind]
         with self._folder.metrics_file.open("a") as file, writer.as_default(step=step):
             for name, value in values.items():
+                number = math.nan if value is None else float(value)
+                defined = math.isfinite(number)
                 line = {
                     "kind": kind,
                     "stage": self._folder.stage,
                     "step": step,
                     "name": name,
-                    "value": float(value),
+                    "value": number if defined else None,
                     "count": count,
                     "seed": self._seed,
                     "seconds": round(seconds, 3),
                     "time": round(time.time(), 3),
                 }
                 file.write(f"{json.dumps(line)}\n")
-                tf.summary.scalar(name, value)
+                if defined:
+                    tf.summary.scalar(name, number)
         writer.flush()
 
 
 def log_evaluation(
-    folder: StageFolder, values: Mapping[str, float], count: int, start: float
+    folder: StageFolder, values: Mapping[str, float | None], count: int, start: float
 ) -> None:
     """Append numbers of a trained stage, as `MetricsLog.write`.
 
@@ -81,9 +88,36 @@ def log_evaluation(
     log.write("eval", run.steps, values, count, time.time() - start)
 
 
-def _step_of(line: str) -> float:
-    """Return a log line's step; a corrupt line counts as past every step."""
+def read_numbers(path: pathlib.Path) -> list[dict[str, Any]]:
+    """Return the lines of a metrics.jsonl; those that are damaged are skipped."""
+    lines = map(_parse, path.read_bytes().split(b"\n"))
+    return [line for line in lines if line is not None]
+
+
+def _drop_lines(path: pathlib.Path, last_step: int) -> None:
+    """Delete damaged lines, with a message, and lines of later steps."""
+    content = path.read_bytes()
+    lines = [line for line in content.split(b"\n") if line]
+    numbers = list(map(_parse, lines))
+    whole = [
+        line
+        for line, number in zip(lines, numbers, strict=True)
+        if number is not None and number["step"] <= last_step
+    ]
+    damaged = numbers.count(None)
+    if damaged:
+        logger.warning("warning: %d damaged lines of %s are deleted", damaged, path)
+    rest = b"".join(line + b"\n" for line in whole)
+    if rest != content:
+        with files.atomic_file(path) as temporary:
+            temporary.write_bytes(rest)
+
+
+def _parse(line: bytes) -> dict[str, Any] | None:
+    """Parse a line; None if it is damaged."""
     try:
-        return json.loads(line)["step"]
-    except (json.JSONDecodeError, KeyError):
-        return math.inf
+        number = json.loads(line)
+        sound = isinstance(number["step"], int) and isinstance(number["name"], str)
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return number if sound else None

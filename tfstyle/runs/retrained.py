@@ -1,11 +1,13 @@
 """Classifiers trained for few dimensions each, in RUN_DIR/retrained/D."""
 
 import copy
+import dataclasses
 import logging
 import pathlib
 
 from tfstyle.modeling.stages import classifier
-from tfstyle.runs.description import StageDescription, list_differences
+from tfstyle.runs import description
+from tfstyle.runs.description import StageDescription
 from tfstyle.runs.folder import StageFolder
 
 logger = logging.getLogger(__name__)
@@ -62,7 +64,9 @@ def list_changes(run_dir: pathlib.Path, d: int) -> list[str]:
     expected = copy.deepcopy(wanted.identity)
     expected["objective"]["t"] = None
     expected["networks"]["style_encoder"]["dims"] = d
-    changes = list_differences(trained.identity, expected)
+    changes = description.list_changes(
+        trained, dataclasses.replace(wanted, identity=expected)
+    )
     if trained.steps > wanted.steps:
         changes.append(f"steps: {trained.steps} -> {wanted.steps}")
     return changes

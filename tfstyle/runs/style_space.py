@@ -11,7 +11,6 @@ import hashlib
 import math
 import pathlib
 import re
-import zipfile
 
 import numpy as np
 
@@ -107,14 +106,15 @@ def read_enrolled(
     if not path.exists():
         return Enrolled.empty(dims), []
     try:
-        with np.load(path) as arrays:
-            names = [str(name) for name in arrays["names"]]
-            if str(arrays["statistics"]) != statistics_digest:
-                return Enrolled.empty(dims), names
-            return Enrolled(names, arrays["means"], arrays["counts"]), []
-    except (ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        arrays = files.read_npz(path)
+        names = [str(name) for name in arrays["names"]]
+        if str(arrays["statistics"]) != statistics_digest:
+            return Enrolled.empty(dims), names
+        return Enrolled(names, arrays["means"], arrays["counts"]), []
+    except (UserError, KeyError, TypeError):
         raise UserError(
-            f"{path} is corrupt: delete it and enrol its artists again"
+            f"{path} is corrupt: put back a copy, or move it away and enrol its "
+            "artists again"
         ) from None
 
 

@@ -1,5 +1,6 @@
 """A run opened once: everything is loaded when it is first needed, and kept."""
 
+import contextlib
 import functools
 import logging
 import os
@@ -40,10 +41,18 @@ class TrainedRun:
 
     Attributes are loaded lazily and cached. All raise UserError, with the command that
     helps, if what they need is missing, unfinished or corrupt.
+
+    Args:
+        run_dir: the folder.
+        records_dir: where the run's records are now; by default where they were when
+            a stage was trained.
     """
 
-    def __init__(self, run_dir: str | os.PathLike[str]) -> None:
+    def __init__(
+        self, run_dir: str | os.PathLike[str], records_dir: str | None = None
+    ) -> None:
         self.path = pathlib.Path(run_dir)
+        self._records_dir = records_dir
         self._networks: dict[tuple[str, str], tf.keras.Model] = {}
         self._statistics: dict[str, CodeStatistics] = {}
         self._descriptions: dict[str, StageDescription] = {}
@@ -108,13 +117,35 @@ class TrainedRun:
     def open_records(self, stage: str) -> records.Dataset:
         """Open the records that a stage was trained on, unchanged since."""
         described = self.description(stage).dataset
-        dataset = records.read_dataset(described.records_dir)
-        if dataset.digest != described.digest:
-            raise UserError(
-                f"{described.records_dir} holds other pictures than those that "
+        problems = []
+        for records_dir in self._list_records_dirs(described):
+            try:
+                dataset = records.read_dataset(records_dir)
+            except UserError as error:
+                problems.append(str(error))
+                continue
+            if dataset.digest == described.digest:
+                return dataset
+            problems.append(
+                f"{records_dir} holds other pictures than those that "
                 f"{self.folder(stage).path} was trained on"
             )
-        return dataset
+        raise UserError(
+            f"{problems[0]}; if the records were moved, pass their folder as "
+            "--records_dir"
+        )
+
+    def _list_records_dirs(self, described: Collection) -> list[str]:
+        """List where the records may be: other stages may know a newer place."""
+        if self._records_dir is not None:
+            return [self._records_dir]
+        places = [described.records_dir]
+        for name in stages.names():
+            with contextlib.suppress(UserError):
+                dataset = self.description(name).dataset
+                if dataset.digest == described.digest:
+                    places.append(dataset.records_dir)
+        return list(dict.fromkeys(places))
 
     @property
     def collection(self) -> Collection:

@@ -13,11 +13,13 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import tensorflow as tf
+from google.protobuf import text_encoding
 from tensorflow_serving.apis import prediction_log_pb2
 
 from tfstyle.core import files
 from tfstyle.core.cli import UserError
 from tfstyle.core.locks import folder_lock
+from tfstyle.core.paths import for_tensorflow
 from tfstyle.modeling.stages import gan, metric, vae
 from tfstyle.runs.style_space import NAMES_FILE
 from tfstyle.runs.trained_run import TrainedRun
@@ -91,9 +93,8 @@ def _choose_models(run: TrainedRun) -> list[str]:
         if stage not in (metric.SPEC.name, *run.finished):
             skipped.setdefault(stage, []).append(name)
     for stage, names in skipped.items():
-        logger.info(
-            "skipped %s: the %s stage is not finished", " and ".join(names), stage
-        )
+        state = "outdated" if run.folder(stage).finished else "not finished"
+        logger.info("skipped %s: the %s stage is %s", " and ".join(names), stage, state)
     return [name for name, (stage, _) in _MODELS.items() if stage not in skipped]
 
 
@@ -123,7 +124,7 @@ def _read_digest(export_dir: pathlib.Path) -> str | None:
     """Return the digest of the newest export, if there is one."""
     try:
         digest: str = json.loads((export_dir / "export.json").read_text())["digest"]
-    except (FileNotFoundError, json.JSONDecodeError, KeyError):
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None
     return digest
 
@@ -141,7 +142,7 @@ def _write_models(
         for name in names:
             logger.info("exporting %s", name)
             make = _MODELS[name][1]
-            make(run).save(str(temporary / name))
+            make(run).save(for_tensorflow(temporary / name))
             _write_warm_up(temporary / name, run.collection.image_size)
         for name in names:
             (export_dir / name).mkdir(exist_ok=True)
@@ -152,10 +153,10 @@ def _write_warm_up(folder: pathlib.Path, image_size: int) -> None:
     """Store a request for every signature and batch size, so that none starts cold."""
     gray = np.full([image_size, image_size, 3], 128, np.uint8)
     picture = tf.io.encode_png(gray).numpy()
-    model = tf.saved_model.load(str(folder))
+    model = tf.saved_model.load(for_tensorflow(folder))
     path = folder / "assets.extra" / "tf_serving_warmup_requests"
     path.parent.mkdir()
-    with tf.io.TFRecordWriter(str(path)) as writer:
+    with tf.io.TFRecordWriter(for_tensorflow(path)) as writer:
         for signature_name, signature in model.signatures.items():
             specs = signature.structured_input_signature[1]
             for size in ALLOWED_BATCH_SIZES:
@@ -184,12 +185,19 @@ def _copy_dimension_names(run: TrainedRun, export_dir: pathlib.Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def _escape(path: pathlib.PurePosixPath) -> str:
+    """Escape a path for the text format of protocol buffers."""
+    escaped: str = text_encoding.CEscape(os.fsencode(path), as_utf8=False)
+    return escaped
+
+
 def _write_server_files(
     export_dir: pathlib.Path, serving_dir: pathlib.PurePosixPath
 ) -> None:
     names = sorted(path.name for path in export_dir.iterdir() if _list_versions(path))
     configs = "".join(
-        f'  config {{\n    name: "{name}"\n    base_path: "{serving_dir / name}"\n'
+        f'  config {{\n    name: "{name}"\n'
+        f'    base_path: "{_escape(serving_dir / name)}"\n'
         '    model_platform: "tensorflow"\n  }\n'
         for name in names
     )

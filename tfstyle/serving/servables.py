@@ -16,6 +16,7 @@ from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf import error_codes_pb2, saved_model_pb2
 
 from tfstyle.core.cli import UserError
+from tfstyle.core.paths import for_tensorflow, quote
 from tfstyle.serving import json_tensors
 from tfstyle.serving.json_tensors import ServingError, TensorSpec
 
@@ -55,7 +56,7 @@ class Servable:
         """Load the model unless it is loaded; return whether that was possible."""
         with self._lock, self._explain_fault():
             if self._model is None and self.fault is None:
-                self._model = tf.saved_model.load(str(self.folder))
+                self._model = tf.saved_model.load(for_tensorflow(self.folder))
         return self.fault is None
 
     @contextlib.contextmanager
@@ -202,7 +203,7 @@ def find_models(export_dir: str | os.PathLike[str]) -> Models:
     export_dir = pathlib.Path(export_dir)
     remedy = (
         "write one with: python -m tfstyle.export --run_dir=RUN_DIR"
-        f" --export_dir={export_dir}"
+        f" --export_dir={quote(export_dir)}"
     )
     if not export_dir.is_dir():
         raise UserError(f"there is no export folder {export_dir}; {remedy}")

@@ -1,6 +1,5 @@
 """What happens around training steps: progress, log, previews, checkpoints, stops."""
 
-import json
 import logging
 import math
 import pathlib
@@ -15,6 +14,7 @@ from tfstyle.core import files
 from tfstyle.core.cli import UserError
 from tfstyle.core.progress import progress_bar
 from tfstyle.modeling.stages.stage import Stage
+from tfstyle.runs.checkpoints import read_array
 from tfstyle.runs.folder import StageFolder
 from tfstyle.runs.metrics_log import MetricsLog
 from tfstyle.training.monitoring import Monitor
@@ -34,7 +34,7 @@ class Housekeeping(tf.keras.callbacks.Callback):
         settings: of training.
         model: the stage, at the step that training starts or resumes from.
         steps: the step where it ends, at which everything is due.
-        manager: of the checkpoints to resume from.
+        saved: what a checkpoint to resume from holds.
         monitor: evaluates and writes previews.
         keeps_best: whether the weights with the highest score are kept.
     """
@@ -45,7 +45,7 @@ class Housekeeping(tf.keras.callbacks.Callback):
         settings: TrainSettings,
         model: Stage,
         steps: int,
-        manager: tf.train.CheckpointManager,
+        saved: tf.train.Checkpoint,
         monitor: Monitor,
         keeps_best: bool,
     ) -> None:
@@ -53,23 +53,15 @@ class Housekeeping(tf.keras.callbacks.Callback):
         self._folder = folder
         self._settings = settings
         self._steps = steps
-        self._manager = manager
+        self._saved = saved
         self._monitor = monitor
-        self._best_manager = None
-        if keeps_best:
-            self._best_manager = tf.train.CheckpointManager(
-                tf.train.Checkpoint(**model.networks),
-                str(folder.checkpoints / "best"),
-                max_to_keep=1,
-                checkpoint_name="step",
-            )
+        self._best = BestWeights(folder, model) if keeps_best else None
         start = self._step = self._logged_step = model.steps_done
         self._logged_time = time.time()
         self._log = MetricsLog(folder, start, settings.seed)
         self.progress = progress_bar(steps, folder.stage, start)
         self._recorded: set[str] | None = None
         self._stop_requested = False
-        self._best_file = folder.checkpoints / "best.json"
 
     def listen_for_signals(self) -> None:
         """Let Ctrl-C and SIGTERM end training after the current step."""
@@ -93,7 +85,9 @@ class Housekeeping(tf.keras.callbacks.Callback):
         if self._is_due(settings.preview_interval):
             self._monitor.preview(self.model, self._step)
         if self._is_due(settings.checkpoint_interval) or self._stop_requested:
-            self._manager.save(checkpoint_number=self._step)
+            self._folder.resumable.save(
+                self._saved, self._step, settings.checkpoints_kept
+            )
         if self._stop_requested:
             raise KeyboardInterrupt(
                 f"stopped after step {self._step} of {self._steps}; run the same "
@@ -143,23 +137,15 @@ class Housekeeping(tf.keras.callbacks.Callback):
         )
         if seen.warning:
             logger.warning("warning: %s", seen.warning)
-        score = seen.score
-        if self._best_manager and score is not None and score >= self._best_score():
-            self._best_manager.save(checkpoint_number=self._step)
-            files.write_json(self._best_file, {"step": self._step, "score": score})
+        if self._best and seen.score is not None:
+            self._best.offer(self._step, seen.score)
         self._logged_time = time.time()
-
-    def _best_score(self) -> float:
-        try:
-            return json.loads(self._best_file.read_text())["score"]
-        except FileNotFoundError:
-            return -math.inf
 
     def _check_finite(self, losses: dict[str, float]) -> None:
         for name, value in losses.items():
             if not math.isfinite(value):
-                latest = self._manager.latest_checkpoint
-                saved = pathlib.Path(latest).name if latest else "none yet"
+                steps = self._folder.resumable.steps
+                saved = f"step-{steps[-1]}" if steps else "none yet"
                 raise UserError(
                     f"{self._folder.stage}: {name} became {value} at step "
                     f"{self._step}; training stopped (last checkpoint: {saved}). Lower "
@@ -170,6 +156,52 @@ class Housekeeping(tf.keras.callbacks.Callback):
         if self._stop_requested:
             raise KeyboardInterrupt
         self._stop_requested = True
+
+
+class BestWeights:
+    """Keeps the weights with the highest score, in checkpoints/best.
+
+    The score is stored with the weights, so that a damaged file loses both or none.
+
+    Args:
+        folder: of the stage.
+        model: the stage.
+    """
+
+    def __init__(self, folder: StageFolder, model: Stage) -> None:
+        self._folder = folder
+        self._score = tf.Variable(-math.inf, dtype=tf.float64)
+        self._saved = tf.train.Checkpoint(**model.networks, score=self._score)
+        self._score.assign(self._read_score())
+
+    def offer(self, step: int, score: float) -> None:
+        """Keep the weights of now if their score is not below that of the kept ones."""
+        if score < self._score:
+            return
+        self._score.assign(score)
+        self._folder.best.save(self._saved, step, keep=1)
+        files.write_json(self._json_file, {"step": step, "score": score})
+
+    @property
+    def _json_file(self) -> pathlib.Path:
+        """The same for people; older versions stored the score only here."""
+        return self._folder.checkpoints / "best.json"
+
+    def _read_score(self) -> float:
+        step = self._folder.best.find_newest_whole()
+        if step is None:
+            return -math.inf
+        score = read_array(self._folder.best.prefix(step), "score")
+        if score is not None:
+            return float(score)
+        try:
+            return float(files.read_json(self._json_file)["score"])
+        except (UserError, OSError, TypeError, KeyError, ValueError):
+            logger.warning(
+                "warning: %s is corrupt, so the next weights count as the best",
+                self._json_file,
+            )
+            return -math.inf
 
 
 def _format_numbers(numbers: Mapping[str, float]) -> str:

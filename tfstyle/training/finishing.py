@@ -1,10 +1,6 @@
 """The end of a stage: its final weights, pruning, code statistics."""
 
 import logging
-import pathlib
-import shutil
-
-import tensorflow as tf
 
 from tfstyle.core import files
 from tfstyle.core.cli import UserError
@@ -17,6 +13,7 @@ from tfstyle.modeling.networks.frozen_codes import (
 from tfstyle.modeling.objectives.passes import ACTIVE_VARIANCE
 from tfstyle.modeling.stages.stage import TrainedStage
 from tfstyle.runs import folder as runs
+from tfstyle.runs.checkpoints import find_damage
 from tfstyle.runs.folder import StageFolder
 from tfstyle.runs.trained_run import TrainedRun
 
@@ -36,6 +33,37 @@ def finish(
             than are to be kept.
     """
     _choose_weights(folder, checkpoint)
+    _compute_codes(folder, dataset)
+
+
+def repair(
+    folder: StageFolder, dataset: records.Dataset, checkpoint: str | None
+) -> None:
+    """Make damaged or missing files of a finished stage again, with a message.
+
+    Raises:
+        UserError: if the final weights are damaged and no checkpoint is whole.
+    """
+    prefix = folder.final_weights
+    problem = find_damage(prefix) if prefix else "they are missing"
+    if problem:
+        logger.warning(
+            "warning: the final weights of %s are taken from a checkpoint again (%s)",
+            *(folder.path, problem),
+        )
+        finish(folder, dataset, checkpoint)
+        return
+    try:
+        if folder.spec.code is not None:
+            folder.load_statistics()
+    except UserError:
+        file = folder.statistics_file
+        logger.warning("warning: %s is damaged or missing; it is made again", file)
+        _compute_codes(folder, dataset)
+
+
+def _compute_codes(folder: StageFolder, dataset: records.Dataset) -> None:
+    """Compute what later stages need of a stage with a code from its final weights."""
     code = folder.spec.code
     if code is None:
         return
@@ -69,14 +97,18 @@ def renew_pruning(
     pruning, statistics = Pruning(), folder.load_statistics()
     dims = pruning.dims_of(code.kind)
     if dims is None:
-        dims = runs.read_recommendation(folder.run_dir)[f"{code.kind}_dims"]
-    normalization, pruned = statistics.normalization, f"{dims} dimensions"
+        recommended = runs.read_recommendation(folder.run_dir)
+        # Without it, everything is computed again.
+        dims = recommended.get(f"{code.kind}_dims", 0)
+    normalization = statistics.normalization
     if code.kind == "content":
         normalization = ContentNormalization(pruning.content_normalization)
-        pruned += f", normalization {normalization.value!r}"
     if (statistics.dims, statistics.normalization) == (dims, normalization):
         return
     finish(folder, dataset, checkpoint)
+    pruned = f"{folder.load_statistics().dims} dimensions"
+    if code.kind == "content":
+        pruned += f", normalization {normalization.value!r}"
     logger.info("%s: pruned to %s", folder.stage, pruned)
 
 
@@ -91,18 +123,27 @@ def _warn_of_inactive_dims(kind: str, statistics: CodeStatistics) -> None:
 
 
 def _choose_weights(folder: StageFolder, checkpoint: str | None) -> None:
-    best = tf.train.latest_checkpoint(str(folder.checkpoints / "best"))
-    last = tf.train.latest_checkpoint(str(folder.checkpoints))
-    source = {"best": best, "last": last, None: best or last}.get(checkpoint)
-    if source is None:
+    choices = {
+        "best": [folder.best],
+        "last": [folder.resumable],
+        None: [folder.best, folder.resumable],
+    }[checkpoint]
+    for checkpoints in choices:
+        step = checkpoints.find_newest_whole()
+        if step is not None:
+            break
+    else:
+        damaged = [
+            str(checkpoints.prefix(step))
+            for checkpoints in choices
+            for step in checkpoints.steps
+        ]
+        if damaged:
+            raise UserError(f"no checkpoint is whole of {', '.join(damaged)}")
         raise UserError(
             f"{folder.path} has no {checkpoint or 'step'} checkpoint yet "
             '(train.checkpoint is "best", "last" or None)'
         )
-    prefix = pathlib.Path(source)
-    final = folder.checkpoints / "final"
     with files.temporary_folder(folder.checkpoints / "final.tmp") as temporary:
-        for file in prefix.parent.glob(f"{prefix.name}.*"):
-            shutil.copyfile(file, temporary / (runs.FINAL_NAME + file.suffix))
-        shutil.rmtree(final, ignore_errors=True)
-        temporary.rename(final)
+        checkpoints.copy(step, temporary / runs.FINAL_NAME)
+        files.replace_folder(temporary, folder.checkpoints / "final")

@@ -1,48 +1,95 @@
 """What a stage builds on, its identity, its first weights."""
 
+import contextlib
 import pathlib
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import tensorflow as tf
 
 from tfstyle.core.cli import UserError
+from tfstyle.core.paths import quote
 from tfstyle.data import records
 from tfstyle.data.input_pipeline import PipelineSettings
 from tfstyle.modeling import stages
 from tfstyle.modeling.networks.frozen_codes import Pruning
 from tfstyle.modeling.stages.stage import Stage, StageSpec
 from tfstyle.runs import advice, style_space
+from tfstyle.runs.checkpoints import find_damage, restore
 from tfstyle.runs.description import (
     Collection,
     StageDescription,
     describe_networks,
+    list_changes,
     list_differences,
 )
 from tfstyle.runs.folder import (
     StageFolder,
     is_outdated,
     read_code_digests,
-    restore_checkpoint,
+    stage_lock,
 )
+from tfstyle.runs.trained_run import TrainedRun
 from tfstyle.training import finishing
 from tfstyle.training.settings import Paths, TrainSettings
 
 
-def require_earlier_stages(
+@contextlib.contextmanager
+def open_earlier_stages(
     spec: StageSpec, paths: Paths, dataset: records.Dataset
-) -> None:
-    """Refuse to train a stage on others that are missing, outdated or unfinished.
+) -> Iterator[TrainedRun]:
+    """Yield a run with all that a stage builds on.
 
-    If `paths` allows unfinished stages, they are used as they are.
+    If `paths` allows unfinished stages, their weights of now become final, in a dry run
+    those of a temporary copy.
 
     Raises:
-        UserError: with the command that trains the stage.
+        UserError: an earlier stage is missing, outdated, or unfinished; with the
+            command that trains it.
     """
+    unfinished = _list_unfinished(spec, paths)
+    if not (unfinished and paths.dry_run):
+        for folder in unfinished:
+            with stage_lock(folder):
+                finishing.finish(folder, dataset)
+        yield TrainedRun(paths.run_dir)
+        return
+    with tempfile.TemporaryDirectory(prefix="tfstyle-") as temporary:
+        copy = pathlib.Path(temporary)
+        for name in (*spec.needs, *_list_needs(spec.needs)):
+            if not (copy / name).exists():
+                _link_files(StageFolder(paths.run_dir, name), copy)
+        for folder in unfinished:
+            finishing.finish(StageFolder(copy, folder.stage), dataset)
+        yield TrainedRun(copy)
+
+
+def _list_needs(names: Sequence[str]) -> list[str]:
+    return [name for earlier in names for name in stages.spec(earlier).needs]
+
+
+def _link_files(folder: StageFolder, run_dir: pathlib.Path) -> None:
+    """Make a copy of a stage in another run, whose files are links."""
+    shutil.copytree(
+        folder.path.resolve(),
+        run_dir / folder.stage,
+        copy_function=lambda source, target: pathlib.Path(target).symlink_to(source),
+        ignore=shutil.ignore_patterns("tensorboard", "previews"),
+    )
+
+
+def _list_unfinished(spec: StageSpec, paths: Paths) -> list[StageFolder]:
+    """List the unfinished stages that a stage builds on, if `paths` allows them."""
+    unfinished = []
     for earlier in spec.needs:
         folder = StageFolder(paths.run_dir, earlier)
         remedy = (
-            f"python -m tfstyle.train --gin_file={paths.gin_dir}/{earlier}.gin "
-            f"--records_dir={paths.records_dir} --run_dir={paths.run_dir}"
+            "python -m tfstyle.train "
+            f"--gin_file={quote(paths.gin_dir / f'{earlier}.gin')} "
+            f"--records_dir={quote(paths.records_dir)} "
+            f"--run_dir={quote(paths.run_dir)}"
         )
         if not folder.exists:
             raise UserError(
@@ -55,12 +102,13 @@ def require_earlier_stages(
                     advice.describe_outdated(earlier, paths.run_dir, remedy)
                 )
         elif paths.allow_unfinished:
-            finishing.finish(folder, dataset)
+            unfinished.append(folder)
         else:
             raise UserError(
                 advice.describe_unfinished(earlier, paths.run_dir, remedy)
                 + " (or pass --allow_unfinished to use it as it is)"
             )
+    return unfinished
 
 
 def check_folders(run_dir: pathlib.Path, init_from: str | None) -> None:
@@ -118,12 +166,6 @@ def check_pruning(spec: StageSpec, model: Stage) -> None:
         Pruning().check_dims(spec.code.kind, model.dims)
 
 
-def restore(saved: tf.train.Checkpoint, prefix: str) -> None:
-    """Restore a checkpoint to resume from; see `restore_checkpoint`."""
-    problem = f"the checkpoint {prefix} is corrupt"
-    restore_checkpoint(saved, prefix, problem, ": pass --restart to start over")
-
-
 def check_identity(folder: StageFolder, description: StageDescription) -> None:
     """Refuse to resume a stage that was trained with other settings.
 
@@ -132,7 +174,7 @@ def check_identity(folder: StageFolder, description: StageDescription) -> None:
     """
     if not folder.exists:
         return
-    changes = list_differences(folder.read().identity, description.identity)
+    changes = list_changes(folder.read(), description)
     if changes:
         raise UserError(
             f"{folder.path} was trained with other settings ({'; '.join(changes)}): "
@@ -140,13 +182,48 @@ def check_identity(folder: StageFolder, description: StageDescription) -> None:
         )
 
 
-def initialize_from(
-    model: Stage, description: StageDescription, other_run: pathlib.Path
-) -> None:
-    """Take another run's final weights; what depends on its artists starts over.
+def find_step(folder: StageFolder, steps: int) -> tuple[int, bool]:
+    """Find where the training of a stage stands, whatever is damaged of it.
+
+    Args:
+        folder: of the stage.
+        steps: the step to train to.
+
+    Returns:
+        The step, and whether it has a whole checkpoint to resume from. Without one it
+        is 0, or the end of a finished stage, of which only the final weights are left.
 
     Raises:
-        UserError: if the other run's stage is missing, unfinished, corrupt or has other
+        UserError: no checkpoint is whole, and training cannot be complete without one.
+    """
+    step = folder.resumable.find_newest_whole()
+    if step is not None:
+        return step, True
+    if not (folder.resumable.steps or folder.finished):
+        return 0, False
+    final = folder.final_weights
+    whole = final is not None and find_damage(final) is None
+    if whole and folder.finished and folder.read().steps >= steps:
+        return folder.read().steps, False
+    remedy = "choose another --run_dir to start over"
+    if whole:
+        remedy = (
+            "or pass another --run_dir and "
+            f"--init_from={quote(folder.run_dir)} to train its final weights further"
+        )
+    raise UserError(
+        f"training of {folder.path} cannot be resumed: no checkpoint in "
+        f"{folder.checkpoints} is whole; put back a copy, {remedy}"
+    )
+
+
+def check_initial_weights(
+    description: StageDescription, other_run: pathlib.Path
+) -> StageFolder:
+    """Return the stage folder of another run whose final weights fit a stage.
+
+    Raises:
+        UserError: if the other run's stage is missing, unfinished, or has other
             networks.
     """
     flag = f"--init_from={other_run}"
@@ -162,9 +239,22 @@ def initialize_from(
     )
     if changes:
         raise UserError(f"{flag} has other networks: {'; '.join(changes)}")
-    networks = {name: model.networks[name] for name in described}
-    problem = f"{flag}: {folder.final_weights} is corrupt"
-    restore_checkpoint(tf.train.Checkpoint(**networks), folder.final_weights, problem)
+    return folder
+
+
+def initialize_from(
+    model: Stage, description: StageDescription, other_run: pathlib.Path
+) -> None:
+    """Take another run's final weights; what depends on its artists starts over.
+
+    Raises:
+        UserError: as `check_initial_weights`, or if the weights are corrupt.
+    """
+    folder = check_initial_weights(description, other_run)
+    assert folder.final_weights is not None
+    networks = {name: model.networks[name] for name in folder.read().networks}
+    problem = f"--init_from={other_run}: {folder.final_weights} is corrupt"
+    restore(tf.train.Checkpoint(**networks), folder.final_weights, problem)
 
 
 def describe_stage(
@@ -173,10 +263,11 @@ def describe_stage(
     model: Stage,
     dataset: records.Dataset,
     paths: Paths,
+    run: TrainedRun,
 ) -> StageDescription:
     """Describe a built and compiled stage, to be trained to `steps`, for run.json.
 
-    Its identity is what a resumed run must keep.
+    `run` is what it builds on. Its identity is what a resumed run must keep.
     """
     networks = describe_networks(model.networks)
     needs = stages.spec(settings.stage).needs
@@ -190,7 +281,7 @@ def describe_stage(
         "objective": model.objective,
         "optimizers": [_without_modules(each.get_config()) for each in model.optimizer],
         "networks": {name: network["config"] for name, network in networks.items()},
-        "earlier_stages": read_code_digests(paths.run_dir, needs),
+        "earlier_stages": read_code_digests(run.path, needs),
         "dataset": dataset.digest,
     }
     return StageDescription(

@@ -1,17 +1,19 @@
 """What a stage shows while it trains: numbers and preview pictures."""
 
 import functools
-
-import numpy as np
+import logging
 
 from tfstyle.analysis.drawing import grids
 from tfstyle.analysis.drawing.examples import FixedPictures
 from tfstyle.core import files
+from tfstyle.core.cli import UserError
 from tfstyle.core.names import show
 from tfstyle.data import input_pipeline, records
 from tfstyle.modeling.networks.frozen_codes import Pruning
 from tfstyle.modeling.stages.stage import EvalNumbers, EvalView, Stage
 from tfstyle.runs.trained_run import TrainedRun
+
+logger = logging.getLogger(__name__)
 
 # Pictures in a preview.
 PREVIEW_PICTURES = 8
@@ -64,9 +66,12 @@ class Monitor:
     def _fixed_pictures(self) -> FixedPictures:
         """The inputs of all previews; they are chosen once and stored."""
         path = self._previews / "inputs.npz"
-        if path.exists():
-            with np.load(path) as arrays:
-                return FixedPictures(**arrays)
+        try:
+            return FixedPictures(**files.read_npz(path))
+        except FileNotFoundError:
+            pass
+        except (UserError, TypeError):
+            logger.warning("warning: %s is corrupt; it is made again", path)
         dataset = self._view.dataset
         pictures = FixedPictures.choose(
             dataset, dataset.validation_split, PREVIEW_PICTURES

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from types import FrameType
 
 from tfstyle.core.cli import UserError
+from tfstyle.core.paths import keep_literal
 from tfstyle.metrics import prefix
 from tfstyle.modeling.stages import classifier
 from tfstyle.runs import advice, retrained
@@ -63,8 +64,12 @@ def parse_dims(run: TrainedRun, text: str) -> list[int]:
     return sorted({int(word) for word in words})
 
 
-def retrain(run_dir: pathlib.Path, dims: Sequence[int]) -> None:
+def retrain(
+    run_dir: pathlib.Path, dims: Sequence[int], records_dir: str | None = None
+) -> None:
     """Train a classifier for each number of dimensions that has none yet.
+
+    `records_dir` is where the run's records are now, if they were moved.
 
     Each is trained by a process of its own, which resumes a stopped training. A
     classifier with other settings or pictures than the classifier stage starts over.
@@ -84,7 +89,7 @@ def retrain(run_dir: pathlib.Path, dims: Sequence[int]) -> None:
         if changes:
             reason = f": starts over because of other settings: {changes[0]}"
         logger.info("%s%s", name, reason)
-        code = _run(_train_command(run_dir, d, restart=bool(changes)))
+        code = _run(_train_command(run_dir, d, bool(changes), records_dir))
         if code in (_STOPPED, -signal.SIGINT, -signal.SIGTERM):
             raise KeyboardInterrupt(
                 f"stopped at the {name}; run the same command again to resume"
@@ -99,7 +104,9 @@ def retrain(run_dir: pathlib.Path, dims: Sequence[int]) -> None:
             )
 
 
-def _train_command(run_dir: pathlib.Path, d: int, restart: bool) -> list[str]:
+def _train_command(
+    run_dir: pathlib.Path, d: int, restart: bool, records_dir: str | None
+) -> list[str]:
     folder = TrainedRun(run_dir).folder(classifier.SPEC.name)
     described = folder.read()
     bindings = [
@@ -113,10 +120,10 @@ def _train_command(run_dir: pathlib.Path, d: int, restart: bool) -> list[str]:
     ]
     return [
         *(sys.executable, "-m", "tfstyle.train"),
-        f"--gin_file={folder.path / 'operative_config.gin'}",
+        f"--gin_file={keep_literal(folder.path / 'operative_config.gin')}",
         *(f"--gin_param={binding}" for binding in bindings),
-        f"--records_dir={described.dataset.records_dir}",
-        f"--run_dir={retrained.stage_folder(run_dir, d).run_dir}",
+        f"--records_dir={keep_literal(records_dir or described.dataset.records_dir)}",
+        f"--run_dir={keep_literal(retrained.stage_folder(run_dir, d).run_dir)}",
         *(["--restart"] if restart else []),
     ]
 

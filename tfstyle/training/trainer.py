@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from tfstyle.core import files
 from tfstyle.core.cli import UserError
+from tfstyle.core.paths import quote
 from tfstyle.data import input_pipeline, records
 from tfstyle.modeling import stages
 from tfstyle.modeling.networks.frozen_codes import Pruning
@@ -20,6 +21,7 @@ from tfstyle.modeling.objectives.augmentation import Augmentation
 from tfstyle.modeling.objectives.passes import compute_artist_means
 from tfstyle.modeling.stages import factories, optimizers
 from tfstyle.modeling.stages.stage import BuildContext, Stage
+from tfstyle.runs.checkpoints import restore
 from tfstyle.runs.description import StageDescription
 from tfstyle.runs.folder import StageFolder, stage_lock
 from tfstyle.runs.trained_run import TrainedRun
@@ -62,29 +64,39 @@ def train(paths: Paths, settings: TrainSettings) -> None:
     dataset = records.read_dataset(paths.records_dir)
     input_pipeline.check_image_size(dataset, settings.image_size)
     keeps_best = settings.keeps_best(dataset)
-    identity.require_earlier_stages(spec, paths, dataset)
-
-    run = TrainedRun(paths.run_dir)
-    model = build_stage(settings, run, dataset)
-    identity.check_pruning(spec, model)
-    steps = settings.last_step(
-        input_pipeline.steps_per_epoch(
-            dataset, settings.splits, settings.batch_size, model.images_per_artist
+    with identity.open_earlier_stages(spec, paths, dataset) as run:
+        model = build_stage(settings, run, dataset)
+        identity.check_pruning(spec, model)
+        steps = settings.last_step(
+            input_pipeline.steps_per_epoch(
+                dataset, settings.splits, settings.batch_size, model.images_per_artist
+            )
         )
-    )
-    model.check_steps(steps)
-    description = identity.describe_stage(settings, steps, model, dataset, paths)
-    training = _Training(paths, settings, run, dataset, model, description, keeps_best)
-    if paths.dry_run:
-        training.log_plan(start=0)
-        return
-    bad_records = input_pipeline.report_bad_records(lambda: dataset)
-    with stage_lock(training.folder), bad_records:
-        training.prepare()
-        if training.is_done:
-            training.confirm()
-        else:
-            training.run_to_end()
+        model.check_steps(steps)
+        description = identity.describe_stage(
+            settings, steps, model, dataset, paths, run
+        )
+        training = _Training(
+            paths,
+            settings,
+            TrainedRun(paths.run_dir),
+            dataset,
+            model,
+            description,
+            keeps_best,
+        )
+        training.check_initial_weights()
+        lock = (
+            contextlib.nullcontext() if paths.dry_run else stage_lock(training.folder)
+        )
+        with lock, input_pipeline.report_bad_records(lambda: dataset):
+            training.prepare()
+            if paths.dry_run:
+                training.log_plan()
+            elif training.is_done:
+                training.confirm()
+            else:
+                training.run_to_end()
 
 
 def make_strategy(name: str) -> tf.distribute.Strategy:
@@ -96,7 +108,8 @@ def make_strategy(name: str) -> tf.distribute.Strategy:
     for gpu in tf.config.list_physical_devices("GPU"):
         # Without growth the first process takes all the memory of every GPU. Once a
         # device is in use it is too late, so it stays as it was set first.
-        with contextlib.suppress(RuntimeError):
+        # Nor can devices grow that the caller has divided.
+        with contextlib.suppress(RuntimeError, ValueError):
             tf.config.experimental.set_memory_growth(gpu, True)
     if name == "mirrored":
         return tf.distribute.MirroredStrategy()
@@ -166,7 +179,7 @@ class _Training:
     description: StageDescription  # for run.json
     keeps_best: bool  # the best weights are final, not the last
     dependents: Sequence[str] = ()
-    manager: tf.train.CheckpointManager | None = None
+    saved: tf.train.Checkpoint | None = None  # what is resumed from
 
     @property
     def folder(self) -> StageFolder:
@@ -179,33 +192,38 @@ class _Training:
         done = self.model.steps_done >= self.description.steps
         return done and self.folder.finished
 
+    @property
+    def _other_run(self) -> pathlib.Path | None:
+        """The run that the first weights are to be taken from."""
+        init_from = self.paths.init_from
+        return pathlib.Path(init_from) if init_from else None
+
+    def check_initial_weights(self) -> None:
+        """Refuse a run without the first weights, before a folder is written."""
+        begins = self.paths.restart or not self.folder.resumable.steps
+        if self._other_run and begins:
+            identity.check_initial_weights(self.description, self._other_run)
+
     def prepare(self) -> None:
         """Restore the newest checkpoint, or take first weights from another run."""
-        paths, model, folder = self.paths, self.model, self.folder
+        model, folder = self.model, self.folder
         self.dependents = identity.list_dependents(folder)
-        other_run = pathlib.Path(paths.init_from) if paths.init_from else None
-        if paths.restart:
-            if other_run:  # before anything is deleted: it may be misspelled
-                identity.initialize_from(model, self.description, other_run)
+        self.saved = tf.train.Checkpoint(**model.checkpoint_items())
+        step, resumable = 0, False
+        if not self.paths.restart:
+            identity.check_identity(folder, self.description)
+            step, resumable = identity.find_step(folder, self.description.steps)
+        elif self._other_run:  # before anything is deleted: it may be corrupt
+            identity.initialize_from(model, self.description, self._other_run)
+        if self.paths.restart and not self.paths.dry_run:
             folder.remove()
-        identity.check_identity(folder, self.description)
-        saved = tf.train.Checkpoint(**model.checkpoint_items())
-        self.manager = tf.train.CheckpointManager(
-            saved,
-            str(folder.checkpoints),
-            self.settings.checkpoints_kept,
-            checkpoint_name="step",
-        )
-        if self.manager.latest_checkpoint:
-            identity.restore(saved, self.manager.latest_checkpoint)
-        elif list(folder.checkpoints.glob("step-*.index")):
-            raise UserError(
-                f"{folder.checkpoints} holds checkpoints, but the file `checkpoint` "
-                "that names the newest is gone: put it back, or pass --restart to "
-                "start over"
-            )
-        elif other_run:
-            identity.initialize_from(model, self.description, other_run)
+        if resumable:
+            prefix = folder.resumable.prefix(step)
+            restore(self.saved, prefix, f"the checkpoint {prefix} does not fit")
+        elif step:
+            model.step.assign(step)  # where it was finished
+        elif self._other_run and not self.paths.restart:
+            identity.initialize_from(model, self.description, self._other_run)
         if model.steps_done:
             self._resume_description()
 
@@ -216,7 +234,12 @@ class _Training:
             "%s: already trained to step %d in %s",
             *(folder.stage, self.model.steps_done, folder.path),
         )
-        finishing.renew_pruning(folder, self.dataset, self.settings.checkpoint)
+        folder.write(
+            dataclasses.replace(folder.read(), dataset=self.description.dataset)
+        )
+        checkpoint = self._final_choice
+        finishing.repair(folder, self.dataset, checkpoint)
+        finishing.renew_pruning(folder, self.dataset, checkpoint)
         if identity.list_dependents(folder) != self.dependents:  # other codes
             self._log_dependents()
 
@@ -225,14 +248,14 @@ class _Training:
         settings, folder, model = self.settings, self.folder, self.model
         start_time, start = time.time(), model.steps_done
         steps = self.description.steps
-        self.log_plan(start)
+        self.log_plan()
         self._log_dependents()
         folder.mark_unfinished()
         folder.write(self.description)
         _write_operative_config(folder)
         monitor = Monitor(self.run, folder.stage, self.dataset, settings.batch_size)
         housekeeping = Housekeeping(
-            folder, settings, model, steps, self.manager, monitor, self.keeps_best
+            folder, settings, model, steps, self.saved, monitor, self.keeps_best
         )
         housekeeping.listen_for_signals()
         with _explain_failures(self.dataset, settings):
@@ -241,20 +264,25 @@ class _Training:
             with housekeeping.progress:  # closed before an error is shown
                 self._fit(housekeeping, steps)
             _write_operative_config(folder)  # the pipeline's settings are in use now
-            # A best checkpoint of older versions may be left, chosen by test pictures.
-            checkpoint = settings.checkpoint if self.keeps_best else "last"
-            finishing.finish(folder, self.dataset, checkpoint)
+            finishing.finish(folder, self.dataset, self._final_choice)
         folder.mark_finished(steps)
         minutes = (time.time() - start_time) / 60
         logger.info(
             f"{folder.stage}: trained to step {steps} ({minutes:.1f} minutes now)\n"
             f"  pictures: {folder.previews}\n"
-            f"  curves:   tensorboard --logdir={self.paths.run_dir}"
+            f"  curves:   tensorboard --logdir={quote(self.paths.run_dir)}"
         )
 
-    def log_plan(self, start: int) -> None:
-        """Log what will be trained, from step `start` on."""
+    @property
+    def _final_choice(self) -> str | None:
+        """Which checkpoint becomes the final weights; see `train.checkpoint`."""
+        # A best checkpoint of older versions may be left, chosen by test pictures.
+        return self.settings.checkpoint if self.keeps_best else "last"
+
+    def log_plan(self) -> None:
+        """Log what will be trained, from the present step on."""
         settings, described = self.settings, self.description
+        start = self.model.steps_done
         counts = "  ".join(
             f"{name} {network['parameters'] / 1e6:.2f}M"
             for name, network in described.networks.items()
@@ -263,6 +291,10 @@ class _Training:
         begin = f"resuming from step {start}" if start else "from the beginning"
         if start and self.folder.finished:
             begin += ", where it was finished"
+        if self.is_done:
+            begin = "which are trained already"
+        if self.paths.dry_run and self.paths.restart and self.folder.exists:
+            begin += ", deleting what it has trained so far"
         size = settings.image_size
         logger.info(
             f"{described.stage}: {described.steps} steps of {settings.batch_size} "

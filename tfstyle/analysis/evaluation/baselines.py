@@ -1,6 +1,7 @@
 """What is achieved without a style space, and what a style space knows by heart."""
 
 import dataclasses
+import math
 
 import numpy as np
 
@@ -48,13 +49,14 @@ class Baselines(results.Result):
         "Much more than on test pictures means that the style space has learned its "
         "training pictures by heart.",
     )
-    test_accuracy: float = results.reference("test pictures", "train_accuracy")
+    # None without test pictures.
+    test_accuracy: float | None = results.reference("test pictures", "train_accuracy")
     train_variance_ratio: float = measured(
         "variance ratio of training pictures by the kept style dimensions",
         ".4f",
         "Much less than that of test pictures means the same.",
     )
-    test_variance_ratio: float = results.reference(
+    test_variance_ratio: float | None = results.reference(
         "test pictures", "train_variance_ratio"
     )
 
@@ -85,15 +87,19 @@ def measure_baselines(
     kept = run.style_statistics.dims - 1
     predicted = metric.classify(read_array, style_codes)[:, kept]
     ratio = prefix.variance_ratio(style_codes, ids)
+    has_test = run.dataset.test_split == "test"
     return Baselines(
         pictures=len(test),
         train_pictures=len(ids),
-        nearest_pixels=probes.nearest_accuracy(*compared),
-        discriminants=probes.discriminant_accuracy(*compared),
+        # Training pictures would be found among themselves.
+        nearest_pixels=probes.nearest_accuracy(*compared) if has_test else math.nan,
+        discriminants=(
+            probes.discriminant_accuracy(*compared) if has_test else math.nan
+        ),
         train_accuracy=float(np.mean(predicted == ids)),
-        test_accuracy=test_accuracy,
+        test_accuracy=test_accuracy if has_test else None,
         train_variance_ratio=float(ratio[kept]),
-        test_variance_ratio=test_variance_ratio,
+        test_variance_ratio=test_variance_ratio if has_test else None,
     )
 
 

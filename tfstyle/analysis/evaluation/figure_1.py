@@ -1,6 +1,7 @@
 """Figure 1: accuracy and variance ratio by the first d style dimensions."""
 
 import dataclasses
+import math
 import time
 from typing import Any
 
@@ -49,12 +50,14 @@ class Curves:
     def format_point(self, d: int) -> tuple[str, str]:
         """Format accuracy and variance ratio by d dimensions, with their intervals."""
         k = self.dims.index(d)
-        accuracy, ratio = f"{self.accuracy[k]:.1%}", f"{self.variance_ratio[k]:.4f}"
+        accuracy = f"{self.accuracy[k]:.1%}"
+        ratio = repeats.format_number(self.variance_ratio[k], ".4f")
         if self.accuracy_interval and self.variance_ratio_interval:
             low, high = self.accuracy_interval[k]
             accuracy += f" ({low:.1%} to {high:.1%})"
             low, high = self.variance_ratio_interval[k]
-            ratio += f" ({low:.4f} to {high:.4f})"
+            if not math.isnan(low):
+                ratio += f" ({low:.4f} to {high:.4f})"
         return accuracy, ratio
 
 
@@ -154,19 +157,20 @@ def compute_curves(test: Classified, dims: list[int]) -> Curves:
     """
     points = np.array(dims) - 1
     artist_ids = test.codes.artist_ids
-    moments = prefix.Moments.of_codes(test.codes.codes, artist_ids)
-    weights = repeats.draw_artist_weights(len(moments.counts))
+    weights = repeats.draw_artist_weights(len(np.unique(artist_ids)))
     ratio = prefix.variance_ratio(test.codes.codes, artist_ids)
     intervals = {}
     if weights is not None:
+        moments = prefix.Moments.of_codes(test.codes.codes, artist_ids)
         _, artists = np.unique(artist_ids, return_inverse=True)
         hits = np.zeros([len(moments.counts), len(dims)])
         np.add.at(hits, artists, test.predicted[:, points] == artist_ids[:, None])
         accuracies = weights @ hits / (weights @ moments.counts)[:, None]
         within, between = (part[:, points] for part in moments.variances(weights))
+        ratios = np.where(np.isnan(ratio[points]), np.nan, within / between)
         intervals = {
             "accuracy_interval": repeats.compute_intervals(accuracies),
-            "variance_ratio_interval": repeats.compute_intervals(within / between),
+            "variance_ratio_interval": repeats.compute_intervals(ratios),
         }
     return Curves(
         dims=dims,

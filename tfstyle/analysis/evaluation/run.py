@@ -9,7 +9,7 @@ from tfstyle.analysis.evaluation import content, generator, style
 from tfstyle.analysis.evaluation.content import Content
 from tfstyle.analysis.evaluation.generator import Generator
 from tfstyle.analysis.evaluation.style import Style
-from tfstyle.analysis.results import Options, from_json, merge, to_json
+from tfstyle.analysis.results import Options, from_json, merge, name_pictures, to_json
 from tfstyle.core import files
 from tfstyle.core.cli import UserError
 from tfstyle.modeling import stages as registry
@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 EVALUATION_FILE = "evaluation.json"
 # Raised when results change their meaning; older ones are measured again.
-EVALUATION_FORMAT = 5
+EVALUATION_FORMAT = 6
 PARTS = (style.METRIC, style.CLASSIFIER, content.PART, generator.PART)
 
 Digests = dict[str, list[str]]
@@ -36,6 +36,7 @@ class Evaluation:
         artists: number of artists.
         train_pictures: number of training pictures.
         test_pictures: number of test pictures.
+        split: of the pictures that were measured: "train" without test pictures.
         steps: steps trained, by stage.
         digests: identify the weights and codes that were measured, by stage.
         unmeasured: trained stages without a result; None if all have one.
@@ -48,6 +49,7 @@ class Evaluation:
     artists: int
     train_pictures: int
     test_pictures: int
+    split: str = "test"
     steps: dict[str, int]
     digests: Digests
     unmeasured: list[str] | None = None
@@ -61,10 +63,12 @@ class Evaluation:
         path = run.path / EVALUATION_FILE
         if not path.exists():
             return None
-        values = files.read_json(path)
         try:
-            evaluation: Evaluation = from_json(cls, values)
-        except ValueError:
+            evaluation: Evaluation = from_json(cls, files.read_json(path))
+        except UserError as error:
+            logger.warning("warning: %s; the run is measured again", error)
+            return None
+        except (ValueError, TypeError):
             return None
         return evaluation if evaluation.format == EVALUATION_FORMAT else None
 
@@ -80,14 +84,17 @@ class Evaluation:
         """Format the most important results as lines of text."""
         steps = ", ".join(f"{stage} {steps}" for stage, steps in self.steps.items())
         pictures = f"{self.test_pictures} test pictures of {self.artists} artists"
-        lines = [f"{pictures}; {steps} steps"]
+        lines = []
         if self.style:
             lines += self.style.summarize()
         if self.content:
             lines += self.content.summarize()
         if self.generator:
             lines += self.generator.summarize(self.artists, self.content)
-        return lines
+        lines = [name_pictures(line, self.split) for line in lines]
+        if self.split != "test":
+            lines.insert(0, f"note: these are numbers of {self.split}ing pictures")
+        return [f"{pictures}; {steps} steps", *lines]
 
 
 @name_bad_records
@@ -133,6 +140,7 @@ def evaluate_run(
         artists=len(dataset.artists),
         train_pictures=dataset.num_examples("train"),
         test_pictures=dataset.num_examples("test"),
+        split=dataset.test_split,
         steps={name: run.description(name).steps for name in run.finished},
         digests=digests,
         unmeasured=unmeasured or None,

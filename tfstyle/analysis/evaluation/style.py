@@ -130,6 +130,8 @@ class Style(results.Result):
         base, curves = self.baselines, self.metric
         if base is None or curves is None or self.kept_dims is None:
             return lines
+        if base.test_accuracy is None:
+            return lines  # without test pictures, the numbers suggest nothing
         gap = base.train_accuracy - base.test_accuracy
         if gap > _BY_HEART:
             lines.append(

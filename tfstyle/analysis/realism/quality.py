@@ -5,6 +5,7 @@ network that a generator may have learned to please takes part.
 """
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -17,7 +18,7 @@ from tfstyle.analysis.realism.samples import (
 )
 from tfstyle.analysis.results import Result, from_json, list_labels, measured
 from tfstyle.metrics import texture
-from tfstyle.metrics.repeats import Spread, combine_kinds
+from tfstyle.metrics.repeats import Spread, combine_kinds, format_number
 
 # Pictures of each kind at most.
 _MOST_PICTURES = 250
@@ -126,7 +127,7 @@ class Quality:
             ]
             values = {
                 label: " ".join(
-                    f"{result.get_spread(name)['mean']:{spec}}"
+                    format_number(result.get_spread(name)["mean"], spec)
                     for name in names
                     if name.startswith(prefix)
                 )
@@ -159,6 +160,9 @@ class QualityMeasure:
         self._count = min(len(sampler.test), len(self._train), _MOST_PICTURES)
         real_nearest = texture.nearest_distances(sampler.test, self._train)
         self._limit = float(np.quantile(real_nearest, _COPIES_OF_REAL))
+        self._has_test = sampler.has_test
+        if not self._has_test:  # each training picture is nearest to itself
+            self._limit = 0.0
         self._classify = classify
         self._by_seed: list[dict[str, dict[str, float]]] = []
         self._spectra: dict[str, list[float]] = {}
@@ -189,6 +193,8 @@ class QualityMeasure:
                 **_measure_patches(slices, real, pictures[: self._count], seed),
                 **self._find_copies(pictures[: self._count]),
             }
+            if kind == "real" and not self._has_test:
+                measures[kind]["nearest_distance"] = math.nan
             # Drawn styles have no artist.
             if self._classify and kind != "prior":
                 accuracy = self._classify(pictures, self._artist_ids)
@@ -211,8 +217,12 @@ class QualityMeasure:
         nearest = texture.nearest_distances(pictures, self._train)
         return {
             "nearest_distance": float(nearest.mean()) / 255,
-            "copies": float((nearest < self._limit).mean()),
+            "copies": self._measure_copies(nearest),
         }
+
+    def _measure_copies(self, nearest: np.ndarray) -> float:
+        """Return the share of copies; NaN if real pictures are copies too."""
+        return float((nearest < self._limit).mean()) if self._limit else math.nan
 
 
 def _measure_spectrum(spectrum: np.ndarray) -> dict[str, float]:

@@ -49,6 +49,7 @@ class PictureSampler:
     Attributes:
         styles: float32 [artists, style], the artists' mean styles.
         test: uint8 [n, size, size, 3], the first test pictures.
+        has_test: whether they are; without test pictures they are training pictures.
         artist_ids: int64 [n], their artists.
     """
 
@@ -57,6 +58,7 @@ class PictureSampler:
         self.test, self.artist_ids = read_first_pictures(
             run.dataset, run.dataset.test_split, MAX_TEST_PICTURES
         )
+        self.has_test = run.dataset.test_split == "test"
         self._run = run
 
     @functools.cached_property

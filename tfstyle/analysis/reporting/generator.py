@@ -1,7 +1,6 @@
 """The generator in the report: its measures, and figures 2, 3, 6 and 7."""
 
 import dataclasses
-import json
 import pathlib
 
 import numpy as np
@@ -16,6 +15,7 @@ from tfstyle.analysis.results import tabulate
 from tfstyle.core.names import show
 from tfstyle.modeling.networks.codes import style_by_content_table
 from tfstyle.runs.folder import StageFolder
+from tfstyle.runs.metrics_log import read_numbers
 from tfstyle.runs.trained_run import TrainedRun
 
 # Rows and columns of the sheets.
@@ -28,8 +28,7 @@ _FRAMES = 48
 def draw_frechet_curve(stage: StageFolder, folder: pathlib.Path) -> list[Picture]:
     """Draw the Frechet distance during training, if it was measured at least twice."""
     distances: dict[int, float] = {}
-    for line in stage.metrics_file.read_text().splitlines():
-        entry = json.loads(line)
+    for entry in read_numbers(stage.metrics_file):
         if entry["name"] == "frechet_distance":
             distances[entry["step"]] = entry["value"]  # a resumed run repeats steps
     if len(distances) < 2:

@@ -1,13 +1,15 @@
 """The figures of a run and its report: what `python -m tfstyle.figures` draws."""
 
+import dataclasses
 import pathlib
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from tfstyle.analysis.drawing.artist_map import require_umap
 from tfstyle.analysis.drawing.examples import FixedPictures
-from tfstyle.analysis.drawing.page import Section, write_report
+from tfstyle.analysis.drawing.page import Picture, Section, write_report
 from tfstyle.analysis.evaluation.comparison import (
     Comparison,
     check_comparable,
@@ -27,6 +29,7 @@ from tfstyle.analysis.reporting.style import (
     confusions_section,
     style_section,
 )
+from tfstyle.analysis.results import name_pictures
 from tfstyle.core.names import show
 from tfstyle.data.records import Dataset
 from tfstyle.modeling.stages import gan
@@ -39,6 +42,13 @@ _INTRODUCTION = (
     "implements: Anime Style Space Exploration Using Metric Learning and Generative "
     "Adversarial Networks (arXiv 1805.07997)."
 )
+
+
+# By whether there are test pictures.
+_TEST_NOTES = {
+    True: "Test pictures were not trained on, unless a section says so.",
+    False: "All numbers are of training pictures, because there are no others.",
+}
 
 
 def draw_runs(
@@ -117,6 +127,7 @@ def draw_run(
             sections.append(transfers_section(run, transfers, folder))
         rng = np.random.default_rng(seed)
         sections += GeneratorFigures(run, folder, fixed, rng).draw_sections()
+    sections = [sections[0], *(_name_pictures(s, evaluation) for s in sections[1:])]
     report = run.path / "report.html"
     write_report(report, f"tfstyle: {show(run.path.name)}", sections)
     return report
@@ -130,10 +141,27 @@ def _introduce(run: TrainedRun, evaluation: Evaluation) -> Section:
         "The collection and the run",
         f"{_INTRODUCTION}\n\n{evaluation.train_pictures} training and "
         f"{evaluation.test_pictures} test pictures of {evaluation.artists} artists, "
-        f"{size}x{size} pixels. Test pictures were not trained on, unless a section "
-        "says so.",
+        f"{size}x{size} pixels. {_TEST_NOTES[evaluation.split == 'test']}",
         table=rows,
         more=_tabulate_rights(run.dataset),
+    )
+
+
+def _name_pictures(section: Section, evaluation: Evaluation) -> Section:
+    """Call the measured pictures training pictures if that is what they are."""
+
+    def rename(value: Any) -> Any:
+        if isinstance(value, str):
+            return name_pictures(value, evaluation.split)
+        if isinstance(value, Picture):
+            return dataclasses.replace(
+                value, caption=rename(value.caption), alt=rename(value.alt)
+            )
+        return [*map(rename, value)] if isinstance(value, Sequence) else value
+
+    fields = ("text", "table", "more", "pictures")
+    return dataclasses.replace(
+        section, **{name: rename(getattr(section, name)) for name in fields}
     )
 
 

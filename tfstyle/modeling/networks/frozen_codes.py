@@ -7,7 +7,7 @@ import dataclasses
 import enum
 import hashlib
 import pathlib
-from typing import Protocol
+from typing import Any, Protocol
 
 import gin
 import numpy as np
@@ -176,13 +176,15 @@ class CodeStatistics:
         """Read what `write` wrote.
 
         Raises:
-            ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile: if the file
-                is corrupt.
+            UserError: if the file is corrupt.
+            FileNotFoundError: if there is none.
         """
-        with np.load(path) as arrays:
-            values = {name: arrays[name] for name in arrays.files}
-        normalization = ContentNormalization(str(values.pop("normalization")))
-        return cls(**values, normalization=normalization)
+        values: dict[str, Any] = files.read_npz(path)
+        try:
+            normalization = ContentNormalization(str(values.pop("normalization")))
+            return cls(**values, normalization=normalization)
+        except (ValueError, TypeError, KeyError) as error:
+            raise UserError(f"{path} is corrupt: {error}") from None
 
 
 class NormalizedEncoder(tf.keras.Model):

@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfstyle.core.cli import UserError
+from tfstyle.core.paths import for_tensorflow
 from tfstyle.data import input_pipeline, records
 from tfstyle.metrics import fidelity
 from tfstyle.modeling.networks import color
@@ -80,7 +81,7 @@ class Inception(tf.keras.Model):
             pooling="avg",
         )
         try:
-            self._features.load_weights(weights)
+            self._features.load_weights(for_tensorflow(weights))
         except (ValueError, OSError, KeyError) as error:
             raise UserError(
                 f"--inception_weights={weights} is not Keras' weight file of "
