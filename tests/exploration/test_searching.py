@@ -266,7 +266,7 @@ def test_a_table_lists_artists_and_works_line_by_line():
 
 
 def test_a_picture_that_cannot_be_used_is_named(trained, tmp_path):
-    with pytest.raises(UserError, match="missing.png cannot be used: unreadable"):
+    with pytest.raises(UserError, match="there is no file or folder .*missing.png"):
         searching.search(trained, [str(tmp_path / "missing.png")])
 
 
@@ -275,7 +275,7 @@ def test_a_picture_that_cannot_be_used_is_named(trained, tmp_path):
     [
         ([], "pass one or more pictures"),
         (["a.png", "--output=sheet.gif"], "--output must be a .png file"),
-        (["a.png", "--output="], "--output must be a .png file, got nothing"),
+        (["a.png", "--output="], "--output=: a path is missing"),
         (["a.png"], "tfstyle.train --gin_file=gin/metric.gin"),
     ],
 )
