@@ -261,7 +261,7 @@ def test_a_table_lists_artists_and_works_line_by_line():
         "  distance  nearest artists",
         "    1.5000  a",
         "  distance  nearest works",
-        "    0.2500  a/caf\ufffd.png  (a)",
+        "    0.2500  a/caf\\xe9.png  (a)",
     ]
 
 
