@@ -269,7 +269,7 @@ def test_a_picture_that_cannot_be_used_is_named(trained, tmp_path):
     (tmp_path / "broken.png").write_bytes(b"")
     os.mkfifo(tmp_path / "pipe.png")
     for name, message in (
-        ("missing.png", "there is no file .*missing.png"),
+        ("missing.png", "there is no file or folder .*missing.png"),
         ("broken.png", "broken.png cannot be used: not_a_picture"),
         ("pipe.png", "pipe.png is not a file"),
     ):
