@@ -86,7 +86,11 @@ def test_two_runs_give_their_mean_and_half_their_difference_times_root_2(two_run
     compared = comparison.compare_runs(two_runs)
 
     assert compared.runs == [str(run.path) for run in two_runs]
-    assert list(compared.methods) == ["metric learning", "classifier"]
+    assert list(compared.methods) == [
+        "metric learning",
+        "classifier",
+        "classifier, nearest mean code",
+    ]
     for stage, name in (("metric", "metric learning"), ("classifier", "classifier")):
         method = compared.methods[name]
         assert method.dims == [1, 2, 4, 8, 16]
