@@ -294,9 +294,12 @@ def test_each_number_is_a_line_of_its_stages_log(evaluation, run, logged_before)
     }
 
     for stage in ("metric", "classifier"):
-        measured = getattr(evaluation.style, stage)
+        curves = {"figure_1/": getattr(evaluation.style, stage)}
+        if stage == "classifier":
+            curves["figure_1/means_"] = evaluation.style.classifier_means
         expected = {
-            f"figure_1/{name}_{d}": pytest.approx(getattr(measured, name)[k])
+            f"{group}{name}_{d}": pytest.approx(getattr(measured, name)[k])
+            for group, measured in curves.items()
             for name in ("accuracy", "variance_ratio")
             for k, d in enumerate(measured.dims)
         }

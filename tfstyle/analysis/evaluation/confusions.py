@@ -2,10 +2,9 @@
 
 import collections
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
-
-from tfstyle.data.records import Dataset
 
 _MOST_SHOWN = 10
 
@@ -60,16 +59,15 @@ class Confusions:
 
 
 def find_confusions(
-    dataset: Dataset, predicted: np.ndarray, artist_ids: np.ndarray
+    names: Sequence[str], predicted: np.ndarray, artist_ids: np.ndarray
 ) -> Confusions:
     """Count which artists' pictures are taken for whose.
 
     Args:
-        dataset: of the artists.
+        names: of the artists, by label.
         predicted: int [n], the artist found for each picture.
         artist_ids: int [n], the artist of each.
     """
-    names = dataset.artist_names
     totals = collections.Counter(artist_ids.tolist())
     answers = zip(artist_ids.tolist(), predicted.tolist(), strict=True)
     counts = collections.Counter(pair for pair in answers if pair[0] != pair[1])

@@ -44,7 +44,12 @@ class Curves:
         """Format the curves as lines of text."""
         return [
             f"{name}: d, accuracy, variance ratio (equation 10)",
-            *("  ".join([f"  {d:4d}", *self.format_point(d)]) for d in self.dims),
+            *(
+                f"  {d:4d}  {accuracy:>6}  {ratio}"
+                for d, (accuracy, ratio) in zip(
+                    self.dims, map(self.format_point, self.dims), strict=True
+                )
+            ),
         ]
 
     def format_point(self, d: int) -> tuple[str, str]:

@@ -202,7 +202,9 @@ def measure_metric(run: TrainedRun, options: results.Options) -> Style:
         ),
         retrieval=_measure_retrieval(folder, test.codes, kept_dims),
         unseen_artists=_measure_unseen_artists(run, kept_dims),
-        confusions=find_confusions(run.dataset, predicted, test.codes.artist_ids),
+        confusions=find_confusions(
+            run.collection.artists, predicted, test.codes.artist_ids
+        ),
     )
 
 

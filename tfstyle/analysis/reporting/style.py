@@ -88,7 +88,7 @@ def confusions_section(
     confusions = style.confusions
     if confusions is None:
         return None
-    names = run.dataset.artist_names
+    names = run.collection.artists
     shares = np.zeros([len(names), len(names)])
     numbers = {name: k for k, name in enumerate(names)}
     test_counts = run.dataset.artist_counts(run.dataset.test_split)
@@ -143,7 +143,7 @@ def _draw_confused_artists(run: TrainedRun, pairs: Sequence[Confusion]) -> Image
     for pair in pairs:
         row: list[np.ndarray | None] = []
         for name in (pair.artist, pair.taken_for):
-            label = dataset.artist_names.index(name)
+            label = run.collection.artists.index(name)
             works = [*pictures[artist_ids == label][:_WORKS_SHOWN]]
             row += [*works, *[None] * (_WORKS_SHOWN - len(works))]
         rows.append(row)
