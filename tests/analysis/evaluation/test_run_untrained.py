@@ -32,8 +32,9 @@ def test_untrained_stages_are_skipped_with_a_message(
     if "style" in parts:
         expected = set(stages) & {"metric", "classifier"}
         # Search and pruning need the metric stage.
-        searched = {"kept_dims", "baselines", "retrieval"}
+        searched = {"kept_dims", "baselines", "retrieval", "confusions"}
         expected |= searched if "metric" in stages else set()
+        expected |= {"classifier_means"} if "classifier" in stages else set()
         assert set(written["style"]) == expected
     assert evaluation.summarize()
 
@@ -44,7 +45,7 @@ def test_measuring_one_stage_at_first_leaves_the_others_for_later(tiny_run, tmp_
     result = evaluate_run(TrainedRun(run_dir), stages=["classifier"])
 
     assert result.unmeasured == ["metric"]
-    assert set(to_json(result.style)) == {"classifier"}
+    assert set(to_json(result.style)) == {"classifier", "classifier_means"}
     assert result.summarize()
 
 

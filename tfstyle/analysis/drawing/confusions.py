@@ -11,6 +11,7 @@ from tfstyle.core.files import atomic_file
 
 _MOST_NAMES = 60  # more would overlap
 _INCHES = 0.22  # per artist
+_SMALLEST = 5.0  # of the matrix, in inches
 _DPI = 100
 
 
@@ -39,7 +40,7 @@ def write_confusions(
         order: artists from top to bottom, and from left to right.
     """
     artists = len(names)
-    side = 2 + _INCHES * min(artists, _MOST_NAMES)
+    side = max(_SMALLEST, 2 + _INCHES * min(artists, _MOST_NAMES))
     figure = Figure(figsize=(side + 1, side), layout="constrained")
     axes = figure.add_subplot()
     image = axes.imshow(shares[np.ix_(order, order)], cmap="Blues", vmin=0, vmax=1)

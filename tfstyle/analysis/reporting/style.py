@@ -103,10 +103,12 @@ def confusions_section(
         path.name: "Rows: artists; columns: whose their test pictures are taken for. "
         "Similar artists are side by side."
     }
+    sheet_path = folder / "confused_artists.png"
+    sheet_path.unlink(missing_ok=True)  # there may be fewer mistakes than before
     if confusions.pairs:
         sheet = _draw_confused_artists(run, confusions.pairs[:_MOST_SHOWN])
-        write_picture(sheet, folder / "confused_artists.png")
-        captions["confused_artists.png"] = (
+        write_picture(sheet, sheet_path)
+        captions[sheet_path.name] = (
             "Test pictures by the artists of the first pairs, the one who "
             "is taken for the other at the left."
         )
