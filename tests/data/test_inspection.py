@@ -344,4 +344,6 @@ def test_an_example_is_read_as_it_was_written():
         "filename": "an artist/1.png",
         "label": 5,
         "artist": "an artist",
+        "content_label": -1,
+        "content_text": "",
     }

@@ -55,7 +55,10 @@ def test_examples_follow_tensorflows_image_conventions(portraits_records):
         "filename": "string",
         "label": "int64",
         "text": "string",
+        "content_label": "int64",
+        "content_text": "string",
     }
+    assert example["content_label"] == -1 and example["content_text"] == b""
     assert example["height"] == example["width"] == 64
     assert example["format"] == b"png"
     artist = example["text"].numpy().decode()
