@@ -85,17 +85,31 @@ def test_a_parent_that_was_not_read_still_joins_its_children(tmp_path):
     assert [entry["group"] for entry in entries] == ["9", "9"]
 
 
-def test_excluded_artists_are_out_and_unknown_ones_are_pointed_out(tmp_path):
+@pytest.mark.parametrize(
+    "line",
+    ["some_artist", "Some Artist", "some_artist/", '"some artist"', "- some_artist"],
+)
+def test_excluded_artists_are_out_however_they_are_written(tmp_path, line):
     names = tmp_path / "no.txt"
-    names.write_text("ana\nsome one\n")
-    posts = [
-        make_post(number, artist) for number, artist in enumerate(["ana", "ben"] * 2, 1)
-    ]
+    names.write_text(f"{line}\n")
+    artists = enumerate(["some_artist", "ben"] * 2, 1)
+    posts = [make_post(number, artist) for number, artist in artists]
     result, entries = make_manifest(tmp_path, posts, f"--exclude_artists={names}")
     assert {entry["artist"] for entry in entries} == {"ben"}
     output = read_output(result)
     assert "2 excluded_artist" in output
-    assert "without a post: some_one\n" in output
+    assert "excluded   some_artist, 2 works\n" in output
+
+
+def test_a_line_that_excludes_nobody_is_an_error(tmp_path):
+    names = tmp_path / "no.txt"
+    names.write_text("anna\nzoe\n")
+    posts = [make_post(number, "ana") for number in (1, 2)]
+    result, entries = make_manifest(tmp_path, posts, f"--exclude_artists={names}")
+    assert result.returncode == 1 and not entries
+    assert "'anna' matches no artist of the manifest (the nearest is 'ana')" in (
+        result.stderr
+    )
 
 
 @pytest.mark.parametrize(

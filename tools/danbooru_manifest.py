@@ -22,11 +22,12 @@ from typing import IO
 
 from absl import flags
 
-from tfstyle.core import cli, files
+from tfstyle.core import cli, files, names
 from tfstyle.core.cli import UserError
 from tfstyle.core.progress import progress_bar
 from tfstyle.data.catalogs import danbooru
 from tfstyle.data.catalogs.danbooru import Post, PostError
+from tfstyle.data.collections import exclusions, walking
 
 _METADATA = cli.define_paths(
     "metadata",
@@ -46,8 +47,16 @@ _MIN_IMAGES = flags.DEFINE_integer(
 _EXCLUDE_TAGS = cli.define_path(
     "exclude_tags", None, "File of tags, one per line; posts with one are skipped."
 )
-_EXCLUDE_ARTISTS = cli.define_path(
-    "exclude_artists", None, "File of artists, one per line; their works are skipped."
+_EXCLUDE_ARTISTS = cli.define_paths(
+    "exclude_artists",
+    None,
+    "File of artists whose works are skipped, one per line, by the rules of"
+    " tools/make_tfrecords.py. May be given several times.",
+)
+_ALLOW_UNMATCHED = flags.DEFINE_bool(
+    "allow_unmatched_exclusions",
+    False,
+    "Accept lines of --exclude_artists that match no artist with enough works.",
 )
 _PATH = flags.DEFINE_string(
     "path",
@@ -64,20 +73,14 @@ def main() -> None:
     paths = _list_files(_METADATA.value)
     ratings = _check_ratings(_RATINGS.value)
     exclude_tags = _read_names("exclude_tags", _EXCLUDE_TAGS.value)
-    exclude_artists = _read_names("exclude_artists", _EXCLUDE_ARTISTS.value)
     _format_path(Post(1, "", "png", "s", None, False))  # refuses a wrong --path
 
-    works, excluded = Works(), set()
+    works = Works()
     with tempfile.TemporaryFile("w+") as candidates:
         for post in _read_posts(paths, exclude_tags, works):
-            if post.artist in exclude_artists:
-                works.skipped["excluded_artist"] += 1
-                excluded.add(post.artist)
-            else:
-                works.add(post)
-                json.dump([*vars(post).values()], candidates)
-                candidates.write("\n")
-        missing = exclude_artists - excluded
+            works.add(post)
+            json.dump([*vars(post).values()], candidates)
+            candidates.write("\n")
         meanings = works.rating_meanings
         counts = works.count_by_artist(ratings, meanings)
         candidates.seek(0)
@@ -89,13 +92,16 @@ def main() -> None:
                 f" ({works.describe_skipped()}): lower --min_images_per_artist, or"
                 " see --ratings"
             )
-        written = _write_manifest(output, candidates, works, kept, ratings, meanings)
-    print(f"artists    {len(kept)}")
+        excluded = _match_artists(kept)
+        written = _write_manifest(
+            output, candidates, works, (kept, excluded), ratings, meanings
+        )
+    print(f"artists    {len(kept - excluded)}")
     print(f"works      {written}")
     print(f"skipped    {works.describe_skipped()}")
-    if missing:
-        print(f"note: artists to exclude without a post: {', '.join(sorted(missing))}")
-    print(f"manifest   {output}")
+    for artist in sorted(excluded):
+        print(f"excluded   {names.show(artist)}, {counts[artist]} works")
+    print(f"manifest   {names.show(output)}")
 
 
 class Works:
@@ -162,18 +168,18 @@ class Works:
             self._parents.extend(array.array("i", [-1]) * max(missing, number // 2))
 
 
-def _list_files(names: Collection[str] | None) -> list[pathlib.Path]:
-    if not names:
+def _list_files(given: Collection[str] | None) -> list[pathlib.Path]:
+    if not given:
         raise UserError("--metadata is missing: a file of Danbooru's metadata")
     paths = []
-    for name in names:
+    for name in given:
         path = pathlib.Path(name)
         if not path.exists():
             raise UserError(f"--metadata={name} does not exist")
         inside = sorted(p for p in path.glob("*") if not p.name.startswith("."))
         paths += [p for p in inside if p.is_file()] if path.is_dir() else [path]
     if not paths:
-        raise UserError(f"--metadata={', '.join(names)} holds no files")
+        raise UserError(f"--metadata={', '.join(given)} holds no files")
     return paths
 
 
@@ -190,12 +196,28 @@ def _check_ratings(ratings: Collection[str]) -> set[str]:
 def _read_names(flag: str, path: str | None) -> set[str]:
     if path is None:
         return set()
+    if not walking.is_regular(path):
+        raise UserError(f"--{flag}={names.show(path)} is not a file")
     try:
         lines = pathlib.Path(path).read_text("utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"--{flag}={path} cannot be read: {error}") from None
+        raise UserError(
+            f"--{flag}={names.show(path)} cannot be read: {error}"
+        ) from None
     # Tags have underscores for spaces.
     return {"_".join(line.split()) for line in lines if line.strip()}
+
+
+def _match_artists(artists: Collection[str]) -> set[str]:
+    """Return the artists that the lists name, with underscores or spaces."""
+    spellings = {artist.replace("_", " "): artist for artist in artists}
+    spellings |= {artist: artist for artist in artists}
+    excluded = exclusions.exclude_names(
+        _EXCLUDE_ARTISTS.value or [], spellings, _ALLOW_UNMATCHED.value
+    )
+    for note in excluded.notes:
+        print(note)
+    return {spellings[names.from_path(name)] for name in excluded.folders}
 
 
 def _format_path(post: Post) -> str:
@@ -239,11 +261,16 @@ def _write_manifest(
     output: str,
     candidates: IO[str],
     works: Works,
-    kept: Collection[str],
+    artists: tuple[Collection[str], Collection[str]],
     ratings: Collection[str],
     meanings: dict[str, str],
 ) -> int:
-    """Write the works of artists with enough of them; return their number."""
+    """Write the works of artists that have enough and are not excluded.
+
+    `artists` are those with enough works, and those excluded. Returns the number of
+    works written.
+    """
+    kept, excluded = artists
     written = 0
     with files.atomic_file(output) as temporary, temporary.open("w") as manifest:
         for line in candidates:
@@ -252,6 +279,8 @@ def _write_manifest(
                 works.skipped["rating"] += 1
             elif post.artist not in kept:
                 works.skipped["artist_under_minimum"] += 1
+            elif post.artist in excluded:
+                works.skipped["excluded_artist"] += 1
             else:
                 entry = {"path": _format_path(post), "artist": post.artist}
                 group = works.find_group(post)

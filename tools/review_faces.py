@@ -18,7 +18,7 @@ import re
 
 from absl import flags
 
-from tfstyle.core import cli
+from tfstyle.core import cli, names
 from tfstyle.core.cli import UserError
 from tfstyle.core.files import atomic_folder
 from tfstyle.core.progress import track
@@ -67,13 +67,13 @@ def main() -> None:
             f"{number:05d}.jpg" if error is None else None
             for number, error in enumerate(errors)
         ]
-        names = review.write_pages(entries, crops, folder, digest, _PER_PAGE.value)
+        pages = review.write_pages(entries, crops, folder, digest, _PER_PAGE.value)
     for entry, error in zip(entries, errors, strict=True):
         if error is not None:
-            print(f"unusable   row {entry.row}, {entry.path}: {error}")
+            print(f"unusable   row {entry.row}, {names.show(entry.path)}: {error}")
     for fault in faults:
-        print(f"faulty     row {fault.row}: {fault.reason}, {fault.detail}")
-    print(f"faces      {errors.count(None)} on {len(names)} pages")
+        print(f"faulty     row {fault.row}: {fault.reason}, {names.show(fault.detail)}")
+    print(f"faces      {errors.count(None)} on {len(pages)} pages")
     print(f"page       {pathlib.Path(_OUTPUT_DIR.value, review.INDEX)}")
 
 

@@ -11,6 +11,8 @@ PathLike = str | os.PathLike[str]
 
 # TensorFlow takes the names of checkpoints and saved models for patterns.
 _PATTERN = frozenset("*?[]\\")
+# Of systems, should TMPDIR have such a name.
+_TEMPORARY = ("/tmp", "/var/tmp", "/dev/shm")  # noqa: S108
 
 
 def expand(path: str) -> str:
@@ -65,4 +67,12 @@ def _link_to(folder: pathlib.Path) -> pathlib.Path:
 
 @functools.cache
 def _links_folder() -> tempfile.TemporaryDirectory[str]:
-    return tempfile.TemporaryDirectory(prefix="tfstyle-")  # deleted at the end
+    # The folder that the user chose may have an odd name itself.
+    plain = [
+        folder
+        for folder in (tempfile.gettempdir(), *_TEMPORARY)
+        if all(map(_is_plain, pathlib.Path(folder).parts))
+        and os.access(folder, os.W_OK)
+    ]
+    parent = plain[0] if plain else None
+    return tempfile.TemporaryDirectory(prefix="tfstyle-", dir=parent)  # deleted at exit

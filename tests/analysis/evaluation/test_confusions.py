@@ -34,3 +34,9 @@ def test_confusions_are_read_back_as_they_were_written():
     confusions = find_confusions(NAMES, np.array([1, 1, 0]), np.array([0, 1, 2]))
     restored = results.from_json(Confusions, results.to_json(confusions))
     assert restored == confusions
+
+
+def test_names_cannot_forge_lines():
+    names = ["a\nb", "c\x1b"]
+    confusions = find_confusions(names, np.array([1]), np.array([0]))
+    assert confusions.summarize()[1] == (r"  a\nb: 1 of 1 pictures are taken for c\x1b")

@@ -1,6 +1,7 @@
 """Manifests in each format, and the rows that cannot be used."""
 
 import json
+import os
 
 import pytest
 
@@ -61,6 +62,10 @@ def test_a_row_may_hold_everything(tmp_path):
         ({**ROW, "angle": 5}, "bad_box", "an angle needs a box"),
         ({**ROW, "artist": ["ana"]}, "bad_artist", "must be text"),
         ({**ROW, "likelihood": [1]}, "bad_number", "got [1]"),
+        ('{"path": "\\ud800.png", "artist": "ana"}', "bad_path", "half a character"),
+        ('{"path": "a.png", "artist": "\\ud800"}', "bad_artist", "half a character"),
+        ({**ROW, "path": "a\0b"}, "bad_path", "zero character"),
+        ("[" * 100_000, "no_json", "recursion"),
     ],
 )
 def test_a_faulty_row_is_named_and_the_others_used(tmp_path, line, reason, detail):
@@ -151,3 +156,41 @@ def test_something_else_holds_no_decisions(tmp_path, text):
     path.write_text(text)
     with pytest.raises(UserError, match="was not saved by the page"):
         manifests.read_decisions(str(path))
+
+
+def test_a_row_of_csv_with_a_wrong_quote_is_one_fault(tmp_path):
+    """And a cell of a million characters is none."""
+    rows = ["path,artist,content", "1.png,a,", '"2.png"y,a,', f"3.png,a,{'x' * 10**6}"]
+    entries, (fault,), _ = read(tmp_path, *rows, name="manifest.csv")
+    assert [entry.path for entry in entries] == ["1.png", "3.png"]
+    assert (fault.row, fault.reason) == (3, "no_table")
+
+
+def test_a_quote_that_is_not_closed_is_an_error_rather_than_lost_rows(tmp_path):
+    rows = ["path,artist", "1.png,a", '"2.png,a', "3.png,a"]
+    with pytest.raises(UserError, match="row 3: a quote is not closed there"):
+        read(tmp_path, *rows, name="manifest.csv")
+
+
+def test_pipes_are_refused(tmp_path):
+    path = tmp_path / "pipe.jsonl"
+    os.mkfifo(path)
+    for read_file in (manifests.read_manifest, manifests.read_decisions):
+        with pytest.raises(UserError, match="is not a file"):
+            read_file(str(path))
+
+
+def test_copies_of_an_excluded_artists_works_are_out(tmp_path):
+    """The file itself under another name, and an equal file; another file stays."""
+    for name, data in (("1.png", b"one"), ("2.png", b"one"), ("3.png", b"two")):
+        (tmp_path / name).write_bytes(data)
+    rows = [{"path": "1.png", "artist": "ana"}]
+    rows += [{"path": f"{number}.png", "artist": "ben"} for number in (1, 2, 3)]
+    rows += [{"path": f"{'x' * 300}.png", "artist": "ben"}]
+    entries, _, _ = read(tmp_path, *rows)
+
+    sources, skipped = manifests.list_sources(entries, str(tmp_path), {"ana"})
+
+    assert [source.name for source in sources] == ["3.png"]
+    reasons = sorted(reason for _, reason in skipped)
+    assert reasons == ["copy_of_excluded"] * 2 + ["excluded_artist", "missing_file"]

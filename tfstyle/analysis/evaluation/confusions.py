@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from tfstyle.core.names import show
+
 _MOST_SHOWN = 10
 
 
@@ -27,8 +29,8 @@ class Confusion:
 
     def __str__(self) -> str:
         return (
-            f"{self.artist}: {self.pictures} of {self.of} pictures are taken for "
-            f"{self.taken_for}"
+            f"{show(self.artist)}: {self.pictures} of {self.of} pictures are taken for "
+            f"{show(self.taken_for)}"
         )
 
 

@@ -16,6 +16,7 @@ from tfstyle.analysis.evaluation.figure_1 import (
     measure_retrained,
 )
 from tfstyle.analysis.results import measured, reference
+from tfstyle.core.names import show
 from tfstyle.data import input_pipeline
 from tfstyle.metrics import retrieval
 from tfstyle.metrics.repeats import Spread
@@ -158,9 +159,9 @@ class Style(results.Result):
             first = self.confusions.pairs[0]
             if first.pictures > _ALIKE * first.of:
                 lines.append(
-                    f"{first.artist} and {first.taken_for} are too alike to be told "
-                    f"apart: {first.pictures} of {first.of} test pictures by the first "
-                    "are taken for the second's."
+                    f"{show(first.artist)} and {show(first.taken_for)} are too alike "
+                    f"to be told apart: {first.pictures} of {first.of} test pictures "
+                    "by the first are taken for the second's."
                 )
         return lines
 

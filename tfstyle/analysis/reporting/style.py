@@ -98,7 +98,7 @@ def confusions_section(
     np.fill_diagonal(shares, np.where(test_counts > 0, 1 - shares.sum(axis=1), 0))
     path = folder / "confusions.png"
     order = order_by_similarity(run.style_statistics.artist_means)
-    write_confusions(path, shares, names, order)
+    write_confusions(path, shares, [*map(show, names)], order)
     captions = {
         path.name: "Rows: artists; columns: whose their test pictures are taken for. "
         "Similar artists are side by side."
@@ -113,7 +113,10 @@ def confusions_section(
             "is taken for the other at the left."
         )
     head: list[object] = ["artist", "taken for", "pictures", "of"]
-    rows = [[*vars(pair).values()] for pair in confusions.pairs[:_MOST_CONFUSIONS]]
+    rows = [
+        [show(pair.artist), show(pair.taken_for), pair.pictures, pair.of]
+        for pair in confusions.pairs[:_MOST_CONFUSIONS]
+    ]
     return Section(
         "Artists taken for each other",
         f"By the {style.kept_dims} style dimensions kept, the artist of "
@@ -149,7 +152,7 @@ def _draw_confused_artists(run: TrainedRun, pairs: Sequence[Confusion]) -> Image
             works = [*pictures[artist_ids == label][:_WORKS_SHOWN]]
             row += [*works, *[None] * (_WORKS_SHOWN - len(works))]
         rows.append(row)
-    captions = [f"{pair.artist} / {pair.taken_for}" for pair in pairs]
+    captions = [f"{show(pair.artist)} / {show(pair.taken_for)}" for pair in pairs]
     return draw_grid(rows, captions, column_breaks=[_WORKS_SHOWN])
 
 

@@ -69,6 +69,8 @@ def read_lines(path: pathlib.Path) -> Iterator[tuple[int, bytes]]:
     Raises:
         UserError: the file cannot be read, or ends early.
     """
+    if not path.is_file():
+        raise UserError(f"{path} is not a file")
     try:
         with path.open("rb") as stored:
             start = stored.peek(6) if isinstance(stored, io.BufferedReader) else b""

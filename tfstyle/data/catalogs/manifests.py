@@ -17,8 +17,8 @@ from typing import Any
 
 from tfstyle.core import names
 from tfstyle.core.cli import UserError
-from tfstyle.data.collections.sources import EXCLUDED, Source
-from tfstyle.data.collections.walking import SkippedFile
+from tfstyle.data.collections.sources import COPIED, EXCLUDED, Source, find_copies
+from tfstyle.data.collections.walking import SkippedFile, is_regular
 from tfstyle.data.pictures.faces import Face
 
 SUFFIXES = (".jsonl", ".json", ".csv", ".parquet")
@@ -27,6 +27,7 @@ _KEYS = frozenset({"path", "artist", "box", "angle", "likelihood", *_TEXTS})
 _OTHER_SPELLINGS = {"license": "licence"}
 _FILE_NAME = "file_name"  # of imagefolder, instead of path
 DECISIONS_FORMAT = 1
+_MOST_CHARACTERS = 10_000_000  # of a cell
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,6 +91,8 @@ def read_manifest(path: str) -> tuple[list[Entry], list[Fault], dict[str, int]]:
     reader = _READERS.get(file.suffix.lower())
     if reader is None:
         raise UserError(f"--manifest={path} must end in one of {', '.join(SUFFIXES)}")
+    if not is_regular(path):
+        raise UserError(f"--manifest={names.show(path)} is not a file")
     entries: list[Entry] = []
     faults: list[Fault] = []
     ignored: dict[str, int] = {}
@@ -127,6 +130,7 @@ def list_sources(
     skipped: list[SkippedFile] = []
     counts: collections.Counter[str] = collections.Counter()
     entries = list(entries)
+    excluded_files: list[str] = []
     pictures = collections.Counter(entry.path for entry in entries)
     for entry in entries:
         counts[entry.path] += 1
@@ -135,9 +139,10 @@ def list_sources(
         path = os.path.join(input_dir, names.to_path(entry.path))  # noqa: PTH118
         if entry.artist in exclude:
             skipped.append((name, EXCLUDED))
+            excluded_files.append(path)
         elif entry.key in dropped:
             skipped.append((name, "dropped_in_review"))
-        elif not pathlib.Path(path).is_file():
+        elif not _is_file(path):
             skipped.append((name, "missing_file"))
         else:
             shared = f"faces of {entry.path}" if pictures[entry.path] > 1 else ""
@@ -153,7 +158,9 @@ def list_sources(
                     creator=entry.creator,
                 )
             )
-    return sources, skipped
+    copies = find_copies(sources, excluded_files)
+    skipped += [(source.name, COPIED) for source in copies]
+    return [source for source in sources if source not in copies], skipped
 
 
 def read_decisions(path: str) -> set[str]:
@@ -162,6 +169,8 @@ def read_decisions(path: str) -> set[str]:
     Raises:
         UserError: the file is missing or something else.
     """
+    if not is_regular(path):
+        raise UserError(f"--decisions={names.show(path)} is not a file")
     try:
         decisions = json.loads(pathlib.Path(path).read_text("utf-8"))
         if decisions["format"] != DECISIONS_FORMAT:
@@ -173,6 +182,13 @@ def read_decisions(path: str) -> set[str]:
         raise UserError(
             f"--decisions={path} was not saved by the page of tools/review_faces.py"
         ) from None
+
+
+def _is_file(path: str) -> bool:
+    try:
+        return pathlib.Path(path).is_file()
+    except OSError:  # the name is too long
+        return False
 
 
 class _RowError(ValueError):
@@ -216,7 +232,14 @@ def _read_text(values: Mapping[str, Any], key: str) -> str:
     value = values.get(key, "")
     if isinstance(value, bool | list | dict):
         raise _RowError(f"bad_{key}", f"{key} must be text, got {value!r:.80}")
-    return str(value)
+    text = str(value)
+    try:
+        names.encode(text)
+    except UnicodeEncodeError:
+        raise _RowError(f"bad_{key}", f"{key} holds half a character") from None
+    if "\0" in text:
+        raise _RowError(f"bad_{key}", f"{key} holds a zero character")
+    return text
 
 
 def _read_number(value: Any) -> float:
@@ -261,22 +284,34 @@ def _read_json_lines(path: pathlib.Path) -> Iterator[tuple[int, Any]]:
                 continue
             try:
                 yield row, json.loads(line)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 yield row, _RowError("no_json", str(error))
 
 
 def _read_csv(path: pathlib.Path) -> Iterator[tuple[int, Any]]:
+    csv.field_size_limit(_MOST_CHARACTERS)
     with path.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
         rows = csv.DictReader(file, strict=True)
-        try:
-            for values in rows:
-                # More cells than columns have the key None.
-                if None in values:
-                    yield rows.line_num, _RowError("no_table", "has too many cells")
-                else:
-                    yield rows.line_num, values
-        except csv.Error as error:
-            yield rows.line_num, _RowError("no_table", str(error))
+        while True:
+            first = max(rows.line_num, 1) + 1  # behind the head
+            try:
+                values = next(rows)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                # What follows a quote that is not closed is lost in one cell.
+                if rows.reader.line_num > first:
+                    shown = names.show(str(path))
+                    raise UserError(
+                        f"--manifest={shown}, row {first}: a quote is not closed there"
+                    ) from None
+                yield first, _RowError("no_table", str(error))
+                continue
+            # More cells than columns have the key None.
+            if None in values:
+                yield first, _RowError("no_table", "has too many cells")
+            else:
+                yield first, values
 
 
 def _read_parquet(path: pathlib.Path) -> Iterator[tuple[int, Any]]:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 import jinja2
 
 from tfstyle.core.files import write_text
+from tfstyle.core.names import show, to_path
 from tfstyle.data import pictures
 from tfstyle.data.catalogs.manifests import DECISIONS_FORMAT, Entry
 from tfstyle.data.pictures.faces import cut_face
@@ -76,7 +77,7 @@ def write_pages(
         faces = [
             {
                 "key": entry.key,
-                "path": entry.path,
+                "path": show(entry.path),
                 "crop": crop,
                 "likelihood": _UNKNOWN_LIKELIHOOD
                 if entry.likelihood is None
@@ -87,7 +88,7 @@ def write_pages(
             }
             for entry, crop in group
         ]
-        sections.append((artist, faces))
+        sections.append((show(artist), faces))
     parts = _divide(sections, per_page)
     names = [INDEX, *(f"page-{k}.html" for k in range(2, len(parts) + 1))]
     environment = jinja2.Environment(
@@ -111,7 +112,7 @@ def write_pages(
 
 
 def _write_crop(entry: Entry, path: pathlib.Path, input_dir: str) -> str | None:
-    source = os.path.join(input_dir, entry.path)  # noqa: PTH118 (may be absolute)
+    source = os.path.join(input_dir, to_path(entry.path))  # noqa: PTH118 (may be absolute)
     try:
         if entry.face is None:
             crop = pictures.load_picture(source, _SIZE)

@@ -128,7 +128,7 @@ def scan_artist_folders(
                 for path in found
             ]
         skipped += [(_name(path, input_dir), reason) for path, reason in left_out]
-    copies = _find_copies(sources, excluded_files)
+    copies = find_copies(sources, excluded_files)
     skipped += [(source.name, COPIED) for source in copies]
     sources = [source for source in sources if source not in copies]
     if not sources:
@@ -287,7 +287,7 @@ def _refuse_link(
     return "other_artists_folder" if pathlib.Path(target).is_dir() else None
 
 
-def _find_copies(sources: Sequence[Source], excluded: Sequence[str]) -> set[Source]:
+def find_copies(sources: Sequence[Source], excluded: Sequence[str]) -> set[Source]:
     """Return the pictures whose files equal one of the excluded files."""
     by_size: dict[int, set[bytes]] = collections.defaultdict(set)
     for path in excluded:
