@@ -88,7 +88,8 @@ def train_batches(
     epoch_steps = steps_per_epoch(dataset, splits, batch_size, images_per_artist)
     groups_per_step = batch_size // group_size
     first_epoch, first_step = divmod(start_step, epoch_steps)
-    paths = dataset.shard_paths(*splits)
+    # Not in the function that TensorFlow traces, and warns about.
+    paths = [for_tensorflow(path) for path in dataset.shard_paths(*splits)]
     total = dataset.num_examples(*splits)
     artists = _artists_by_label(dataset, splits)
 
@@ -250,9 +251,7 @@ def _shuffle_examples(
     tf.compat.v1.get_default_graph().seed = 1
     seeds = tf.random.experimental.stateless_split([seed, epoch], 2)
     files = tf.data.Dataset.from_tensor_slices(
-        tf.random.experimental.stateless_shuffle(
-            [for_tensorflow(path) for path in paths], seeds[0]
-        )
+        tf.random.experimental.stateless_shuffle(paths, seeds[0])
     )
     # The records of each file are a random sample already (`splits.plan_splits`).
     examples = files.interleave(
