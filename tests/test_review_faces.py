@@ -77,7 +77,7 @@ def test_dropped_faces_are_saved_and_read_back(folder, output, tmp_path):
     with browser.open_browser(tmp_path) as page:
         page.open(folder / "page" / "index.html")
         assert page.evaluate("faces.length") == 5
-        assert page.evaluate("document.querySelectorAll('img')[4].naturalWidth") == 112
+        page.wait_for("document.querySelectorAll('img')[4].naturalWidth === 112")
 
         page.click(".face")
         page.click(".face:nth-child(3)", shift=True)
