@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Creates or reuses .venv, checks style and types, and runs the tests:
 #
-#   bash tools/test.sh           fast tests only; under 15 minutes on two cores
+#   bash tools/test.sh           fast tests only
 #   bash tools/test.sh --all     all tests
 #
 # Other arguments are passed to pytest: bash tools/test.sh -k prefix
