@@ -406,6 +406,12 @@ def turned(pixels: np.ndarray, orientation: int) -> np.ndarray:
     }[orientation](pixels)
 
 
+def _bmp_of_words(words, bits, masks):
+    """Encode a 16x16 BMP whose pixels are given as integers with bit fields."""
+    packed = write.bmp_rows([row.tobytes() for row in words])
+    return write.write_bmp(packed, 16, 16, bits, compression=3, masks=masks)
+
+
 def _bmp_rows() -> Iterator[Row]:
     bmp, rows = write.write_bmp, write.bmp_rows
     for bits in (1, 2, 4, 8):
@@ -487,14 +493,7 @@ def _bmp_rows() -> Iterator[Row]:
     words = (four[..., 0] << 8 | four[..., 1] << 4 | four[..., 2]).astype("<u2")
     yield Row(
         "bmp 16 bits 4-4-4",
-        bmp(
-            rows([r.tobytes() for r in words]),
-            16,
-            16,
-            16,
-            compression=3,
-            masks=(0xF00, 0xF0, 0xF),
-        ),
+        _bmp_of_words(words, 16, (0xF00, 0xF0, 0xF)),
         scaled(four, 15),
         1,
     )
@@ -550,14 +549,7 @@ def _bmp_rows() -> Iterator[Row]:
     words = (wide[..., 0] << 20 | wide[..., 1] << 10 | wide[..., 2]).astype("<u4")
     yield Row(
         "bmp 32 bits of 10 bits",
-        bmp(
-            rows([r.tobytes() for r in words]),
-            16,
-            16,
-            32,
-            compression=3,
-            masks=(0x3FF00000, 0xFFC00, 0x3FF),
-        ),
+        _bmp_of_words(words, 32, (0x3FF00000, 0xFFC00, 0x3FF)),
         scaled(wide, 1023),
         1,
     )

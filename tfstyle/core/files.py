@@ -16,8 +16,7 @@ from typing import Any
 import numpy as np
 
 from tfstyle.core.cli import UserError
-
-PathLike = str | os.PathLike[str]
+from tfstyle.core.paths import PathLike
 
 # Arguments of Linux' renameat2.
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2

@@ -17,8 +17,7 @@ import time
 from collections.abc import Iterator
 
 from tfstyle.core.cli import UserError
-
-PathLike = str | os.PathLike[str]
+from tfstyle.core.paths import PathLike
 
 logger = logging.getLogger(__name__)
 

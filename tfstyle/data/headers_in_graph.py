@@ -1,4 +1,4 @@
-"""Tell from the first bytes of a picture what TensorFlow's decoders would misread.
+"""Detect, from a picture's first bytes, what TensorFlow's decoders would misread.
 
 They ignore EXIF orientation, color profiles and some kinds of transparency, and take a
 palette of a BMP for gray. What can be repaired is returned; the rest is named.

@@ -119,7 +119,8 @@ def write_dataset(
         plan = splits.plan_splits(spool.sources, spool.contents, rule, reasons, near)
         filenames = [source.name for source in spool.sources]
         unused += [(filenames[index], reason) for index, reason in plan.skipped]
-        shards = _write_shards(folder, plan, spool, conversion, num_shards)
+        contents = _number_contents(plan, spool)
+        shards = _write_shards(folder, plan, spool, contents, conversion, num_shards)
         spool.remove()
         dataset = Dataset(
             records_dir=records_dir,
@@ -132,7 +133,7 @@ def write_dataset(
             skipped=dict(sorted(collections.Counter(r for _, r in unused).items())),
             settings=settings,
             digest=_compute_digest(plan, spool),
-            contents=tuple(_number_contents(plan, spool)),
+            contents=tuple(contents),
             rights=_count_rights(plan, spool),
         )
         copies = {filenames[i]: filenames[copy] for i, copy in plan.copies.items()}
@@ -216,10 +217,11 @@ def _write_shards(
     folder: pathlib.Path,
     plan: SplitPlan,
     spool: _Spool,
+    contents: Mapping[str, int],
     conversion: Conversion,
     num_shards: int,
 ) -> dict[str, tuple[Shard, ...]]:
-    labels, contents, shards = plan.labels, _number_contents(plan, spool), {}
+    labels, shards = plan.labels, {}
     total = sum(map(len, plan.examples.values()))
     with spool.path.open("rb") as file, progress_bar(total, "writing") as bar:
 

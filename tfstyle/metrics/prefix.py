@@ -139,8 +139,15 @@ def prefix_accuracy(
     artists, least, most = len(presumed_styles), artist_ids.min(), artist_ids.max()
     if least < 0 or most >= artists:
         raise ValueError(f"artist ids must be in 0..{artists - 1}, got {least}..{most}")
-    nearest = nearest_styles(codes, presumed_styles)
-    return np.mean(nearest == artist_ids[:, None], axis=0)
+    return share_correct(nearest_styles(codes, presumed_styles), artist_ids)
+
+
+def share_correct(predicted: np.ndarray, artist_ids: np.ndarray) -> np.ndarray:
+    """Return the share of images, int [images, dims], whose artist is predicted.
+
+    The result is float64 [dims], for artists int [images].
+    """
+    return np.mean(predicted == artist_ids[:, None], axis=0)
 
 
 def nearest_styles(codes: np.ndarray, presumed_styles: np.ndarray) -> np.ndarray:

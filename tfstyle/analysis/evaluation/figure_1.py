@@ -1,6 +1,7 @@
 """Figure 1: accuracy and variance ratio by the first d style dimensions."""
 
 import dataclasses
+import functools
 import math
 import time
 from typing import Any
@@ -89,10 +90,15 @@ class Classified:
     codes: Codes  # raw
     predicted: np.ndarray  # int32 [n, dims], by every prefix
 
-    @property
+    @functools.cached_property
     def accuracy(self) -> np.ndarray:
         """The share of pictures whose artist is found, float64 [dims]."""
-        return np.mean(self.predicted == self.codes.artist_ids[:, None], axis=0)
+        return prefix.share_correct(self.predicted, self.codes.artist_ids)
+
+    @functools.cached_property
+    def variance_ratio(self) -> np.ndarray:
+        """Of equation 10, float64 [dims]."""
+        return prefix.variance_ratio(self.codes.codes, self.codes.artist_ids)
 
 
 def measure_curves(
@@ -108,12 +114,11 @@ def measure_curves(
     if dataset.has_validation:
         split = dataset.validation_split
         chosen_by = _classify_pictures(run, folder, encoder, split).accuracy
-    ratio = prefix.variance_ratio(test.codes.codes, test.codes.artist_ids)
-    dims = prefix.curve_dims(len(ratio))
+    dims = prefix.curve_dims(len(test.accuracy))
     curves = PrefixCurves(
         **vars(compute_curves(test, dims)),
         every_accuracy=test.accuracy.tolist(),
-        every_variance_ratio=ratio.tolist(),
+        every_variance_ratio=test.variance_ratio.tolist(),
         recommended_dims=prefix.recommended_dims(chosen_by, tolerance),
     )
     _log_curves(folder, curves, "figure_1/", len(test.predicted), start)
@@ -163,7 +168,7 @@ def compute_curves(test: Classified, dims: list[int]) -> Curves:
     points = np.array(dims) - 1
     artist_ids = test.codes.artist_ids
     weights = repeats.draw_artist_weights(len(np.unique(artist_ids)))
-    ratio = prefix.variance_ratio(test.codes.codes, artist_ids)
+    ratio = test.variance_ratio
     intervals = {}
     if weights is not None:
         moments = prefix.Moments.of_codes(test.codes.codes, artist_ids)

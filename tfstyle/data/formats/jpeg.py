@@ -1,4 +1,4 @@
-"""Tell JPEG files that lack nothing but their end marker from truncated ones."""
+"""Distinguish JPEG files that lack only their end marker from truncated ones."""
 
 import io
 from collections.abc import Iterator

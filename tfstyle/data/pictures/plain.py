@@ -1,4 +1,4 @@
-"""Tell which files TensorFlow's own decoders read as the records are made."""
+"""Detect files that TensorFlow's decoders read as `conversion` does."""
 
 import io
 

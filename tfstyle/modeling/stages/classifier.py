@@ -86,7 +86,7 @@ class ClassifierModel(stage.Stage):
         seen = collect_codes(self.style_encoder, view.batches)
         kernel, bias = (v.numpy() for v in self.artist_logits.weights)
         predicted = prefix.largest_logits(seen.codes, kernel, bias)
-        accuracy = np.mean(predicted == seen.artist_ids[:, None], axis=0)
+        accuracy = prefix.share_correct(predicted, seen.artist_ids)
         figure_1, score = passes.measure_figure_1(seen, accuracy, view.pruning)
         return stage.EvalNumbers({**numbers, **figure_1}, score)
 
