@@ -101,7 +101,8 @@ def open_browser(downloads: pathlib.Path) -> Iterator[Browser]:
         os.dup2(ends[0], 3)
         os.dup2(ends[1], 4)
 
-    with tempfile.TemporaryDirectory() as profile:
+    # A browser's helper processes may still write while its profile is removed.
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         process = subprocess.Popen(
             [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu"]
             + [f"--user-data-dir={profile}", "--remote-debugging-pipe"]
@@ -120,6 +121,8 @@ def open_browser(downloads: pathlib.Path) -> Iterator[Browser]:
                 downloadPath=str(downloads),
             )
             yield browser
+            browser.send("Browser.close")
+            process.wait(30)
         finally:
             process.kill()
             process.wait()
