@@ -1,5 +1,6 @@
 import os
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -11,8 +12,8 @@ import pytest
 from helpers import commands
 from helpers.pictures import make_pictures
 from tfstyle.core import names
-from tfstyle.data import records
-from tfstyle.data.collections import splits
+from tfstyle.data import pictures, record_writer, records
+from tfstyle.data.collections import sources, splits
 
 TOOL = commands.tool("make_tfrecords")
 SMALL = ("--image_size=8", "--min_images_per_artist=4", "--min_test_images=1")
@@ -334,26 +335,51 @@ def test_an_output_folder_that_is_a_file_is_named(few, tmp_path):
     assert "Traceback" not in result.stderr
 
 
-@pytest.mark.parametrize("num_workers", [1, 2])
-def test_an_interrupt_leaves_nothing_behind(tmp_path, num_workers):
+@pytest.mark.parametrize(
+    ("number", "num_workers"),
+    [(signal.SIGINT, 1), (signal.SIGINT, 2), (signal.SIGTERM, 2), (signal.SIGKILL, 2)],
+)
+def test_an_interrupted_command_goes_on_where_it_stopped(tmp_path, number, num_workers):
     few = make_pictures(tmp_path / "pictures", ["a", "b"], count=150, size=400)
     out = tmp_path / "out"
+    flags = ["--image_size=8", f"--num_workers={num_workers}"]
     process = subprocess.Popen(
-        [*TOOL, f"--input_dir={few}", f"--output_dir={out}"]
-        + ["--image_size=8", f"--num_workers={num_workers}"],
+        [*TOOL, f"--input_dir={few}", f"--output_dir={out}", *flags],
+        stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
         # A shell starts background jobs with the signal ignored.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
-    deadline = time.monotonic() + 30
-    while not (out / ".partial" / "spool").exists():
+    deadline = time.monotonic() + 60
+    spool = out / ".converted" / "00000.pictures"
+    while not spool.exists() or not spool.stat().st_size:
         assert time.monotonic() < deadline and process.poll() is None
-        time.sleep(0.01)
-    # A terminal sends the signal to the workers too.
-    os.killpg(process.pid, signal.SIGINT)
-    _, stderr = process.communicate(timeout=30)
-    assert process.returncode == 130
-    assert "interrupted" in stderr and "Traceback" not in stderr
-    assert not out.exists()
+        time.sleep(0.001)
+    if number == signal.SIGTERM:
+        process.send_signal(number)
+    else:  # a terminal sends the signal to the workers too
+        os.killpg(process.pid, number)
+    stdout, stderr = process.communicate(timeout=30)
+    if number != signal.SIGKILL:
+        assert process.returncode == 130
+        assert "interrupted" in stderr and "Traceback" not in stderr
+        assert [path.name for path in out.iterdir()] == [".converted"]
+        assert f"converted pictures are kept in {out}/.converted: the same" in stdout
+
+    output = commands.read_output(run(few, out, *flags))
+    converted = re.search(r"resuming with (\d+) converted pictures, (\d+) are", output)
+    assert converted and sum(map(int, converted.groups())) == 300
+    assert int(converted[1]) > 0
+    assert not list(out.glob(".*"))
+    # As without the interruption.
+    files, skipped = sources.scan_artist_folders(str(few))
+    record_writer.write_dataset(
+        str(tmp_path / "other"),
+        *(files, pictures.Conversion(8, min_size=2)),
+        skipped=skipped,
+    )
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == {
+        path.name: path.read_bytes() for path in (tmp_path / "other").iterdir()
+    }
