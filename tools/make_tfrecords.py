@@ -4,32 +4,41 @@
 
     python tools/make_tfrecords.py --manifest=works.jsonl --output_dir=RECORDS
 
-The pictures are PICTURES/ARTIST/anything.png, of any format and size, or those of a
-manifest: rows with `path` and `artist`, and optionally `box` [x, y, width, height] and
-`angle` (degrees counter-clockwise) of a face, `group` (variants of one work),
-`content`, `licence`, and `creator`. Whatever is left
-out is listed with the reason in RECORDS/skipped.tsv; for pictures found under two
-artists (`ambiguous`), the list names the other copy. Near-identical pictures of an
-artist stay in one split; RECORDS/near_duplicates.tsv lists them. The same pictures and
-settings always give the same records.
+The pictures are PICTURES/ARTIST/anything.png, of any format and size; PICTURES may be
+an archive (.zip, .tar, .tar.gz, ..). Or they are those of a manifest: rows with `path`
+and `artist`, and optionally `box` [x, y, width, height] and `angle` (degrees
+counter-clockwise) of a face, `group` (variants of one work), `content`, `licence`, and
+`creator`. Whatever is left out is listed with the reason in RECORDS/skipped.tsv; for
+pictures found under two artists (`ambiguous`), the list names the other copy.
+Near-identical pictures of an artist stay in one split; RECORDS/near_duplicates.tsv
+lists them. The same pictures and settings always give the same records.
 """
 
 import collections
+import contextlib
 import dataclasses
 import math
 import os
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from absl import flags
 
-from tfstyle.core import cli, names
+from tfstyle.core import archives, cli, names
 from tfstyle.core.cli import UserError
+from tfstyle.core.files import temporary_folder
+from tfstyle.core.locks import folder_lock
 from tfstyle.core.paths import quote
 from tfstyle.data import pictures
 from tfstyle.data.catalogs import manifests
-from tfstyle.data.collections import exclusions, sources, spellings, splits
+from tfstyle.data.collections import (
+    conversion_pool,
+    exclusions,
+    sources,
+    spellings,
+    splits,
+)
 
 if TYPE_CHECKING:
     from tfstyle.data.records import Dataset
@@ -37,7 +46,12 @@ if TYPE_CHECKING:
 FLAGS = flags.FLAGS
 
 # Numbers behind a help text are the least and the largest value.
-cli.define_path("input_dir", None, "Folder that holds one folder per artist.")
+cli.define_path(
+    "input_dir",
+    None,
+    "Folder that holds one folder per artist, or an archive of it (.zip, .tar, .tar.gz,"
+    " .tar.bz2, .tar.xz), which is unpacked beside the records for the time being.",
+)
 cli.define_path(
     "manifest",
     None,
@@ -137,11 +151,65 @@ flags.DEFINE_float(
 flags.DEFINE_bool("overwrite", False, "Replace records of other pictures or settings.")
 
 
+# Beside the records, while they are made from an archive.
+_UNPACKED, _UNPACKED_LOCK = ".unpacked", ".unpacked.lock"
+
+
 def main() -> None:
     """Find the pictures and write them as records."""
     _check_flags()
-    files, skipped, out = _scan_manifest() if FLAGS.manifest else _scan_folders()
-    _make_records(files, skipped, out)
+    with _open_input() as (input_dir, left_out):
+        scan = _scan_manifest if FLAGS.manifest else _scan_folders
+        files, skipped, out = scan(input_dir)
+        _make_records(files, [*left_out, *skipped], out)
+
+
+@contextlib.contextmanager
+def _open_input() -> Iterator[tuple[str, list[sources.SkippedFile]]]:
+    """Yield the input folder, unpacked if it is an archive, and what it leaves out."""
+    archive = FLAGS.input_dir or str(pathlib.Path(FLAGS.manifest).parent)
+    if not archives.is_archive(archive):
+        if pathlib.Path(archive).is_file():
+            raise UserError(
+                f"--input_dir={names.show(archive)} is neither a folder nor an archive"
+                f" ({', '.join(archives.SUFFIXES)})"
+            )
+        yield archive, []
+        return
+    with (
+        folder_lock(FLAGS.output_dir, name=_UNPACKED_LOCK),
+        temporary_folder(pathlib.Path(FLAGS.output_dir, _UNPACKED)) as folder,
+    ):
+        left_out = archives.unpack(archive, folder, pictures.MAX_BYTES)
+        _print_left_out(left_out)
+        root = str(folder)
+        if not FLAGS.manifest:
+            root, beside = sources.find_artist_root(root)
+            inner = os.path.relpath(root, folder)
+            if inner != ".":
+                print(f"note: the artist folders are in {names.show(inner)}")
+            left_out = [
+                *((name.removeprefix(f"{inner}/"), why) for name, why in left_out),
+                *beside,
+            ]
+        try:
+            yield root, left_out
+        except UserError as error:
+            # The folder is gone when this is read.
+            text = str(error).replace(names.show(root), names.show(archive))
+            raise UserError(text) from None
+
+
+def _print_left_out(left_out: list[sources.SkippedFile]) -> None:
+    """Print what of an archive was not unpacked."""
+    counts = collections.Counter(reason for _, reason in left_out)
+    for reason, count in counts.most_common():
+        first = next(name for name, why in left_out if why == reason)
+        archive = names.show(FLAGS.input_dir)
+        print(
+            f"note: {count} members of {archive} are left out: {reason}, the first is"
+            f" {names.show(first)}"
+        )
 
 
 # Pictures, what is left out, and the number of pictures of each excluded artist; those
@@ -149,18 +217,18 @@ def main() -> None:
 Scan = tuple[list[sources.Source], list[sources.SkippedFile], dict[str, int]]
 
 
-def _scan_folders() -> Scan:
+def _scan_folders(input_dir: str) -> Scan:
     """Find the pictures of artist folders."""
-    artists = sources.list_artist_folders(FLAGS.input_dir)
+    artists = sources.list_artist_folders(input_dir)
     excluded = exclusions.read_exclusions(
-        FLAGS.exclude_artists or [], FLAGS.input_dir, FLAGS.allow_unmatched_exclusions
+        FLAGS.exclude_artists or [], input_dir, FLAGS.allow_unmatched_exclusions
     )
     left = [artist for artist in artists if artist not in excluded.folders]
-    files, skipped = sources.scan_artist_folders(FLAGS.input_dir, excluded.folders)
+    files, skipped = sources.scan_artist_folders(input_dir, excluded.folders)
     nesting = sources.describe_nesting(FLAGS.input_dir, files)
     for note in (
         *([nesting] if nesting else []),
-        *sources.describe_left_out(FLAGS.input_dir, files, skipped),
+        *sources.describe_left_out(input_dir, files, skipped),
         *spellings.describe_twins(FLAGS.input_dir, left),
         *excluded.notes,
     ):
@@ -175,7 +243,7 @@ def _scan_folders() -> Scan:
     return files, skipped, counts
 
 
-def _scan_manifest() -> Scan:
+def _scan_manifest(input_dir: str) -> Scan:
     """Find the works of a manifest; print its faulty rows."""
     entries, faults, ignored = manifests.read_manifest(FLAGS.manifest)
     artists = sorted({entry.artist for entry in entries})
@@ -185,7 +253,6 @@ def _scan_manifest() -> Scan:
     out = [artist for artist in artists if names.to_path(artist) in excluded.folders]
     dropped = manifests.read_decisions(FLAGS.decisions) if FLAGS.decisions else set()
     unknown = dropped - {entry.key for entry in entries}
-    input_dir = FLAGS.input_dir or str(pathlib.Path(FLAGS.manifest).parent)
     files, skipped = manifests.list_sources(entries, input_dir, out, dropped)
     shown = names.show(FLAGS.manifest)
     for fault in faults:
@@ -264,7 +331,7 @@ def _make_records(
             conversion,
             rule,
             num_shards=FLAGS.num_shards,
-            num_workers=FLAGS.num_workers or os.cpu_count() or 1,
+            num_workers=FLAGS.num_workers or conversion_pool.count_processors(),
             max_skipped_fraction=FLAGS.max_skipped_fraction,
             skipped=skipped,
             overwrite=FLAGS.overwrite,

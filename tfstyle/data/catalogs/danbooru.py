@@ -5,16 +5,13 @@ its numbers and flags as text; from 2021 on it holds one text of tags per catego
 `id` may be missing. Posts are JSON lines, plain or compressed.
 """
 
-import bz2
 import dataclasses
-import gzip
-import io
 import json
-import lzma
 import pathlib
 from collections.abc import Collection, Iterator, Mapping
-from typing import Any, BinaryIO
+from typing import Any
 
+from tfstyle.core import archives
 from tfstyle.core.cli import UserError
 
 # Until 2021 "s" was everything safe; since 2022 there is "g", and "s" is sensitive.
@@ -33,7 +30,6 @@ _NO_ARTISTS = frozenset({"banned_artist", "artist_request", "artist_unknown"})
 _STILL = frozenset({"jpg", "jpeg", "png", "gif", "webp", "bmp", "avif"})
 _ANIMATED = frozenset({"animated", "animated_gif", "animated_png", "ugoira", "video"})
 _PHOTOS = frozenset({"photo", "photo_(medium)", "cosplay_photo"})
-_OPENERS = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,15 +69,9 @@ def read_lines(path: pathlib.Path) -> Iterator[tuple[int, bytes]]:
         raise UserError(f"{path} is not a file")
     try:
         with path.open("rb") as stored:
-            start = stored.peek(6) if isinstance(stored, io.BufferedReader) else b""
-            opener = next(
-                (open_ for magic, open_ in _OPENERS.items() if start.startswith(magic)),
-                None,
-            )
-            lines: BinaryIO = opener(stored) if opener else stored  # type: ignore
-            for line in lines:
+            for line in archives.open_compressed(stored):
                 yield stored.tell(), line
-    except (EOFError, lzma.LZMAError, gzip.BadGzipFile) as error:
+    except archives.COMPRESSION_ERRORS as error:
         raise UserError(f"{path} is cut short or corrupt: {error}") from None
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror or error}") from None

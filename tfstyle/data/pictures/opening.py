@@ -20,6 +20,7 @@ SUFFIXES = frozenset(
     | {".avif", ".tga", ".ppm", ".pgm"}
 )
 MAX_PIXELS = 89_478_485  # Pillow's own threshold for a decompression bomb
+MAX_BYTES = 16 * MAX_PIXELS  # four channels of 32 bits, not compressed
 # Pillow detects the format from the content. Only these are allowed, because some of
 # its other readers are unsafe for untrusted files (EPS runs Ghostscript).
 _PILLOW_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "TGA", "PPM")
