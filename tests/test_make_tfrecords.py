@@ -31,12 +31,16 @@ def few(tmp_path) -> pathlib.Path:
 
 
 def assert_refused(result, output_dir, *words):
-    """Check for exit code 1, one line that has `words`, and nothing written."""
+    """Check for exit code 1, one line that has `words`, and no records.
+
+    Converted pictures are kept for the next command.
+    """
     lines = [line for line in result.stderr.splitlines() if "error:" in line]
     assert result.returncode == 1, result.stderr
     assert len(lines) == 1 and "Traceback" not in result.stderr, result.stderr
     assert all(word in lines[0] for word in words), lines[0]
-    assert not pathlib.Path(output_dir).exists()
+    written = [path.name for path in pathlib.Path(output_dir).glob("*")]
+    assert written in ([], [".converted"])
 
 
 def test_the_shipped_portraits_become_records(portraits_dir, tmp_path):
@@ -201,7 +205,10 @@ def test_help_explains_the_flags_without_loading_tensorflow():
     [
         ((), ["no artist has 50", "the most is 6", "lower --min_images_per_artist"]),
         (SMALL[:2], ["more than 10", "the most is 6", "lower --min_test_images"]),
-        ((*SMALL, "--image_size=64"), ["too_small: 8x8, needs 16x16", "first 2 "]),
+        (
+            (*SMALL, "--image_size=64"),
+            ["too_small: 8x8, needs 16", "2 pictures are"],
+        ),
         ((*SMALL, "--background=whitish"), ["--background=whitish is not a color"]),
         ((*SMALL, "--holdout_artists=1"), ["1 artist left", "--holdout_artists"]),
         ((*SMALL, "--holdout_artists=1.5"), ["got 1.5"]),
@@ -218,6 +225,20 @@ def test_help_explains_the_flags_without_loading_tensorflow():
 )
 def test_impossible_settings_name_the_flag_to_change(few, tmp_path, flags, words):
     assert_refused(run(few, tmp_path / "out", *flags), tmp_path / "out", *words)
+
+
+def test_beam_is_an_extra(few, tmp_path):
+    program = (
+        "import importlib.util, runpy, sys\n"
+        "importlib.util.find_spec = lambda name: None\n"
+        "sys.argv.pop(0)\n"
+        "runpy.run_path(sys.argv[0], run_name='__main__')\n"
+    )
+    flags = (f"--input_dir={few}", f"--output_dir={tmp_path}/out", *SMALL)
+    result = commands.run_code(program, TOOL[1], *flags, "--runner=DirectRunner")
+    assert_refused(result, tmp_path / "out", "--runner needs Apache Beam: pip install")
+    result = run(few, tmp_path / "out", *SMALL, "--beam_pipeline_options=a=1")
+    assert_refused(result, tmp_path / "out", "--beam_pipeline_options needs a --runner")
 
 
 def test_a_missing_input_folder_is_named(tmp_path):

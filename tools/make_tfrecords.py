@@ -17,6 +17,7 @@ lists them. The same pictures and settings always give the same records.
 import collections
 import contextlib
 import dataclasses
+import importlib.util
 import math
 import os
 import pathlib
@@ -139,6 +140,18 @@ flags.DEFINE_integer(
 )
 flags.DEFINE_integer(
     "num_workers", 0, "Processes that convert pictures. Default: one per core.", 0
+)
+flags.DEFINE_string(
+    "runner",
+    None,
+    "Convert the pictures by Apache Beam (extra beam) with this runner, such as"
+    " DirectRunner. Its workers need the pictures and the records at the same paths.",
+)
+flags.DEFINE_list(
+    "beam_pipeline_options",
+    [],
+    "Options of --runner, such as direct_num_workers=4,"
+    "direct_running_mode=multi_processing.",
 )
 flags.DEFINE_integer("seed", 0, "Determines the splits and the order.")
 flags.DEFINE_float(
@@ -282,6 +295,10 @@ def _check_flags() -> None:
     for flag in ("output_dir",) if FLAGS.manifest else ("input_dir", "output_dir"):
         if not FLAGS[flag].value:
             raise UserError(f"--{flag} is missing (see --help)")
+    if FLAGS.runner is not None and importlib.util.find_spec("apache_beam") is None:
+        raise UserError("--runner needs Apache Beam: pip install '.[beam]'")
+    if FLAGS.beam_pipeline_options and FLAGS.runner is None:
+        raise UserError("--beam_pipeline_options needs a --runner")
     if FLAGS.decisions and not FLAGS.manifest:
         raise UserError("--decisions needs the --manifest that was reviewed")
     for flag in (
@@ -335,10 +352,19 @@ def _make_records(
             max_skipped_fraction=FLAGS.max_skipped_fraction,
             skipped=skipped,
             overwrite=FLAGS.overwrite,
+            beam_options=_list_beam_options(),
         )
     if FLAGS.exclude_artists is not None:
         _print_excluded(excluded)
     _print_summary(dataset, pathlib.Path(FLAGS.output_dir, records.SKIPPED_FILE))
+
+
+def _list_beam_options() -> list[str] | None:
+    if FLAGS.runner is None:
+        return None
+    return [
+        f"--{text}" for text in (f"runner={FLAGS.runner}", *FLAGS.beam_pipeline_options)
+    ]
 
 
 def _read_conversion() -> pictures.Conversion:

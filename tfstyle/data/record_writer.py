@@ -6,13 +6,12 @@ far longer than reading the spool in another order.
 """
 
 import collections
-import contextlib
 import dataclasses
 import logging
 import os
 import pathlib
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -37,7 +36,7 @@ from tfstyle.data.collections.splits import SplitPlan, SplitRule
 from tfstyle.data.examples import compute_digest, serialize_example
 from tfstyle.data.pictures import Conversion, PictureError
 from tfstyle.data.records import INDEX_FILE, SKIPPED_FILE, Dataset, Rights, Shard
-from tfstyle.data.spool import Spool
+from tfstyle.data.spool import Spool, open_spool
 
 logger = logging.getLogger(__name__)
 
@@ -74,6 +73,7 @@ def write_dataset(
     max_skipped_fraction: float = 0.1,
     skipped: Iterable[SkippedFile] = (),
     overwrite: bool = False,
+    beam_options: Sequence[str] | None = None,
 ) -> Dataset:
     """Convert pictures, divide them into splits and write them as records.
 
@@ -95,6 +95,8 @@ def write_dataset(
         skipped: files that were skipped before.
         overwrite: replace records in `records_dir`. A dataset.json that does not
             describe records is never replaced.
+        beam_options: convert the pictures by an Apache Beam pipeline with these
+            options; what it leaves out is converted here.
 
     Raises:
         UserError: `records_dir` cannot be written, is being written by another
@@ -114,13 +116,17 @@ def write_dataset(
 
     with (
         folder_lock(records_dir),
-        _open_spool(pathlib.Path(records_dir, _SPOOL_FOLDER), conversion) as spool,
+        open_spool(pathlib.Path(records_dir, _SPOOL_FOLDER), conversion) as spool,
         atomic_folder(
             records_dir, own_files=_OWN_FILES, last=INDEX_FILE, overwrite=overwrite
         ) as folder,
     ):
+        keys = {sign_source(source): source for source in sources}
+        spool.resume(keys)
+        if beam_options is not None:
+            _convert_by_beam(spool, keys, conversion, beam_options)
         unusable = _fill_spool(
-            spool, sources, conversion, num_workers, max_skipped_fraction
+            spool, keys, conversion, num_workers, max_skipped_fraction
         )
         unused = [*skipped, *rare, *unusable]
         reasons = [reason for _, reason in unused]
@@ -177,43 +183,31 @@ def _split_off_rare_artists(
     return frequent, rare
 
 
-@contextlib.contextmanager
-def _open_spool(folder: pathlib.Path, conversion: Conversion) -> Iterator[Spool]:
-    """Yield a spool that is deleted after success, and if nothing is in it."""
-    with Spool(folder, conversion) as spool:
-        try:
-            yield spool
-        except BaseException:
-            if len(spool):
-                logger.info(
-                    "note: %d converted pictures are kept in %s: the same command goes"
-                    " on with them",
-                    *(len(spool), names.show(str(folder))),
-                )
-            else:
-                spool.remove_empty()
-            raise
-        spool.remove()
+def _convert_by_beam(
+    spool: Spool,
+    sources: Mapping[str, Source],
+    conversion: Conversion,
+    options: Sequence[str],
+) -> None:
+    from tfstyle.data import beam_conversion  # needs an extra
+
+    left = {key: source for key, source in sources.items() if key not in spool.keys}
+    before = len(spool)
+    beam_conversion.fill_spool(spool, left, conversion, options)
+    logger.info(
+        "Apache Beam has converted %d of %d pictures", len(spool) - before, len(left)
+    )
 
 
 def _fill_spool(
     spool: Spool,
-    sources: Sequence[Source],
+    sources: Mapping[str, Source],
     conversion: Conversion,
     num_workers: int,
     max_skipped_fraction: float,
 ) -> list[SkippedFile]:
     """Convert the pictures that the spool lacks; return the unusable files."""
-    keys = {sign_source(source): source for source in sources}
-    foreign = spool.load(keys)
-    if len(spool):
-        logger.info(
-            "resuming with %d converted pictures, %d are to be converted",
-            *(len(spool), len(sources) - len(spool)),
-        )
-    elif foreign:
-        logger.info("note: pictures converted with other settings are converted again")
-    left = {key: source for key, source in keys.items() if key not in spool.keys}
+    left = {key: source for key, source in sources.items() if key not in spool.keys}
     unusable: list[SkippedFile] = []
     first = ""
     results = convert_all([*left.values()], conversion, num_workers)

@@ -12,24 +12,29 @@ import contextlib
 import dataclasses
 import hashlib
 import json
+import logging
 import pathlib
 import shutil
 import tempfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import IO, Any
 
 import numpy as np
 import PIL
 
 import tfstyle
+from tfstyle.core import names
 from tfstyle.data.collections.conversion_pool import ConvertedPicture
 from tfstyle.data.collections.near_duplicates import FINGERPRINT_BYTES
 from tfstyle.data.collections.sources import Source
 from tfstyle.data.pictures import Conversion
 
+logger = logging.getLogger(__name__)
+
 SUFFIX = ".pictures"
 _MOST_LINE_BYTES = 4096
+_MOST_OPEN_FILES = 100  # a pipeline may write thousands
 
 
 def make_header(conversion: Conversion) -> bytes:
@@ -48,6 +53,24 @@ def make_entry(key: str, picture: ConvertedPicture) -> bytes:
     check = zlib.crc32(picture.fingerprint)
     line = f"{key} {len(picture.encoded)} {content} {check}\n"
     return line.encode() + picture.encoded + picture.fingerprint
+
+
+@contextlib.contextmanager
+def open_spool(folder: pathlib.Path, conversion: Conversion) -> Iterator["Spool"]:
+    """Yield a spool that is deleted after success, and kept after a failure."""
+    with Spool(folder, conversion) as spool:
+        try:
+            yield spool
+        except BaseException:
+            if len(spool):
+                logger.info(
+                    "note: %d converted pictures are kept in %s: the same command goes"
+                    " on with them",
+                    *(len(spool), names.show(str(folder))),
+                )
+            spool.remove_empty()
+            raise
+        spool.remove()
 
 
 class Spool:
@@ -86,6 +109,19 @@ class Spool:
 
     def __len__(self) -> int:
         return len(self.sources)
+
+    def resume(self, wanted: Mapping[str, Source]) -> None:
+        """Load what an interrupted command has converted, and log it."""
+        foreign = self.load(wanted)
+        if len(self):
+            logger.info(
+                "resuming with %d converted pictures, %d are to be converted",
+                *(len(self), len(wanted) - len(self)),
+            )
+        elif foreign:
+            logger.info(
+                "note: pictures converted with other settings are converted again"
+            )
 
     def load(self, wanted: Mapping[str, Source]) -> int:
         """Take over the pictures of files that were not loaded yet.
@@ -136,6 +172,8 @@ class Spool:
         if number not in self._inputs:
             if self._output is not None:
                 self._output.flush()
+            if len(self._inputs) == _MOST_OPEN_FILES:
+                self._inputs.pop(next(iter(self._inputs))).close()
             path = self.folder / self._names[number]
             self._inputs[number] = path.open("rb")
         file = self._inputs[number]
