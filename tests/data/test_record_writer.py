@@ -16,9 +16,9 @@ from tfstyle.core.cli import UserError
 from tfstyle.data import record_writer, records
 from tfstyle.data.collections.sources import scan_artist_folders
 from tfstyle.data.collections.splits import SplitRule
+from tfstyle.data.conversion.spool import Spool
 from tfstyle.data.examples import parse_example
 from tfstyle.data.pictures import Conversion
-from tfstyle.data.spool import Spool
 
 RULE = SplitRule(min_images_per_artist=4, min_test_images=1)
 
@@ -277,13 +277,13 @@ def test_a_failed_write_leaves_nothing_behind(tmp_path):
 def count_conversions(monkeypatch) -> list[str]:
     """Return a list to which the name of each picture that is converted is added."""
     converted = []
-    encode = Conversion.encode_file
+    convert = Conversion.convert_file
 
-    def encode_file(conversion, path, face=None):
+    def convert_file(conversion, path, face=None):
         converted.append(pathlib.Path(path).relative_to(path.split("/in/")[0] + "/in"))
-        return encode(conversion, path, face)
+        return convert(conversion, path, face)
 
-    monkeypatch.setattr(Conversion, "encode_file", encode_file)
+    monkeypatch.setattr(Conversion, "convert_file", convert_file)
     return converted
 
 

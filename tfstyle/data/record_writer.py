@@ -33,10 +33,10 @@ from tfstyle.data.collections.sources import (
     sign_sources,
 )
 from tfstyle.data.collections.splits import SplitPlan, SplitRule
+from tfstyle.data.conversion.spool import Spool, open_spool
 from tfstyle.data.examples import compute_digest, serialize_example
 from tfstyle.data.pictures import Conversion, PictureError
 from tfstyle.data.records import INDEX_FILE, SKIPPED_FILE, Dataset, Rights, Shard
-from tfstyle.data.spool import Spool, open_spool
 
 logger = logging.getLogger(__name__)
 
@@ -189,11 +189,11 @@ def _convert_by_beam(
     conversion: Conversion,
     options: Sequence[str],
 ) -> None:
-    from tfstyle.data import beam_conversion  # needs an extra
+    from tfstyle.data.conversion import beam_pipeline  # needs an extra
 
     left = {key: source for key, source in sources.items() if key not in spool.keys}
     before = len(spool)
-    beam_conversion.fill_spool(spool, left, conversion, options)
+    beam_pipeline.fill_spool(spool, left, conversion, options)
     logger.info(
         "Apache Beam has converted %d of %d pictures", len(spool) - before, len(left)
     )

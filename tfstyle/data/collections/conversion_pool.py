@@ -21,7 +21,7 @@ from tfstyle.core import names
 from tfstyle.core.cli import UserError
 from tfstyle.data.collections import near_duplicates
 from tfstyle.data.collections.sources import Source
-from tfstyle.data.pictures import Conversion, PictureError
+from tfstyle.data.pictures import Conversion, PictureError, encode_picture
 
 _CHUNKS_AHEAD = 4  # per worker; bounds the memory of waiting pictures
 _MIN_PER_WORKER = 64  # starting a process takes as long as converting this many
@@ -69,10 +69,15 @@ def convert_all(
 def convert(conversion: Conversion, source: Source) -> Converted:
     """Convert a picture, or return the reason why it is unusable."""
     try:
-        encoded = conversion.encode_file(source.path, source.face)
+        picture = conversion.convert_file(source.path, source.face)
     except PictureError as error:
         return error
-    return ConvertedPicture(encoded, near_duplicates.compute_fingerprint(encoded))
+    encoded = encode_picture(picture, conversion.format)
+    if conversion.format == "png":  # no need to decode what is still there
+        fingerprint = near_duplicates.shrink_to_fingerprint(picture)
+    else:
+        fingerprint = near_duplicates.compute_fingerprint(encoded)
+    return ConvertedPicture(encoded, fingerprint)
 
 
 def count_processors() -> int:

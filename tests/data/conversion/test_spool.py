@@ -6,8 +6,8 @@ import pytest
 from tfstyle.data.collections.conversion_pool import ConvertedPicture
 from tfstyle.data.collections.near_duplicates import FINGERPRINT_BYTES
 from tfstyle.data.collections.sources import Source
+from tfstyle.data.conversion.spool import Spool
 from tfstyle.data.pictures import Conversion
-from tfstyle.data.spool import Spool
 
 CONVERSION = Conversion(8)
 SOURCES = {f"key{i}": Source(f"/{i}.png", "a", f"{i}.png") for i in range(4)}

@@ -17,9 +17,9 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from tfstyle.core.cli import UserError
 from tfstyle.core.files import temporary_folder
-from tfstyle.data import spool as spools
 from tfstyle.data.collections import conversion_pool
 from tfstyle.data.collections.sources import Source
+from tfstyle.data.conversion import spool as spools
 from tfstyle.data.pictures import Conversion, PictureError
 from tfstyle.data.pictures.faces import Face
 
