@@ -103,6 +103,7 @@ def make_tiny_stage(
     accumulation_steps: int = 1,
     strategy=None,
     plain_steps: bool = False,
+    with_xla: bool = False,
 ):
     """Build a stage as its `StageSpec` does, compiled, on random frozen networks.
 
@@ -128,7 +129,7 @@ def make_tiny_stage(
                 for variable in network.variables:
                     if "residual_weight" in variable.name:
                         variable.assign(tf.fill(variable.shape, 0.5))
-        model.compile(optimizer=optimizers)
+        model.compile_step(optimizers, with_xla)
         for optimizer, variables in zip(
             model.optimizer, model.parameter_groups, strict=True
         ):
