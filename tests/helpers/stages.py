@@ -34,6 +34,8 @@ GAN_ADDITIONS = (
     "gan.feature_weight = 1.0",
     "discriminators.conditional = True",
 )
+# The generator's warm start.
+LIKE_DECODER = ("generator.hidden = True", "gan.start = 'decoder'")
 
 # Where a gradient is zero except for rounding (an always active unit's threshold,
 # WNAdd's s at r = 0), Adam and RMSprop enlarge it to whole steps. Comparisons up to
