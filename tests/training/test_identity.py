@@ -83,6 +83,22 @@ def test_a_stage_is_not_trained_on_missing_unfinished_or_outdated_stages(
         pass
 
 
+def test_a_stage_is_not_trained_on_other_records_than_the_earlier_stages(
+    tiny_run, small_records, portraits_records
+):
+    other_splits = dataclasses.replace(small_records, split_digest="0" * 64)
+    for dataset, problem in (
+        (portraits_records, "holds other pictures"),
+        (other_splits, "in other splits"),
+    ):
+        paths = make_paths(dataset, tiny_run)
+        with (
+            pytest.raises(UserError, match=f"the metric stage in .*: .*{problem}"),
+            identity.open_earlier_stages(stages.spec("vae"), paths, dataset),
+        ):
+            pass
+
+
 @pytest.mark.usefixtures("clean_gin")
 def test_an_unfinished_stage_is_finished_as_it_is_if_allowed(run_dir, small_records):
     """By the pruning settings of the stage that is built on it."""
@@ -285,7 +301,7 @@ def test_other_pictures_and_codes_are_described_without_their_digests(tiny_run):
         )
 
     text = str(caught.value)
-    assert "holds other pictures" in text
+    assert "dataset: other pictures" in text
     assert "the metric stage has other codes now" in text
     assert not re.search("[0-9a-f]{40}", text)
 

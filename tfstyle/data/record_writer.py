@@ -29,7 +29,11 @@ from tfstyle.data.collections import near_duplicates, splits
 from tfstyle.data.collections.conversion_pool import Converted, convert_all
 from tfstyle.data.collections.sources import SkippedFile, Source, sign_sources
 from tfstyle.data.collections.splits import SplitPlan, SplitRule
-from tfstyle.data.examples import compute_digest, serialize_example
+from tfstyle.data.examples import (
+    compute_digest,
+    compute_split_digest,
+    serialize_example,
+)
 from tfstyle.data.pictures import Conversion, PictureError
 from tfstyle.data.records import INDEX_FILE, SKIPPED_FILE, Dataset, Rights, Shard
 
@@ -133,6 +137,11 @@ def write_dataset(
             skipped=dict(sorted(collections.Counter(r for _, r in unused).items())),
             settings=settings,
             digest=_compute_digest(plan, spool),
+            split_digest=compute_split_digest(
+                (filenames[index], split)
+                for split, indices in plan.examples.items()
+                for index in indices
+            ),
             contents=tuple(contents),
             rights=_count_rights(plan, spool),
         )

@@ -71,6 +71,7 @@ class Dataset:
         skipped: number of skipped files by reason.
         settings: what the records were made from (`record_writer.make_settings`).
         digest: sha256 over names, labels and encoded pictures.
+        split_digest: sha256 over names and splits; None in older records.
         contents: what works show, by content label; empty if unknown.
         rights: licences and creators; empty if unknown.
     """
@@ -85,6 +86,7 @@ class Dataset:
     skipped: dict[str, int]
     settings: dict[str, Any]
     digest: str
+    split_digest: str | None = None
     contents: tuple[str, ...] = ()
     rights: tuple[Rights, ...] = ()
 

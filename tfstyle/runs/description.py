@@ -2,12 +2,16 @@
 
 import dataclasses
 import json
+import logging
 import pathlib
 from typing import Any
 
 from tfstyle.core import files
 from tfstyle.core.cli import UserError
+from tfstyle.data.collections.splits import SplitRule
 from tfstyle.data.records import Dataset
+
+logger = logging.getLogger(__name__)
 
 # Raised when run.json or the files beside it change; older runs are refused.
 FORMAT_VERSION = 2
@@ -23,6 +27,9 @@ class Collection:
     fit: str  # how pictures were squared: crop, pad or stretch
     background: str  # behind transparent pictures, #rrggbb
     artists: list[str]  # names, in the order of their labels
+    # The division into splits, and the rule behind it; None in older records and runs.
+    split_digest: str | None = None
+    split_rule: dict[str, Any] | None = None
 
     @classmethod
     def of_dataset(cls, dataset: Dataset) -> "Collection":
@@ -34,7 +41,45 @@ class Collection:
             dataset.fit,
             dataset.background,
             dataset.artist_names,
+            dataset.split_digest,
+            {
+                field.name: dataset.settings.get(field.name)
+                for field in dataclasses.fields(SplitRule)
+            },
         )
+
+    def describe_difference(self, other: "Collection") -> str | None:
+        """Describe how other records differ from these; None if they are the same.
+
+        The same records may have been moved. Their splits are compared if they are
+        known of both.
+        """
+        here, there = self.records_dir, other.records_dir
+        if self.digest != other.digest:
+            return f"{there} holds other pictures than {here} did"
+        digests = {self.split_digest, other.split_digest}
+        if None in digests or len(digests) == 1:
+            return None
+        rules = [self.split_rule or {}, other.split_rule or {}]
+        names = [name for name in rules[0] if rules[0][name] != rules[1].get(name)]
+        old, new = (
+            ", ".join(f"--{name}={rule.get(name)}" for name in names) for rule in rules
+        )
+        reason = f"were made with {new}, not {old}" if names else "have other groups"
+        return (
+            f"{there} holds the same pictures as {here} did, but in other splits: its "
+            f"records {reason}"
+        )
+
+    def note_unknown_splits(self, other: "Collection") -> None:
+        """Log a note if the splits of these or other records are not known."""
+        if None in (self.split_digest, other.split_digest):
+            logger.info(
+                "note: that %s has the same training and test pictures as in training "
+                "is not checked: %s of an older tfstyle does not tell",
+                other.records_dir,
+                "the run" if self.split_digest is None else "its dataset.json",
+            )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,11 +165,9 @@ def list_changes(old: StageDescription, new: StageDescription) -> list[str]:
     digests = [identity.pop("dataset", None) for identity in (before, now)]
     codes = [identity.pop("earlier_stages", None) or {} for identity in (before, now)]
     changes = list_differences(before, now)
-    if digests[0] != digests[1]:
-        changes.append(
-            f"dataset: {new.dataset.records_dir} holds other pictures than "
-            f"{old.dataset.records_dir} did"
-        )
+    other = old.dataset.describe_difference(new.dataset)
+    if other or digests[0] != digests[1]:
+        changes.append(f"dataset: {other or 'other pictures'}")
     for stage in sorted({*codes[0], *codes[1]}):
         if codes[0].get(stage) != codes[1].get(stage):
             changes.append(f"earlier_stages: the {stage} stage has other codes now")

@@ -124,11 +124,13 @@ class TrainedRun:
             except UserError as error:
                 problems.append(str(error))
                 continue
-            if dataset.digest == described.digest:
+            opened = Collection.of_dataset(dataset)
+            difference = described.describe_difference(opened)
+            if difference is None:
+                described.note_unknown_splits(opened)
                 return dataset
             problems.append(
-                f"{records_dir} holds other pictures than those that "
-                f"{self.folder(stage).path} was trained on"
+                f"{self.folder(stage).path} was trained on other records: {difference}"
             )
         raise UserError(
             f"{problems[0]}; if the records were moved, pass their folder as "
@@ -143,7 +145,7 @@ class TrainedRun:
         for name in stages.names():
             with contextlib.suppress(UserError):
                 dataset = self.description(name).dataset
-                if dataset.digest == described.digest:
+                if described.describe_difference(dataset) is None:
                     places.append(dataset.records_dir)
         return list(dict.fromkeys(places))
 

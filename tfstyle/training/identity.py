@@ -49,7 +49,7 @@ def open_earlier_stages(
         UserError: an earlier stage is missing, outdated, or unfinished; with the
             command that trains it.
     """
-    unfinished = _list_unfinished(spec, paths)
+    unfinished = _list_unfinished(spec, paths, Collection.of_dataset(dataset))
     if not (unfinished and paths.dry_run):
         for folder in unfinished:
             with stage_lock(folder):
@@ -80,8 +80,13 @@ def _link_files(folder: StageFolder, run_dir: pathlib.Path) -> None:
     )
 
 
-def _list_unfinished(spec: StageSpec, paths: Paths) -> list[StageFolder]:
-    """List the unfinished stages that a stage builds on, if `paths` allows them."""
+def _list_unfinished(
+    spec: StageSpec, paths: Paths, collection: Collection
+) -> list[StageFolder]:
+    """List the unfinished stages that a stage builds on, if `paths` allows them.
+
+    All must be trained on the records of `collection`.
+    """
     unfinished = []
     for earlier in spec.needs:
         folder = StageFolder(paths.run_dir, earlier)
@@ -95,6 +100,12 @@ def _list_unfinished(spec: StageSpec, paths: Paths) -> list[StageFolder]:
             raise UserError(
                 f"the {spec.name} stage needs a trained {earlier} stage in "
                 f"{paths.run_dir}; train it with: {remedy}"
+            )
+        difference = folder.read().dataset.describe_difference(collection)
+        if difference:
+            raise UserError(
+                f"the {spec.name} stage needs the records that the {earlier} stage in "
+                f"{paths.run_dir} was trained on: {difference}"
             )
         if folder.finished:
             if is_outdated(folder):
@@ -174,7 +185,9 @@ def check_identity(folder: StageFolder, description: StageDescription) -> None:
     """
     if not folder.exists:
         return
-    changes = list_changes(folder.read(), description)
+    trained = folder.read()
+    trained.dataset.note_unknown_splits(description.dataset)
+    changes = list_changes(trained, description)
     if changes:
         raise UserError(
             f"{folder.path} was trained with other settings ({'; '.join(changes)}): "
