@@ -20,7 +20,7 @@ import math
 import os
 import pathlib
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from absl import flags
 
@@ -30,6 +30,7 @@ from tfstyle.core.paths import quote
 from tfstyle.data import pictures
 from tfstyle.data.catalogs import manifests
 from tfstyle.data.collections import exclusions, sources, spellings, splits
+from tfstyle.data.excluded_works import NEAR
 
 if TYPE_CHECKING:
     from tfstyle.data.records import Dataset
@@ -140,13 +141,17 @@ flags.DEFINE_bool("overwrite", False, "Replace records of other pictures or sett
 def main() -> None:
     """Find the pictures and write them as records."""
     _check_flags()
-    files, skipped, out = _scan_manifest() if FLAGS.manifest else _scan_folders()
-    _make_records(files, skipped, out)
+    _make_records(_scan_manifest() if FLAGS.manifest else _scan_folders())
 
 
-# Pictures, what is left out, and the number of pictures of each excluded artist; those
-# in folders of others have the name "".
-Scan = tuple[list[sources.Source], list[sources.SkippedFile], dict[str, int]]
+class Scan(NamedTuple):
+    """The pictures that were found."""
+
+    files: list[sources.Source]
+    skipped: list[sources.SkippedFile]
+    excluded: list[sources.Source]  # works of excluded artists
+    # Pictures of each excluded artist; "" for links to them in other folders.
+    counts: dict[str, int]
 
 
 def _scan_folders() -> Scan:
@@ -169,10 +174,11 @@ def _scan_folders() -> Scan:
     counts = dict.fromkeys(out, 0)
     for name, reason in skipped:
         artist = name.split("/")[0]
-        if reason in (sources.EXCLUDED, sources.COPIED):
-            owner = artist if reason == sources.EXCLUDED and artist in counts else ""
+        if reason == sources.EXCLUDED:
+            owner = artist if artist in counts else ""
             counts[owner] = counts.get(owner, 0) + 1
-    return files, skipped, counts
+    works = sources.list_excluded(FLAGS.input_dir, skipped)
+    return Scan(files, skipped, works, counts)
 
 
 def _scan_manifest() -> Scan:
@@ -207,8 +213,10 @@ def _scan_manifest() -> Scan:
             f"--manifest={shown} lists no usable picture ({reasons or 'it is empty'});"
             f" paths are relative to {names.show(input_dir)}"
         )
-    works = collections.Counter(entry.artist for entry in entries)
-    return files, skipped, {artist: works[artist] for artist in out}
+    numbers = collections.Counter(entry.artist for entry in entries)
+    excluded_entries = [entry for entry in entries if entry.artist in out]
+    works, _ = manifests.list_sources(excluded_entries, input_dir)
+    return Scan(files, skipped, works, {artist: numbers[artist] for artist in out})
 
 
 def _check_flags() -> None:
@@ -239,38 +247,37 @@ def _check_flags() -> None:
         )
 
 
-def _make_records(
-    files: list[sources.Source],
-    skipped: list[sources.SkippedFile],
-    excluded: Mapping[str, int],
-) -> None:
+def _make_records(scan: Scan) -> None:
     """Write the pictures as the flags say, and print a summary."""
     conversion = _read_conversion()
     fields = dataclasses.fields(splits.SplitRule)
     rule = splits.SplitRule(**{f.name: getattr(FLAGS, f.name) for f in fields})
-    splits.require_enough_pictures(files, rule)
+    splits.require_enough_pictures(scan.files, rule)
     # TensorFlow takes seconds to import: neither --help nor the worker processes need
     # it, and all other checks come first.
     from tfstyle.data import record_writer, records
 
-    settings = record_writer.make_settings(files, conversion, rule, FLAGS.num_shards)
+    settings = record_writer.make_settings(
+        scan.files, conversion, rule, FLAGS.num_shards, scan.excluded
+    )
     dataset = records.find_dataset(FLAGS.output_dir, settings)
     if dataset:
         print(f"{names.show(FLAGS.output_dir)} is up to date: nothing to do")
     else:
         dataset = record_writer.write_dataset(
             FLAGS.output_dir,
-            files,
+            scan.files,
             conversion,
             rule,
             num_shards=FLAGS.num_shards,
             num_workers=FLAGS.num_workers or os.cpu_count() or 1,
             max_skipped_fraction=FLAGS.max_skipped_fraction,
-            skipped=skipped,
+            skipped=scan.skipped,
+            excluded=scan.excluded,
             overwrite=FLAGS.overwrite,
         )
     if FLAGS.exclude_artists is not None:
-        _print_excluded(excluded)
+        _print_excluded(scan.counts, dataset.skipped)
     _print_summary(dataset, pathlib.Path(FLAGS.output_dir, records.SKIPPED_FILE))
 
 
@@ -295,16 +302,21 @@ def _read_conversion() -> pictures.Conversion:
     )
 
 
-def _print_excluded(excluded: Mapping[str, int]) -> None:
-    """List the artists that are left out, with the number of their pictures."""
+def _print_excluded(excluded: Mapping[str, int], skipped: Mapping[str, int]) -> None:
+    """List the artists that are left out, with the number of their pictures.
+
+    `skipped` has the numbers of skipped files by reason.
+    """
     counts = {artist: count for artist, count in excluded.items() if artist}
     artists = f"{len(counts)} artist{'s' * (len(counts) != 1)}"
     print(f"excluded   {artists}, {sum(counts.values())} pictures")
     for artist, count in counts.items():
         print(f"{count:>14}  {names.show(artist)}")
-    if "" in excluded:
-        links = "links to their files, and copies, in other folders"
-        print(f"{excluded['']:>14}  {links}")
+    copies = excluded.get("", 0) + skipped.get(sources.COPIED, 0)
+    if copies:
+        print(f"{copies:>14}  links to their files, and copies, in other folders")
+    if NEAR in skipped:
+        print(f"{skipped[NEAR]:>14}  nearly identical pictures in other folders")
 
 
 def _print_summary(dataset: "Dataset", skipped_file: pathlib.Path) -> None:

@@ -7,7 +7,6 @@ far longer than reading this file in another order.
 
 import collections
 import dataclasses
-import hashlib
 import logging
 import os
 import pathlib
@@ -34,6 +33,7 @@ from tfstyle.data.examples import (
     compute_split_digest,
     serialize_example,
 )
+from tfstyle.data.excluded_works import ExcludedWorks, hash_content, log_near_copies
 from tfstyle.data.pictures import Conversion, PictureError
 from tfstyle.data.records import INDEX_FILE, SKIPPED_FILE, Dataset, Rights, Shard
 
@@ -49,14 +49,23 @@ _EXAMPLES_PER_SHARD = 2048  # about 80 MB at 256x256
 
 
 def make_settings(
-    sources: Sequence[Source], conversion: Conversion, rule: SplitRule, num_shards: int
+    sources: Sequence[Source],
+    conversion: Conversion,
+    rule: SplitRule,
+    num_shards: int,
+    excluded: Sequence[Source] = (),
 ) -> dict[str, Any]:
-    """Return what determines the content of the records, for `dataset.json`."""
+    """Return what determines the content of the records, for `dataset.json`.
+
+    `excluded` are works that must not be in the records, in no copy.
+    """
+    signature = {"excluded": sign_sources(excluded)} if excluded else {}
     return {
         **dataclasses.asdict(conversion),
         **dataclasses.asdict(rule),
         "num_shards": num_shards,
         "sources": sign_sources(sources),
+        **signature,
     }
 
 
@@ -70,6 +79,7 @@ def write_dataset(
     num_workers: int = 1,
     max_skipped_fraction: float = 0.1,
     skipped: Iterable[SkippedFile] = (),
+    excluded: Sequence[Source] = (),
     overwrite: bool = False,
 ) -> Dataset:
     """Convert pictures, divide them into splits and write them as records.
@@ -88,6 +98,8 @@ def write_dataset(
             more, the calling script needs a `__name__ == "__main__"` guard.
         max_skipped_fraction: fail if a larger fraction of the pictures is unusable.
         skipped: files that were skipped before.
+        excluded: works that must not be in the records: pictures with equal pixels are
+            left out, and near-identical ones if `rule` joins these.
         overwrite: replace records in `records_dir`. A dataset.json that does not
             describe records is never replaced.
 
@@ -104,7 +116,7 @@ def write_dataset(
         )
     _refuse_foreign_index(pathlib.Path(records_dir, INDEX_FILE))
     splits.require_enough_pictures(sources, rule)
-    settings = make_settings(sources, conversion, rule, num_shards)
+    settings = make_settings(sources, conversion, rule, num_shards, excluded)
     sources, rare = _split_off_rare_artists(sources, rule)
 
     with (
@@ -113,9 +125,12 @@ def write_dataset(
             records_dir, own_files=_OWN_FILES, last=INDEX_FILE, overwrite=overwrite
         ) as folder,
     ):
+        works = ExcludedWorks(
+            excluded, conversion, num_workers, rule.join_near_duplicates
+        )
         results = convert_all(sources, conversion, num_workers, max_skipped_fraction)
-        spool, unusable = _write_spool(
-            folder, track(results, len(sources), "reading pictures")
+        spool, unusable, copies = _write_spool(
+            folder, track(results, len(sources), "reading pictures"), works
         )
         unused = [*skipped, *rare, *unusable]
         reasons = [reason for _, reason in unused]
@@ -145,8 +160,9 @@ def write_dataset(
             contents=tuple(contents),
             rights=_count_rights(plan, spool),
         )
-        copies = {filenames[i]: filenames[copy] for i, copy in plan.copies.items()}
+        copies |= {filenames[i]: filenames[copy] for i, copy in plan.copies.items()}
         _write_skipped(folder / SKIPPED_FILE, unused, copies)
+        log_near_copies(unusable, copies)
         _write_near_duplicates(folder / NEAR_FILE, plan, spool, near)
         records.write_index(folder / INDEX_FILE, dataset)
     return dataset
@@ -195,21 +211,33 @@ def _split_off_rare_artists(
 
 
 def _write_spool(
-    folder: pathlib.Path, results: Iterable[tuple[Source, Converted]]
-) -> tuple[_Spool, list[SkippedFile]]:
-    """Write the usable pictures to one file; return it and the unusable files."""
+    folder: pathlib.Path,
+    results: Iterable[tuple[Source, Converted]],
+    excluded: ExcludedWorks,
+) -> tuple[_Spool, list[SkippedFile], dict[str, str]]:
+    """Write the usable pictures to one file.
+
+    Returns:
+        The file, the unusable pictures, and the excluded works that some of these are
+        copies of, by name.
+    """
     spool, unusable = _Spool(folder / "spool", folder / "fingerprints"), []
+    copies: dict[str, str] = {}
     with spool.path.open("wb") as file, spool.fingerprints.open("wb") as fingerprints:
         for source, result in results:
             if isinstance(result, PictureError):
                 unusable.append((source.name, result.reason))
                 continue
+            if (found := excluded.find(result)) is not None:
+                reason, copies[source.name] = found
+                unusable.append((source.name, reason))
+                continue
             file.write(result.encoded)
             fingerprints.write(result.fingerprint)
             spool.sources.append(source)
-            spool.contents.append(hashlib.sha256(result.encoded).hexdigest())
+            spool.contents.append(hash_content(result))
             spool.positions.append(file.tell())
-    return spool, unusable
+    return spool, unusable, copies
 
 
 def _find_near_duplicates(spool: _Spool) -> list[tuple[int, int]]:
