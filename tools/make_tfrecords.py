@@ -109,8 +109,8 @@ cli.define_paths(
 flags.DEFINE_bool(
     "allow_unmatched_exclusions",
     False,
-    "Accept lines of --exclude_artists that match no folder, as in a list for several"
-    " collections.",
+    "Accept lines of --exclude_artists that match no folder and hold the name of none,"
+    " as in a list for several collections.",
 )
 flags.DEFINE_bool(
     "join_near_duplicates",
