@@ -28,9 +28,22 @@ DESCRIPTION = StageDescription(
     strategy="mirrored",
     replicas=2,
     dataset=Collection("/records", "abc", 32, "crop", "#ffffff", ["Zoé", "a, b"]),
-    networks={"style_encoder": {"class": "StyleEncoder", "config": {"dims": 8}}},
-    code_sizes=[4, 6],
-    identity={"seed": 0, "objective": {"t": 0.97, "start_distance": None}},
+    networks={
+        "style_encoder": {
+            "class": "StyleEncoder",
+            "config": {"dims": 8},
+            "parameters": 9,
+        }
+    },
+    code_sizes=[],
+    identity={
+        "seed": 0,
+        "objective": {"t": 0.97, "start_distance": None},
+        "dataset": "abc",
+        "earlier_stages": {},
+        "networks": {"style_encoder": {"dims": 8}},
+        "splits": ["train"],
+    },
     init_from="runs/other",
     gin_dir="my gin",
 )
@@ -52,10 +65,11 @@ def test_a_description_is_read_as_written(path):
 
 
 def test_numbers_of_numpy_become_json(path):
-    identity = {"rate": np.float32(0.5), "shape": np.arange(2)}
+    objective = {"rate": np.float32(0.5), "shape": np.arange(2)}
+    identity = {**DESCRIPTION.identity, "objective": objective}
     StageDescription(**{**vars(DESCRIPTION), "identity": identity}).write(path)
 
-    assert StageDescription.read(path).identity == {"rate": 0.5, "shape": [0, 1]}
+    assert StageDescription.read(path).objective == {"rate": 0.5, "shape": [0, 1]}
 
 
 def test_another_format_version_is_refused_with_the_remedy(path):

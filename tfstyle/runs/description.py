@@ -4,12 +4,13 @@ import dataclasses
 import json
 import logging
 import pathlib
-from typing import Any
+from typing import Any, TypedDict
 
-from tfstyle.core import files
+from tfstyle.core import files, typed
 from tfstyle.core.cli import UserError
-from tfstyle.data.collections.splits import SplitRule
+from tfstyle.data.collections.splits import ARTIST_SPLITS, SplitRule
 from tfstyle.data.records import Dataset
+from tfstyle.modeling import stages
 
 logger = logging.getLogger(__name__)
 
@@ -82,6 +83,29 @@ class Collection:
             )
 
 
+# A network as `describe_networks` describes it.
+Network = TypedDict(
+    "Network", {"class": str, "config": dict[str, Any], "parameters": int}
+)
+
+
+class _Encoder(TypedDict):
+    """What commands read of the configuration of a style encoder."""
+
+    dims: int
+
+
+class _Identity(TypedDict):
+    """What commands read of the identity."""
+
+    dataset: str
+    earlier_stages: dict[str, str | None]
+    networks: dict[str, dict[str, Any]]
+    objective: dict[str, Any]
+    seed: int
+    splits: list[str]
+
+
 @dataclasses.dataclass(frozen=True)
 class StageDescription:
     """What run.json holds."""
@@ -91,8 +115,7 @@ class StageDescription:
     strategy: str  # of distribution
     replicas: int
     dataset: Collection
-    # {name: {"class", "config", "parameters"}}, by which networks are rebuilt.
-    networks: dict[str, dict[str, Any]]
+    networks: dict[str, Network]  # by name; networks are rebuilt by them
     code_sizes: list[int]  # of the codes that the stage's decoder takes
     # The settings that a resumed run must have kept, as JSON values.
     identity: dict[str, Any]
@@ -124,29 +147,37 @@ class StageDescription:
                 f"{FORMAT_VERSION}: train the stage again with --restart"
             )
         try:
-            dataset = Collection(**values.pop("dataset"))
-            description = cls(**values, dataset=dataset)
-        except (TypeError, KeyError, AttributeError) as error:
+            description: StageDescription = typed.convert(cls, values)
+            description._check()
+        except ValueError as error:
             raise UserError(f"{path} is corrupt: {error}") from None
-        for values in (vars(description), vars(dataset)):
-            _check_types(values, path)
         return description
 
+    def _check(self) -> None:
+        """Raise ValueError if a part that commands rely on is missing or impossible."""
+        spec = stages.spec(self.stage)
+        typed.convert(_Identity, self.identity, "identity")
+        unknown = set(self.identity["splits"]).difference(ARTIST_SPLITS)
+        if unknown:
+            raise ValueError(f"identity.splits has unknown {sorted(unknown)}")
+        numbers = {"steps": self.steps, "image_size": self.dataset.image_size}
+        numbers |= {f"code_sizes[{i}]": size for i, size in enumerate(self.code_sizes)}
+        for name, number in numbers.items():
+            if number < 1:
+                raise ValueError(f"{name} is {number}, not above 0")
+        # A stage's own code follows those of the stages that it needs.
+        expected = len(spec.needs) + 1 if spec.needs else 0
+        if len(self.code_sizes) != expected:
+            raise ValueError(
+                f"code_sizes has {len(self.code_sizes)} sizes, not {expected}"
+            )
+        if spec.classify:
+            encoder = self.networks.get("style_encoder")
+            config = encoder["config"] if encoder else None
+            typed.convert(_Encoder, config, "networks.style_encoder.config")
 
-def _check_types(values: dict[str, Any], path: pathlib.Path) -> None:
-    """Refuse a run.json that has other types of values."""
-    kinds = {
-        **dict.fromkeys(("identity", "networks"), dict),
-        **dict.fromkeys(("code_sizes", "artists"), list),
-        **dict.fromkeys(("steps", "image_size"), int),
-        **dict.fromkeys(("records_dir", "digest", "fit", "background"), str),
-    }
-    for name, value in values.items():
-        if not isinstance(value, kinds.get(name, object)):
-            raise UserError(f"{path} is corrupt: {name} is {value!r}")
 
-
-def describe_networks(networks: dict[str, Any]) -> dict[str, dict[str, Any]]:
+def describe_networks(networks: dict[str, Any]) -> dict[str, Any]:
     """Return what run.json records of `Stage.networks`; plain layers are skipped."""
     return {
         name: {

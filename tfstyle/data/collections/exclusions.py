@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from tfstyle.core import names
 from tfstyle.core.cli import UserError
+from tfstyle.core.files import is_regular
 from tfstyle.data.collections import walking
 from tfstyle.data.collections.spellings import (
     LINE_BREAK,
@@ -354,7 +355,7 @@ def _list_readings(path: str) -> list[list[_Line]]:
     shown = names.show(path)
     if not path:
         raise UserError("--exclude_artists is empty: pass a file")
-    if not walking.is_regular(path) and not _STREAM.fullmatch(path):
+    if not is_regular(path) and not _STREAM.fullmatch(path):
         raise UserError(f"--exclude_artists={shown} is not a file")
     try:
         data = pathlib.Path(path).read_bytes()
