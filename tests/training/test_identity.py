@@ -380,3 +380,33 @@ def test_a_stage_is_resumed_after_its_classes_moved(tiny_run):
         described = StageFolder(tiny_run, stage).read().identity["optimizers"]
         assert [optimizer["name"] for optimizer in described]
         assert "module" not in json.dumps(described)
+
+
+@pytest.fixture
+def stopped(run_dir) -> StageFolder:
+    """A stage whose log goes to step 40, without FINISHED and checkpoints."""
+    folder = StageFolder(run_dir, "metric")
+    folder.mark_unfinished()
+    for path in folder.checkpoints.glob("step-*"):
+        path.unlink()
+    shutil.rmtree(folder.final_folder)
+    return folder
+
+
+def test_a_training_whose_checkpoints_are_lost_does_not_start_over(stopped):
+    """Its log tells that there were some."""
+    with pytest.raises(UserError) as error:
+        identity.find_step(stopped, 80, checkpoint_interval=40)
+
+    message = str(error.value)
+    assert f"training of {stopped.path} cannot be resumed from step 40" in message
+    assert "put back a copy, or pass --restart" in message
+
+
+def test_a_training_stopped_before_its_first_checkpoint_starts_over(stopped, caplog):
+    assert identity.find_step(stopped, 80, checkpoint_interval=41) == (0, False)
+    assert "was trained to step 40, but has no checkpoint yet" in caplog.text
+    caplog.clear()
+    stopped.metrics_file.unlink()
+    assert identity.find_step(stopped, 80, checkpoint_interval=41) == (0, False)
+    assert not caplog.messages

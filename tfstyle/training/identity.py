@@ -1,6 +1,7 @@
 """What a stage builds on, its identity, its first weights."""
 
 import contextlib
+import logging
 import pathlib
 import shutil
 import tempfile
@@ -31,9 +32,12 @@ from tfstyle.runs.folder import (
     read_code_digests,
     stage_lock,
 )
+from tfstyle.runs.metrics_log import find_last_step
 from tfstyle.runs.trained_run import TrainedRun
 from tfstyle.training import finishing
 from tfstyle.training.settings import Paths, TrainSettings
+
+logger = logging.getLogger(__name__)
 
 
 @contextlib.contextmanager
@@ -195,12 +199,15 @@ def check_identity(folder: StageFolder, description: StageDescription) -> None:
         )
 
 
-def find_step(folder: StageFolder, steps: int) -> tuple[int, bool]:
+def find_step(
+    folder: StageFolder, steps: int, checkpoint_interval: int
+) -> tuple[int, bool]:
     """Find where the training of a stage stands, whatever is damaged of it.
 
     Args:
         folder: of the stage.
         steps: the step to train to.
+        checkpoint_interval: steps between checkpoints.
 
     Returns:
         The step, and whether it has a whole checkpoint to resume from. Without one it
@@ -212,21 +219,30 @@ def find_step(folder: StageFolder, steps: int) -> tuple[int, bool]:
     step = folder.resumable.find_newest_whole()
     if step is not None:
         return step, True
-    if not (folder.resumable.steps or folder.finished):
+    logged = find_last_step(folder.metrics_file)
+    kept = folder.resumable.steps or folder.final_weights
+    if not (kept or folder.finished or logged >= checkpoint_interval):
+        if logged:
+            logger.warning(
+                "warning: %s was trained to step %d, but has no checkpoint yet, so it "
+                "starts over",
+                *(folder.path, logged),
+            )
         return 0, False
     final = folder.final_weights
     whole = final is not None and find_damage(final) is None
     if whole and folder.finished and folder.read().steps >= steps:
         return folder.read().steps, False
-    remedy = "choose another --run_dir to start over"
+    remedy = "or pass --restart to delete what is left of it and start over"
     if whole:
         remedy = (
             "or pass another --run_dir and "
             f"--init_from={quote(folder.run_dir)} to train its final weights further"
         )
     raise UserError(
-        f"training of {folder.path} cannot be resumed: no checkpoint in "
-        f"{folder.checkpoints} is whole; put back a copy, {remedy}"
+        f"training of {folder.path} cannot be resumed"
+        + f" from step {logged}" * bool(logged)
+        + f": no checkpoint in {folder.checkpoints} is whole; put back a copy, {remedy}"
     )
 
 
