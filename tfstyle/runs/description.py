@@ -165,12 +165,6 @@ class StageDescription:
         for name, number in numbers.items():
             if number < 1:
                 raise ValueError(f"{name} is {number}, not above 0")
-        # A stage's own code follows those of the stages that it needs.
-        expected = len(spec.needs) + 1 if spec.needs else 0
-        if len(self.code_sizes) != expected:
-            raise ValueError(
-                f"code_sizes has {len(self.code_sizes)} sizes, not {expected}"
-            )
         if spec.classify:
             encoder = self.networks.get("style_encoder")
             config = encoder["config"] if encoder else None

@@ -212,7 +212,7 @@ class TrainedRun:
             self.network(vae.SPEC.name, "content_decoder"),
             *statistics.content_scale,
             statistics.given_style,
-            content_dims=self.description(vae.SPEC.name).code_sizes[1],
+            content_dims=self._read_code_sizes(vae.SPEC.name, 2)[1],
         )
 
     def encode_style(self, images: np.ndarray) -> np.ndarray:
@@ -239,7 +239,17 @@ class TrainedRun:
     @property
     def code_sizes(self) -> list[int]:
         """Dimensions of style, content and noise that the generator takes."""
-        return self.description(gan.SPEC.name).code_sizes
+        return self._read_code_sizes(gan.SPEC.name, 3)
+
+    def _read_code_sizes(self, stage: str, count: int) -> list[int]:
+        """Return the sizes of the codes that a stage's decoder takes."""
+        sizes = self.description(stage).code_sizes
+        if len(sizes) != count:
+            raise UserError(
+                f"{self.folder(stage).path / 'run.json'} is corrupt: code_sizes has "
+                f"{len(sizes)} sizes, not {count}"
+            )
+        return sizes
 
     def draw_styles(self, normals: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Turn draws of N(0, 1) into styles like those the generator was trained on.
