@@ -27,6 +27,7 @@ from tfstyle.data.pictures import FITS
 FORMAT_VERSION = 1
 INDEX_FILE = "dataset.json"
 SKIPPED_FILE = "skipped.tsv"
+COLOR = re.compile("#[0-9a-fA-F]{6}")  # behind transparent pixels
 _INVISIBLE = re.compile(r"[^\n -~]")
 
 
@@ -322,6 +323,8 @@ def _find_contradiction(dataset: Dataset) -> str | None:
         return f"its image_size is {dataset.image_size!r}"
     if dataset.fit not in FITS:
         return f"its fit is {dataset.fit!r}"
+    if not COLOR.fullmatch(dataset.background):
+        return f"its background is {dataset.background!r}"
     artists = [*dataset.artists, *dataset.holdout_artists]
     if [artist.label for artist in artists] != list(range(len(artists))):
         return "its labels are not 0, 1, .. in order"

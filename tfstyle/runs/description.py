@@ -9,7 +9,8 @@ from typing import Any, TypedDict
 from tfstyle.core import files, typed
 from tfstyle.core.cli import UserError
 from tfstyle.data.collections.splits import ARTIST_SPLITS, SplitRule
-from tfstyle.data.records import Dataset
+from tfstyle.data.pictures import FITS
+from tfstyle.data.records import COLOR, Dataset
 from tfstyle.modeling import stages
 
 logger = logging.getLogger(__name__)
@@ -160,6 +161,9 @@ class StageDescription:
         unknown = set(self.identity["splits"]).difference(ARTIST_SPLITS)
         if unknown:
             raise ValueError(f"identity.splits has unknown {sorted(unknown)}")
+        fit, background = self.dataset.fit, self.dataset.background
+        if fit not in FITS or not COLOR.fullmatch(background):
+            raise ValueError(f"fit or background is unknown: {fit!r}, {background!r}")
         numbers = {"steps": self.steps, "image_size": self.dataset.image_size}
         numbers |= {f"code_sizes[{i}]": size for i, size in enumerate(self.code_sizes)}
         for name, number in numbers.items():
