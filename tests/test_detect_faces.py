@@ -56,7 +56,8 @@ def test_faces_become_a_manifest(folder, tmp_path):
     assert "already exists" in error_line(detect(folder, output))
 
 
-def test_an_interrupted_run_goes_on_where_it_stopped(folder, tmp_path):
+@pytest.mark.parametrize("damaged", ['{"pa', '{"path": 1}\n', "}\n", "[1]\n\0}\n"])
+def test_an_interrupted_run_goes_on_where_it_stopped(damaged, folder, tmp_path):
     """The partial file claims another result for one picture, which is kept."""
     output, partial = tmp_path / "faces.jsonl", tmp_path / "faces.jsonl.partial"
     read_output(detect(folder, output, "--tilts=0"))
@@ -65,7 +66,7 @@ def test_an_interrupted_run_goes_on_where_it_stopped(folder, tmp_path):
     settings = {"max_side": 1000, "tilts": [0], "min_likelihood": 0.5}
     settings.update(widen=1.7, raise_by=0.1, cascade=None)
     lines = [{"settings": settings}, {"path": "ana/1.png", "faces": []}]
-    partial.write_text("".join(json.dumps(line) + "\n" for line in lines) + '{"pa')
+    partial.write_text("".join(json.dumps(line) + "\n" for line in lines) + damaged)
 
     text = read_output(detect(folder, output, "--tilts=0"))
 

@@ -28,7 +28,7 @@ from tfstyle.core.cli import UserError
 from tfstyle.core.progress import progress_bar
 from tfstyle.data.catalogs import danbooru
 from tfstyle.data.catalogs.danbooru import Post, PostError
-from tfstyle.data.collections import exclusions, walking
+from tfstyle.data.collections import exclusions
 
 _METADATA = cli.define_paths(
     "metadata",
@@ -198,7 +198,7 @@ def _check_ratings(ratings: Collection[str]) -> set[str]:
 def _read_names(flag: str, path: str | None) -> set[str]:
     if path is None:
         return set()
-    if not walking.is_regular(path):
+    if not files.is_regular(path):
         raise UserError(f"--{flag}={names.show(path)} is not a file")
     try:
         lines = pathlib.Path(path).read_text("utf-8-sig").splitlines()

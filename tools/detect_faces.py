@@ -9,16 +9,18 @@ the artist, a square box that is widened to head and hair, the angle by which it
 tilted, and the likelihood that it is a face. Interrupted runs go on where they stopped.
 """
 
+import contextlib
 import dataclasses
 import functools
+import itertools
 import json
 import pathlib
 from collections.abc import Iterator
-from typing import TextIO
+from typing import Any, TextIO, TypedDict
 
 from absl import flags
 
-from tfstyle.core import cli, files
+from tfstyle.core import cli, files, typed
 from tfstyle.core.cli import UserError
 from tfstyle.core.progress import progress_bar
 from tfstyle.data import pictures
@@ -138,13 +140,29 @@ def _make_search() -> Search:
     )
 
 
+class _Named(TypedDict):
+    path: str
+
+
+class _Result(_Named, total=False):
+    """What was found in a picture: faces, or an error."""
+
+    faces: list[dict[str, Any]]
+    error: str
+
+
 def _read_partial(path: pathlib.Path, settings: dict) -> dict[str, dict]:
     """Return the results of an interrupted run with the same settings, by picture."""
     if not path.exists():
         return {}
-    lines = path.read_text("utf-8", "surrogateescape").splitlines(keepends=True)
-    # The last line may be cut short.
-    rows = [json.loads(line) for line in lines if line.endswith("}\n")]
+    text = files.read_bytes(path).decode("utf-8", "surrogateescape")
+    lines = text.splitlines(keepends=True)
+    rows: list[dict] = []
+    # The last line may be cut short. From a damaged one on, all is searched again.
+    with contextlib.suppress(ValueError, RecursionError):
+        for line in itertools.takewhile(lambda line: line.endswith("}\n"), lines):
+            kind = _Result if rows else dict[str, Any]
+            rows.append(typed.convert(kind, json.loads(line)))
     if not rows or rows[0].get("settings") != json.loads(json.dumps(settings)):
         print(f"note: {path} is of other settings and is started over")
         path.unlink()

@@ -22,11 +22,11 @@ import math
 import os
 import pathlib
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from absl import flags
 
-from tfstyle.core import archives, cli, names
+from tfstyle.core import cli, names
 from tfstyle.core.cli import UserError
 from tfstyle.core.files import temporary_folder
 from tfstyle.core.locks import folder_lock
@@ -34,12 +34,14 @@ from tfstyle.core.paths import quote
 from tfstyle.data import pictures
 from tfstyle.data.catalogs import manifests
 from tfstyle.data.collections import (
+    archives,
     conversion_pool,
     exclusions,
     sources,
     spellings,
     splits,
 )
+from tfstyle.data.excluded_works import NEAR
 
 if TYPE_CHECKING:
     from tfstyle.data.records import Dataset
@@ -123,8 +125,8 @@ cli.define_paths(
 flags.DEFINE_bool(
     "allow_unmatched_exclusions",
     False,
-    "Accept lines of --exclude_artists that match no folder, as in a list for several"
-    " collections.",
+    "Accept lines of --exclude_artists that match no folder and hold the name of none,"
+    " as in a list for several collections.",
 )
 flags.DEFINE_bool(
     "join_near_duplicates",
@@ -173,8 +175,8 @@ def main() -> None:
     _check_flags()
     with _open_input() as (input_dir, left_out):
         scan = _scan_manifest if FLAGS.manifest else _scan_folders
-        files, skipped, out = scan(input_dir)
-        _make_records(files, [*left_out, *skipped], out)
+        found = scan(input_dir)
+        _make_records(found._replace(skipped=[*left_out, *found.skipped]))
 
 
 @contextlib.contextmanager
@@ -225,9 +227,14 @@ def _print_left_out(left_out: list[sources.SkippedFile]) -> None:
         )
 
 
-# Pictures, what is left out, and the number of pictures of each excluded artist; those
-# in folders of others have the name "".
-Scan = tuple[list[sources.Source], list[sources.SkippedFile], dict[str, int]]
+class Scan(NamedTuple):
+    """The pictures that were found."""
+
+    files: list[sources.Source]
+    skipped: list[sources.SkippedFile]
+    excluded: list[sources.Source]  # works of excluded artists
+    # Pictures of each excluded artist; "" for links to them in other folders.
+    counts: dict[str, int]
 
 
 def _scan_folders(input_dir: str) -> Scan:
@@ -250,10 +257,11 @@ def _scan_folders(input_dir: str) -> Scan:
     counts = dict.fromkeys(out, 0)
     for name, reason in skipped:
         artist = name.split("/")[0]
-        if reason in (sources.EXCLUDED, sources.COPIED):
-            owner = artist if reason == sources.EXCLUDED and artist in counts else ""
+        if reason == sources.EXCLUDED:
+            owner = artist if artist in counts else ""
             counts[owner] = counts.get(owner, 0) + 1
-    return files, skipped, counts
+    works = sources.list_excluded(input_dir, skipped)
+    return Scan(files, skipped, works, counts)
 
 
 def _scan_manifest(input_dir: str) -> Scan:
@@ -287,8 +295,10 @@ def _scan_manifest(input_dir: str) -> Scan:
             f"--manifest={shown} lists no usable picture ({reasons or 'it is empty'});"
             f" paths are relative to {names.show(input_dir)}"
         )
-    works = collections.Counter(entry.artist for entry in entries)
-    return files, skipped, {artist: works[artist] for artist in out}
+    numbers = collections.Counter(entry.artist for entry in entries)
+    excluded_entries = [entry for entry in entries if entry.artist in out]
+    works, _ = manifests.list_sources(excluded_entries, input_dir)
+    return Scan(files, skipped, works, {artist: numbers[artist] for artist in out})
 
 
 def _check_flags() -> None:
@@ -323,39 +333,38 @@ def _check_flags() -> None:
         )
 
 
-def _make_records(
-    files: list[sources.Source],
-    skipped: list[sources.SkippedFile],
-    excluded: Mapping[str, int],
-) -> None:
+def _make_records(scan: Scan) -> None:
     """Write the pictures as the flags say, and print a summary."""
     conversion = _read_conversion()
     fields = dataclasses.fields(splits.SplitRule)
     rule = splits.SplitRule(**{f.name: getattr(FLAGS, f.name) for f in fields})
-    splits.require_enough_pictures(files, rule)
+    splits.require_enough_pictures(scan.files, rule)
     # TensorFlow takes seconds to import: neither --help nor the worker processes need
     # it, and all other checks come first.
     from tfstyle.data import record_writer, records
 
-    settings = record_writer.make_settings(files, conversion, rule, FLAGS.num_shards)
+    settings = record_writer.make_settings(
+        scan.files, conversion, rule, FLAGS.num_shards, scan.excluded
+    )
     dataset = records.find_dataset(FLAGS.output_dir, settings)
     if dataset:
         print(f"{names.show(FLAGS.output_dir)} is up to date: nothing to do")
     else:
         dataset = record_writer.write_dataset(
             FLAGS.output_dir,
-            files,
+            scan.files,
             conversion,
             rule,
             num_shards=FLAGS.num_shards,
             num_workers=FLAGS.num_workers or conversion_pool.count_processors(),
             max_skipped_fraction=FLAGS.max_skipped_fraction,
-            skipped=skipped,
+            skipped=scan.skipped,
+            excluded=scan.excluded,
             overwrite=FLAGS.overwrite,
             beam_options=_list_beam_options(),
         )
     if FLAGS.exclude_artists is not None:
-        _print_excluded(excluded)
+        _print_excluded(scan.counts, dataset.skipped)
     _print_summary(dataset, pathlib.Path(FLAGS.output_dir, records.SKIPPED_FILE))
 
 
@@ -388,16 +397,21 @@ def _read_conversion() -> pictures.Conversion:
     )
 
 
-def _print_excluded(excluded: Mapping[str, int]) -> None:
-    """List the artists that are left out, with the number of their pictures."""
+def _print_excluded(excluded: Mapping[str, int], skipped: Mapping[str, int]) -> None:
+    """List the artists that are left out, with the number of their pictures.
+
+    `skipped` has the numbers of skipped files by reason.
+    """
     counts = {artist: count for artist, count in excluded.items() if artist}
     artists = f"{len(counts)} artist{'s' * (len(counts) != 1)}"
     print(f"excluded   {artists}, {sum(counts.values())} pictures")
     for artist, count in counts.items():
         print(f"{count:>14}  {names.show(artist)}")
-    if "" in excluded:
-        links = "links to their files, and copies, in other folders"
-        print(f"{excluded['']:>14}  {links}")
+    copies = excluded.get("", 0) + skipped.get(sources.COPIED, 0)
+    if copies:
+        print(f"{copies:>14}  links to their files, and copies, in other folders")
+    if NEAR in skipped:
+        print(f"{skipped[NEAR]:>14}  nearly identical pictures in other folders")
 
 
 def _print_summary(dataset: "Dataset", skipped_file: pathlib.Path) -> None:

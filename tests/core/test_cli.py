@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from helpers.commands import run_code
+from helpers.commands import error_line, run_code
 from tfstyle.core import cli
 
 
@@ -167,6 +167,18 @@ def test_a_reader_that_stops_reading_is_no_failure():
     process.stdout.close()
     assert process.stderr.read() == b""
     assert process.wait(timeout=60) == 0
+
+
+def test_the_home_of_an_unknown_user_is_no_path():
+    done = run_code(
+        "from tfstyle.core import cli\n"
+        "cli.define_path('output_dir', None, 'A folder.')\n"
+        "cli.run(lambda: None)",
+        "--output_dir=~nobody-of-this-name/x",
+    )
+    line = error_line(done)
+    assert "there is no user 'nobody-of-this-name'" in line
+    assert "write ./~nobody-of-this-name/x" in line
 
 
 def test_a_writable_output_is_accepted_and_nothing_is_left_behind(tmp_path):

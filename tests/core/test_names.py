@@ -51,6 +51,21 @@ def test_names_that_differ_are_shown_differently():
 @pytest.mark.parametrize(
     "text, name",
     [
+        ("Ana", "Ana"),
+        (r"AC\DC", r"AC\DC"),  # known as it is
+        (r"Mot\xe9", "Mot\udce9"),  # known, as it is shown
+        (r"a\\b", r"a\b"),  # as a new name would be shown
+        (r"new\d", r"new\d"),  # no name is shown like this
+        (r"c\u202ed", "c\u202ed"),
+    ],
+)
+def test_a_name_is_taken_as_it_is_or_as_it_is_shown(text, name):
+    assert names.resolve(text, ["Ana", r"AC\DC", "Mot\udce9"]) == name
+
+
+@pytest.mark.parametrize(
+    "text, name",
+    [
         (r"Caf\303\251", "Café"),  # ls -b, and git
         (r"a\ b", "a b"),
         (r"\#hash", "#hash"),

@@ -312,6 +312,16 @@ def test_another_picture_of_the_same_size_changes_the_digest(dataset):
     assert problem.endswith("dataset.json has the digest of other records")
 
 
+def test_other_splits_of_the_same_pictures_change_the_split_digest(dataset, tmp_path):
+    """Names and counts are those of the other records; only the splits differ."""
+    other = make_records(tmp_path / "other", seed=1)
+    assert other.split_digest != dataset.split_digest
+
+    (problem,) = verify(dataclasses.replace(dataset, split_digest=other.split_digest))
+
+    assert problem.endswith("dataset.json has the split_digest of other splits")
+
+
 def test_a_missing_record_is_counted(dataset):
     path = pathlib.Path(dataset.shard_paths("train")[0])
     path.write_bytes(b"".join(split_file(path)[:-1]))

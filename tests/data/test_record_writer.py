@@ -14,7 +14,7 @@ from helpers.pictures import make_pictures
 from tfstyle.core import names
 from tfstyle.core.cli import UserError
 from tfstyle.data import record_writer, records
-from tfstyle.data.collections.sources import scan_artist_folders
+from tfstyle.data.collections.sources import Source, scan_artist_folders
 from tfstyle.data.collections.splits import SplitRule
 from tfstyle.data.conversion.spool import Spool
 from tfstyle.data.examples import parse_example
@@ -360,6 +360,24 @@ def test_other_splits_go_on_but_another_conversion_starts_over(
     assert len(converted) == 2 + 12
     assert contents_of(dataset.records_dir) == contents_of(
         write(pictures, tmp_path / "expected", size=7).records_dir
+    )
+
+
+def test_copies_of_excluded_works_leave_what_was_converted_before(
+    pictures, tmp_path, monkeypatch
+):
+    path = tmp_path / "excluded.png"
+    with Image.open(pictures / "a" / "1.png") as image:
+        image.save(path, compress_level=0)
+    excluded = [Source(str(path), "x", "x/excluded.png")]
+    fail_after(monkeypatch, 10, KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        write(pictures, tmp_path / "out")
+    dataset = write(pictures, tmp_path / "out", excluded=excluded)
+    assert skipped_in(dataset) == {"a/1.png": "copy_of_excluded x/excluded.png"}
+    assert (
+        dataset.digest
+        == write(pictures, tmp_path / "expected", excluded=excluded).digest
     )
 
 

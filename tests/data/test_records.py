@@ -241,6 +241,12 @@ def test_something_else_in_place_of_the_description_is_refused(copied, text):
         ("image_size", "32"),
         ("image_size", -32),
         ("fit", "squeeze"),
+        ("background", "white"),
+        ("background", None),
+        ("skipped", {"hidden": "1"}),
+        ("settings", []),
+        ("contents", [1]),
+        ("split_digest", 1),
         ("digest", None),
     ],
 )

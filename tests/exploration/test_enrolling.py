@@ -1,6 +1,7 @@
 """`python -m tfstyle.enrol` adds an artist, whom search, encode and export know."""
 
 import errno
+import json
 import os
 import pathlib
 import shutil
@@ -242,3 +243,24 @@ def test_a_picture_in_any_format_is_taken(trained, works, tmp_path):
         image.convert("RGB").save(tmp_path / "work.webp", lossless=True)
 
     assert enrolling.enroll_artist(trained, NAME, [str(tmp_path / "work.webp")])[0] == 1
+
+
+def test_an_enrolled_artist_is_named_as_shown_too(trained, works):
+    """Lists and messages show a backslash twice."""
+    name = r"Z\o"
+    enrolling.enroll_artist(trained, name, works)
+
+    assert enrolling.enroll_artist(trained, r"Z\\o", works[:2]) == (2, 4)
+    assert trained.enrolled.names == [name]
+    enrolling.remove_artist(trained, r"Z\\o")
+    assert trained.enrolled.names == []
+
+
+def test_a_trained_artist_is_not_enrolled_by_the_name_as_shown(trained, works):
+    path = trained.path / "metric" / "run.json"
+    described = json.loads(path.read_text())
+    described["dataset"]["artists"][0] = "Mot\udce9"
+    path.write_text(json.dumps(described))
+
+    with pytest.raises(UserError, match=r"--name=Mot\\xe9 is an artist that"):
+        enrolling.enroll_artist(TrainedRun(trained.path), r"Mot\xe9", works)

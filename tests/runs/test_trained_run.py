@@ -1,6 +1,7 @@
 """A run is opened once; what is missing is an error with the command that trains it."""
 
 import dataclasses
+import json
 import shutil
 
 import numpy as np
@@ -9,8 +10,12 @@ import pytest
 from helpers import configuration as tiny
 from helpers import runs
 from helpers.layers import assert_same, differ
+from helpers.pictures import list_portraits
 from tfstyle.core.cli import UserError
 from tfstyle.data import input_pipeline
+from tfstyle.data.collections.splits import SplitRule
+from tfstyle.data.pictures import Conversion
+from tfstyle.data.record_writer import write_dataset
 from tfstyle.modeling import stages
 from tfstyle.modeling.networks import color
 from tfstyle.modeling.networks.codes import ArtistPrior
@@ -196,8 +201,38 @@ def test_the_digest_decides_whether_moved_records_are_the_same(run, portraits_re
     """Neither the name of a folder nor where it is."""
     other = TrainedRun(run.path, portraits_records.records_dir)
 
-    with pytest.raises(UserError, match="holds other pictures than those that"):
+    with pytest.raises(UserError, match="other records: .* holds other pictures than"):
         _ = other.dataset
+
+
+def test_records_of_the_same_pictures_in_other_splits_are_refused(run, tmp_path):
+    """Otherwise pictures that were trained on would be measured as test pictures."""
+    sources = list_portraits(artists=range(3), count=26)  # those of small_records
+    rule = SplitRule(min_images_per_artist=20, min_test_images=4, seed=1)
+    records_dir = str(tmp_path / "records")
+    dataset = write_dataset(records_dir, sources, Conversion(32), rule, num_shards=2)
+    assert dataset.digest == run.dataset.digest
+
+    other = TrainedRun(run.path, records_dir)
+
+    message = (
+        "the same pictures .* in other splits: .* made with --seed=1, not --seed=0"
+    )
+    with pytest.raises(UserError, match=message):
+        _ = other.dataset
+
+
+def test_a_run_without_recorded_splits_opens_its_records_with_a_note(run, caplog):
+    """As older versions wrote it."""
+    path = run.folder("metric").path / "run.json"
+    described = json.loads(path.read_text())
+    for name in ("split_digest", "split_rule"):
+        del described["dataset"][name]
+    path.write_text(json.dumps(described))
+
+    assert run.dataset.image_size == tiny.IMAGE_SIZE
+
+    assert "the run of an older tfstyle does not tell" in caplog.text
 
 
 def test_changed_records_are_refused(run):
@@ -206,7 +241,7 @@ def test_changed_records_are_refused(run):
     changed = dataclasses.replace(described.dataset, digest="0" * 64)
     folder.write(dataclasses.replace(described, dataset=changed))
 
-    with pytest.raises(UserError, match="holds other pictures than those that .*/vae"):
+    with pytest.raises(UserError, match=".*/vae was .* holds other pictures than"):
         run.open_records("vae")
     assert run.open_records("metric") == run.dataset
 

@@ -165,6 +165,19 @@ def test_generated_pictures_are_those_of_the_moving_average(answers, trained, co
     assert abs(pictures - expected).max() <= 1
 
 
+@pytest.mark.parametrize("name", ["style", "content", "noise"])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_codes_that_are_not_finite_are_an_error_of_the_request(
+    name, value, export_dir, codes
+):
+    """Such as NaN, which JSON parsers read: servers answer 400."""
+    changed = {**codes, name: np.full_like(codes[name], value)}
+    signature = load(export_dir, "generator").signatures["serving_default"]
+
+    with pytest.raises(tf.errors.InvalidArgumentError, match=f"{name} : Tensor had"):
+        signature(**{key: tf.constant(array) for key, array in changed.items()})
+
+
 def test_equal_seeds_generate_equal_pictures(answers):
     first, again = (call["image_bytes"] for call in answers["generator"][1:3])
 

@@ -83,6 +83,22 @@ def test_a_stage_is_not_trained_on_missing_unfinished_or_outdated_stages(
         pass
 
 
+def test_a_stage_is_not_trained_on_other_records_than_the_earlier_stages(
+    tiny_run, small_records, portraits_records
+):
+    other_splits = dataclasses.replace(small_records, split_digest="0" * 64)
+    for dataset, problem in (
+        (portraits_records, "holds other pictures"),
+        (other_splits, "in other splits"),
+    ):
+        paths = make_paths(dataset, tiny_run)
+        with (
+            pytest.raises(UserError, match=f"the metric stage in .*: .*{problem}"),
+            identity.open_earlier_stages(stages.spec("vae"), paths, dataset),
+        ):
+            pass
+
+
 @pytest.mark.usefixtures("clean_gin")
 def test_an_unfinished_stage_is_finished_as_it_is_if_allowed(run_dir, small_records):
     """By the pruning settings of the stage that is built on it."""
@@ -285,7 +301,7 @@ def test_other_pictures_and_codes_are_described_without_their_digests(tiny_run):
         )
 
     text = str(caught.value)
-    assert "holds other pictures" in text
+    assert "dataset: other pictures" in text
     assert "the metric stage has other codes now" in text
     assert not re.search("[0-9a-f]{40}", text)
 
@@ -364,3 +380,33 @@ def test_a_stage_is_resumed_after_its_classes_moved(tiny_run):
         described = StageFolder(tiny_run, stage).read().identity["optimizers"]
         assert [optimizer["name"] for optimizer in described]
         assert "module" not in json.dumps(described)
+
+
+@pytest.fixture
+def stopped(run_dir) -> StageFolder:
+    """A stage whose log goes to step 40, without FINISHED and checkpoints."""
+    folder = StageFolder(run_dir, "metric")
+    folder.mark_unfinished()
+    for path in folder.checkpoints.glob("step-*"):
+        path.unlink()
+    shutil.rmtree(folder.final_folder)
+    return folder
+
+
+def test_a_training_whose_checkpoints_are_lost_does_not_start_over(stopped):
+    """Its log tells that there were some."""
+    with pytest.raises(UserError) as error:
+        identity.find_step(stopped, 80, checkpoint_interval=40)
+
+    message = str(error.value)
+    assert f"training of {stopped.path} cannot be resumed from step 40" in message
+    assert "put back a copy, or pass --restart" in message
+
+
+def test_a_training_stopped_before_its_first_checkpoint_starts_over(stopped, caplog):
+    assert identity.find_step(stopped, 80, checkpoint_interval=41) == (0, False)
+    assert "was trained to step 40, but has no checkpoint yet" in caplog.text
+    caplog.clear()
+    stopped.metrics_file.unlink()
+    assert identity.find_step(stopped, 80, checkpoint_interval=41) == (0, False)
+    assert not caplog.messages

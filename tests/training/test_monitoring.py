@@ -13,6 +13,7 @@ from tfstyle.data import input_pipeline
 from tfstyle.modeling.networks.codes import PictureTable
 from tfstyle.modeling.stages.stage import EvalNumbers
 from tfstyle.runs.trained_run import TrainedRun
+from tfstyle.training import callbacks
 from tfstyle.training.monitoring import PREVIEW_PICTURES, Monitor
 
 
@@ -115,3 +116,8 @@ def test_the_judge_is_the_classifier_once_it_is_finished(
     assert judge is again
     expected = TrainedRun(tiny_run).network("classifier", "style_encoder")
     assert_same(judge.get_weights(), expected.get_weights())
+
+
+def test_a_number_that_is_not_defined_is_undefined_in_the_log():
+    numbers = {"loss": 0.25, "variance_ratio": float("nan")}
+    assert callbacks.format_numbers(numbers) == "loss 0.25  variance_ratio undefined"

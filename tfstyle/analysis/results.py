@@ -15,6 +15,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from tfstyle.core import typed
 from tfstyle.metrics.repeats import Spread, format_number, format_spread
 from tfstyle.runs.trained_run import TrainedRun
 
@@ -249,9 +250,7 @@ def from_json(kind: Any, value: Any) -> Any:
         _check_keys(value, set(kind.__annotations__), kind.__annotations__)
         hints = typing.get_type_hints(kind)
         return {key: from_json(hints[key], inner) for key, inner in value.items()}
-    if not isinstance(value, typing.get_origin(kind) or object):
-        raise ValueError(f"must be {kind}, got {value!r}")
-    return value
+    return typed.convert(kind, value)
 
 
 def _check_keys(value: Any, required: set[str], known: Mapping[str, Any]) -> None:

@@ -24,10 +24,10 @@ from absl import logging as absl_logging
 
 from tfstyle.core import names, paths
 
-# The last two: a file exists where a folder is needed.
+# The last three: a file exists where a folder is needed, or a folder for a file.
 _NOT_WRITABLE = (
     *(errno.EROFS, errno.EACCES, errno.EPERM, errno.ENAMETOOLONG),
-    *(errno.EEXIST, errno.ENOTDIR),
+    *(errno.EEXIST, errno.ENOTDIR, errno.EISDIR),
 )
 # So that --help lists flags defined by functions of this module as the command's.
 flags.disclaim_key_flags()
@@ -140,7 +140,14 @@ class _PathParser(flags.ArgumentParser[str]):
     def parse(self, argument: str) -> str:
         if not argument:
             raise ValueError("a path is missing after the equals sign")
-        return paths.expand(argument)
+        path = paths.expand(argument)
+        if path.startswith("~"):
+            user = path.split("/")[0]
+            raise ValueError(
+                f"there is no user {user[1:]!r}: write ./{path} for a path that begins "
+                "with ~"
+            )
+        return path
 
 
 def _parse_flags(arguments: list[str]) -> list[str]:

@@ -10,6 +10,7 @@ import os
 import pathlib
 import re
 import shutil
+import stat
 from collections.abc import Iterator
 from typing import Any
 
@@ -143,14 +144,40 @@ def write_json(path: PathLike, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, default=to_plain) + "\n")
 
 
-def read_json(path: pathlib.Path) -> Any:
+def is_regular(path: PathLike) -> bool:
+    """Return whether a path is a file that can be read without waiting for a writer.
+
+    A file that cannot be examined counts as regular: opening it raises the error.
+    """
+    try:
+        mode = os.stat(path).st_mode  # noqa: PTH116 (the name may be too long)
+    except OSError:
+        return True
+    return stat.S_ISREG(mode)
+
+
+def read_bytes(path: PathLike) -> bytes:
+    """Return the content of a file.
+
+    Raises:
+        UserError: the path is a folder, a pipe, or a device.
+        FileNotFoundError: there is no such file.
+    """
+    if not is_regular(path):
+        raise UserError(f"{path} is not a file")
+    return pathlib.Path(path).read_bytes()
+
+
+def read_json(path: PathLike) -> Any:
     """Return the content of a JSON file.
 
     Raises:
-        UserError: the file is not JSON.
+        UserError: the path is no file, or the file is not JSON.
+        FileNotFoundError: there is no such file.
     """
+    content = read_bytes(path)
     try:
-        return json.loads(path.read_text("utf-8"))
+        return json.loads(content.decode("utf-8"))
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is corrupt: {error}") from None
 
@@ -169,14 +196,13 @@ def read_npz(path: PathLike) -> dict[str, np.ndarray]:
     """Return the arrays of an .npz file by name.
 
     Raises:
-        UserError: the file is no such archive, or damaged.
+        UserError: the path is no file, the file is no such archive, or damaged.
         FileNotFoundError: there is no such file.
     """
+    content = read_bytes(path)
     try:
-        with np.load(path) as arrays:
+        with np.load(io.BytesIO(content)) as arrays:
             return {name: arrays[name] for name in arrays.files}
-    except FileNotFoundError:
-        raise
     except Exception as error:  # many kinds, of NumPy, zipfile, and zlib
         raise UserError(f"{path} is corrupt (no whole .npz file)") from error
 

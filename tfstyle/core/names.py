@@ -15,6 +15,7 @@ import codecs
 import os
 import re
 import shlex
+from collections.abc import Collection
 
 # Not printable by Python's definition, but a part of words in many names: the
 # ideographic space, and the joiners of Persian, Indic scripts and emoji.
@@ -77,6 +78,17 @@ def read(shown: str) -> str:
         parts += [encode(shown[end : match.start()]), to_bytes(match)]
         end = match.end()
     return decode(b"".join([*parts, encode(shown[end:])]))
+
+
+def resolve(text: str, known: Collection[str]) -> str:
+    """Return the name that a text means, as it is or as `show` shows it.
+
+    Known names come first; a text that no name is shown as is the name itself.
+    """
+    name = read(text)
+    if text in known or (name not in known and show(name) != text):
+        return text
+    return name
 
 
 def clean(text: str) -> str:

@@ -164,3 +164,15 @@ def compute_digest(examples: Iterable[tuple[str, int, str]]) -> str:
     for name, label, content in sorted(examples):
         digest.update(names.encode(f"{name}\t{label}\t{content}\n"))
     return digest.hexdigest()
+
+
+def compute_split_digest(examples: Iterable[tuple[str, str]]) -> str:
+    """Return the digest of a division into splits.
+
+    Args:
+        examples: filename and split of each.
+    """
+    digest = hashlib.sha256()
+    for name, split in sorted(examples):
+        digest.update(names.encode(f"{name}\t{split}\n"))
+    return digest.hexdigest()

@@ -9,13 +9,18 @@ import dataclasses
 import pathlib
 import re
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 import tensorflow as tf
 
 from tfstyle.core.paths import for_tensorflow
 from tfstyle.data.collections.splits import SPLITS
-from tfstyle.data.examples import Example, compute_digest, read_example
+from tfstyle.data.examples import (
+    Example,
+    compute_digest,
+    compute_split_digest,
+    read_example,
+)
 from tfstyle.data.records import INDEX_FILE, Dataset, find_wrong_files
 
 # A record of n bytes takes 16 more: its length (8) with a checksum (4), then the bytes
@@ -98,6 +103,7 @@ class Verification:
         """Read and check each record; faults are added to `problems`."""
         counts: collections.Counter[tuple[str, int]] = collections.Counter()
         contents: dict[str, tuple[str, int, str]] = {}
+        splits: dict[str, str] = {}
         for split, shard, path in self.dataset.list_shards():
             if not pathlib.Path(path).is_file():
                 continue
@@ -112,6 +118,7 @@ class Verification:
                     if name in contents:
                         self.problems.append(f"{path} holds {name!r} a second time")
                     contents[name] = (name, example.label, example.content)
+                    splits[name] = split
                     counts[split, example.label] += 1
                 yield record
             if total != shard.examples:
@@ -119,12 +126,13 @@ class Verification:
                     f"{path} holds {total} records, expected {shard.examples}"
                 )
         if not self.problems:  # otherwise these would follow from the others
-            self.problems += self._compare(counts, contents.values())
+            self.problems += self._compare(counts, contents.values(), splits)
 
     def _compare(
         self,
         counts: collections.Counter[tuple[str, int]],
         contents: Iterable[tuple[str, int, str]],
+        splits: Mapping[str, str],
     ) -> Iterator[str]:
         index = pathlib.Path(self.dataset.records_dir, INDEX_FILE)
         for artist in (*self.dataset.artists, *self.dataset.holdout_artists):
@@ -137,6 +145,11 @@ class Verification:
                     )
         if compute_digest(contents) != self.dataset.digest:
             yield f"{index} has the digest of other records"
+        if self.dataset.split_digest not in (
+            None,
+            compute_split_digest(splits.items()),
+        ):
+            yield f"{index} has the split_digest of other splits"
 
 
 def find_fault(dataset: Dataset) -> str | None:

@@ -34,7 +34,12 @@ from tfstyle.data.collections.sources import (
 )
 from tfstyle.data.collections.splits import SplitPlan, SplitRule
 from tfstyle.data.conversion.spool import Spool, open_spool
-from tfstyle.data.examples import compute_digest, serialize_example
+from tfstyle.data.examples import (
+    compute_digest,
+    compute_split_digest,
+    serialize_example,
+)
+from tfstyle.data.excluded_works import ExcludedWorks, log_near_copies
 from tfstyle.data.pictures import Conversion, PictureError
 from tfstyle.data.records import INDEX_FILE, SKIPPED_FILE, Dataset, Rights, Shard
 
@@ -51,14 +56,23 @@ _EXAMPLES_PER_SHARD = 2048  # about 80 MB at 256x256
 
 
 def make_settings(
-    sources: Sequence[Source], conversion: Conversion, rule: SplitRule, num_shards: int
+    sources: Sequence[Source],
+    conversion: Conversion,
+    rule: SplitRule,
+    num_shards: int,
+    excluded: Sequence[Source] = (),
 ) -> dict[str, Any]:
-    """Return what determines the content of the records, for `dataset.json`."""
+    """Return what determines the content of the records, for `dataset.json`.
+
+    `excluded` are works that must not be in the records, in no copy.
+    """
+    signature = {"excluded": sign_sources(excluded)} if excluded else {}
     return {
         **dataclasses.asdict(conversion),
         **dataclasses.asdict(rule),
         "num_shards": num_shards,
         "sources": sign_sources(sources),
+        **signature,
     }
 
 
@@ -72,6 +86,7 @@ def write_dataset(
     num_workers: int = 1,
     max_skipped_fraction: float = 0.1,
     skipped: Iterable[SkippedFile] = (),
+    excluded: Sequence[Source] = (),
     overwrite: bool = False,
     beam_options: Sequence[str] | None = None,
 ) -> Dataset:
@@ -93,6 +108,8 @@ def write_dataset(
             more, the calling script needs a `__name__ == "__main__"` guard.
         max_skipped_fraction: fail if a larger fraction of the pictures is unusable.
         skipped: files that were skipped before.
+        excluded: works that must not be in the records: pictures with equal pixels are
+            left out, and near-identical ones if `rule` joins these.
         overwrite: replace records in `records_dir`. A dataset.json that does not
             describe records is never replaced.
         beam_options: convert the pictures by an Apache Beam pipeline with these
@@ -111,7 +128,7 @@ def write_dataset(
         )
     _refuse_foreign_index(pathlib.Path(records_dir, INDEX_FILE))
     splits.require_enough_pictures(sources, rule)
-    settings = make_settings(sources, conversion, rule, num_shards)
+    settings = make_settings(sources, conversion, rule, num_shards, excluded)
     sources, rare = _split_off_rare_artists(sources, rule)
 
     with (
@@ -121,6 +138,10 @@ def write_dataset(
             records_dir, own_files=_OWN_FILES, last=INDEX_FILE, overwrite=overwrite
         ) as folder,
     ):
+        works = ExcludedWorks(
+            excluded, conversion, num_workers, rule.join_near_duplicates
+        )
+        spool.refuse = works.refuse
         keys = {sign_source(source): source for source in sources}
         spool.resume(keys)
         if beam_options is not None:
@@ -128,6 +149,7 @@ def write_dataset(
         unusable = _fill_spool(
             spool, keys, conversion, num_workers, max_skipped_fraction
         )
+        unusable += works.skipped
         unused = [*skipped, *rare, *unusable]
         reasons = [reason for _, reason in unused]
         near = _find_near_duplicates(spool) if rule.join_near_duplicates else []
@@ -147,11 +169,18 @@ def write_dataset(
             skipped=dict(sorted(collections.Counter(r for _, r in unused).items())),
             settings=settings,
             digest=_compute_digest(plan, spool),
+            split_digest=compute_split_digest(
+                (filenames[index], split)
+                for split, indices in plan.examples.items()
+                for index in indices
+            ),
             contents=tuple(contents),
             rights=_count_rights(plan, spool),
         )
         copies = {filenames[i]: filenames[copy] for i, copy in plan.copies.items()}
+        copies |= works.copies
         _write_skipped(folder / SKIPPED_FILE, unused, copies)
+        log_near_copies(unusable, copies)
         _write_near_duplicates(folder / NEAR_FILE, plan, spool, near)
         records.write_index(folder / INDEX_FILE, dataset)
     return dataset
@@ -192,11 +221,10 @@ def _convert_by_beam(
     from tfstyle.data.conversion import beam_pipeline  # needs an extra
 
     left = {key: source for key, source in sources.items() if key not in spool.keys}
-    before = len(spool)
+    before = len(spool.keys)
     beam_pipeline.fill_spool(spool, left, conversion, options)
-    logger.info(
-        "Apache Beam has converted %d of %d pictures", len(spool) - before, len(left)
-    )
+    count = len(spool.keys) - before
+    logger.info("Apache Beam has converted %d of %d pictures", count, len(left))
 
 
 def _fill_spool(
@@ -211,7 +239,7 @@ def _fill_spool(
     unusable: list[SkippedFile] = []
     first = ""
     results = convert_all([*left.values()], conversion, num_workers)
-    with progress_bar(len(sources), "reading pictures", len(spool)) as bar:
+    with progress_bar(len(sources), "reading pictures", len(spool.keys)) as bar:
         for key, (source, result) in zip(left, results, strict=True):
             bar.update()
             if not isinstance(result, PictureError):

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from tfstyle.core import files, typed
 from tfstyle.core.cli import UserError
 from tfstyle.core.paths import quote
 from tfstyle.data.collections.splits import ARTIST_SPLITS, SPLITS, Artist
@@ -26,6 +27,7 @@ from tfstyle.data.pictures import FITS
 FORMAT_VERSION = 1
 INDEX_FILE = "dataset.json"
 SKIPPED_FILE = "skipped.tsv"
+COLOR = re.compile("#[0-9a-fA-F]{6}")  # behind transparent pixels
 _INVISIBLE = re.compile(r"[^\n -~]")
 
 
@@ -71,6 +73,7 @@ class Dataset:
         skipped: number of skipped files by reason.
         settings: what the records were made from (`record_writer.make_settings`).
         digest: sha256 over names, labels and encoded pictures.
+        split_digest: sha256 over names and splits; None in older records.
         contents: what works show, by content label; empty if unknown.
         rights: licences and creators; empty if unknown.
     """
@@ -85,6 +88,7 @@ class Dataset:
     skipped: dict[str, int]
     settings: dict[str, Any]
     digest: str
+    split_digest: str | None = None
     contents: tuple[str, ...] = ()
     rights: tuple[Rights, ...] = ()
 
@@ -210,9 +214,9 @@ def read_description(records_dir: str) -> Dataset:
         index = load_index(path)
         version = index.pop("format_version")
         dataset = _from_json(records_dir, index) if version == FORMAT_VERSION else None
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+    except ValueError as error:
         raise UserError(
-            f"{path} is corrupt or not a tfstyle {INDEX_FILE} ({error!r}): choose"
+            f"{path} is corrupt or not a tfstyle {INDEX_FILE} ({error}): choose"
             f" another folder, or delete it and {advice} --overwrite"
         ) from None
     if dataset is None:
@@ -278,7 +282,11 @@ def load_index(path: pathlib.Path) -> dict[str, Any]:
         OSError: the file cannot be read.
         ValueError: it does not describe records.
     """
-    index = json.loads(path.read_text("utf-8", "surrogateescape"))
+    content = files.read_bytes(path).decode("utf-8", "surrogateescape")
+    try:
+        index = json.loads(content)
+    except RecursionError as error:
+        raise ValueError(str(error)) from None
     if not (isinstance(index, dict) and {"format_version", "shards"} <= index.keys()):
         raise ValueError("no format_version or no shards")
     return index
@@ -311,18 +319,20 @@ def _advise(records_dir: str) -> str:
 
 def _find_contradiction(dataset: Dataset) -> str | None:
     """Describe what in a description cannot be true."""
-    if not (isinstance(dataset.image_size, int) and dataset.image_size > 0):
+    if dataset.image_size < 1:
         return f"its image_size is {dataset.image_size!r}"
-    if not isinstance(dataset.digest, str):
-        return f"its digest is {dataset.digest!r}"
     if dataset.fit not in FITS:
         return f"its fit is {dataset.fit!r}"
+    if not COLOR.fullmatch(dataset.background):
+        return f"its background is {dataset.background!r}"
     artists = [*dataset.artists, *dataset.holdout_artists]
     if [artist.label for artist in artists] != list(range(len(artists))):
         return "its labels are not 0, 1, .. in order"
     if len({artist.name for artist in artists}) < len(artists):
         return "it lists an artist twice"
     for split in SPLITS:
+        if (dataset.artist_counts(split) < 0).any():
+            return f"an artist has fewer than 0 {split} pictures"
         shards = dataset.shards[split]
         for number, shard in enumerate(shards):
             if shard.file != format_shard_name(split, number, len(shards)):
@@ -347,16 +357,9 @@ def _read_first_record(path: str | os.PathLike[str]) -> bytes:
 
 
 def _from_json(records_dir: str, index: Mapping[str, Any]) -> Dataset:
-    fields = dict(index)
-    for name in ("artists", "holdout_artists"):
-        fields[name] = tuple(Artist(**artist) for artist in index[name])
-    fields["shards"] = {
-        split: tuple(Shard(**shard) for shard in index["shards"].get(split, ()))
-        for split in SPLITS
-    }
-    fields["contents"] = tuple(index.get("contents", ()))
-    fields["rights"] = tuple(Rights(**rights) for rights in index.get("rights", ()))
-    return Dataset(records_dir=records_dir, **fields)
+    dataset = typed.convert(Dataset, {**index, "records_dir": records_dir})
+    shards = {split: dataset.shards.get(split, ()) for split in SPLITS}
+    return dataclasses.replace(dataset, shards=shards)
 
 
 def _check_split(split: str) -> str:

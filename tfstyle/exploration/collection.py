@@ -16,7 +16,7 @@ from tfstyle.core import files, names, progress
 from tfstyle.core.cli import UserError
 from tfstyle.data import input_pipeline, records
 from tfstyle.data.collections.sources import Source
-from tfstyle.data.collections.walking import SkippedFile, is_regular, walk
+from tfstyle.data.collections.walking import SkippedFile, walk
 from tfstyle.data.pictures import PictureError
 from tfstyle.modeling.networks.codes import BATCH_SIZE, Codes, collect_codes
 from tfstyle.runs.trained_run import TrainedRun
@@ -229,7 +229,9 @@ def check_file(path: str, allow_folder: bool = False) -> None:
     if not os.path.exists(path):  # noqa: PTH110 (the name may be too long)
         kinds = "file or folder" if allow_folder else "file"
         raise UserError(f"there is no {kinds} {shown}")
-    if not is_regular(path) and not (allow_folder and pathlib.Path(path).is_dir()):
+    if not files.is_regular(path) and not (
+        allow_folder and pathlib.Path(path).is_dir()
+    ):
         raise UserError(f"{shown} is not a file")
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from tfstyle.core.cli import UserError
 from tfstyle.core.locks import folder_lock
-from tfstyle.core.names import clean_line, show
+from tfstyle.core.names import clean_line, resolve, show
 from tfstyle.exploration.collection import PictureFiles, log_skipped
 from tfstyle.modeling.networks.codes import collect_codes
 from tfstyle.runs import style_space
@@ -27,6 +27,7 @@ def enroll_artist(
     Raises:
         UserError: the name cannot be used, or no picture is usable.
     """
+    name = resolve(name, run.artists.names)
     if name in run.collection.artists:
         raise UserError(
             f"--name={show(name)} is an artist that {run.path} was trained on: choose"
@@ -53,6 +54,7 @@ def remove_artist(run: TrainedRun, name: str) -> None:
     Raises:
         UserError: no enrolled artist has this name.
     """
+    name = resolve(name, run.enrolled.names)
 
     def remove(enrolled: Enrolled) -> Enrolled:
         if name not in enrolled.names:
@@ -62,7 +64,6 @@ def remove_artist(run: TrainedRun, name: str) -> None:
             )
         return enrolled.remove(name)
 
-    _ = run.enrolled  # refuses a run without a style space
     _update(run, remove)
 
 

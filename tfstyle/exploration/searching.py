@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from tfstyle.analysis.drawing import grids
-from tfstyle.core import files
+from tfstyle.core import files, typed
 from tfstyle.core.cli import UserError
 from tfstyle.core.names import show
 from tfstyle.data import input_pipeline, records
@@ -88,8 +88,9 @@ def load_index(run: TrainedRun) -> Codes:
         UserError: the index must be made, and the records are missing or have changed.
     """
     path = run.folder(metric.SPEC.name).path / INDEX_FILE
-    digests = np.array([run.style_statistics.digest, run.collection.digest])
-    index = _read_index(path, digests)
+    statistics, artists = run.style_statistics, run.collection.artists
+    digests = np.array([statistics.digest, run.collection.digest])
+    index = _read_index(path, digests, statistics.dims, len(artists))
     if index is not None:
         return index
     dataset = run.dataset
@@ -178,12 +179,24 @@ def _load_picture(run: TrainedRun, path: str) -> np.ndarray:
         raise UserError(f"{show(path)} cannot be used: {error}") from None
 
 
-def _read_index(path: pathlib.Path, digests: np.ndarray) -> Codes | None:
+def _read_index(
+    path: pathlib.Path, digests: np.ndarray, dims: int, artists: int
+) -> Codes | None:
+    """Read an index; None if it is missing, outdated, or corrupt."""
     try:
         arrays = files.read_npz(path)
         if not np.array_equal(arrays["digests"], digests):
             return None
+        codes, artist_ids = arrays["codes"], arrays["artist_ids"]
+        typed.check_array(codes, (None, dims), "f", "codes")
+        typed.check_array(artist_ids, (len(codes),), "iu", "artist_ids")
+        typed.check_array(arrays["filenames"], (len(codes),), "U", "filenames")
+        if not np.isin(artist_ids, range(artists)).all():
+            raise ValueError("artist_ids names artists that there are not")
         filenames = [str(name) for name in arrays["filenames"]]
-        return Codes(arrays["codes"], arrays["artist_ids"], filenames)
-    except (OSError, UserError, KeyError):
-        return None  # missing or corrupt: it is made again
+        return Codes(codes, artist_ids, filenames)
+    except OSError:
+        return None  # it is missing
+    except (ValueError, KeyError) as error:
+        logger.warning("warning: %s is corrupt (%s); it is made again", path, error)
+        return None

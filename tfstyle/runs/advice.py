@@ -1,9 +1,10 @@
 """What to type next: the commands that train a stage, or make its files again."""
 
-import json
 import pathlib
-from typing import Any
+from typing import NamedTuple
 
+from tfstyle.core import files
+from tfstyle.core.cli import UserError
 from tfstyle.core.paths import quote
 
 
@@ -17,11 +18,11 @@ def train_command(stage: str, run_dir: pathlib.Path | str) -> str:
     stage_file = pathlib.Path(run_dir, stage, "run.json")
     # Later files override earlier ones; the stage's own comes last.
     for path in [*sorted(pathlib.Path(run_dir).glob("*/run.json")), stage_file]:
-        run = _read(path)
-        records_dir = run.get("dataset", {}).get("records_dir", records_dir)
-        candidate = pathlib.Path(run.get("gin_dir", "gin"), f"{stage}.gin")
-        if run and candidate.is_file():
-            gin_file = candidate
+        described = _read(path)
+        records_dir = described.records_dir or records_dir
+        if described.gin_dir is not None:
+            candidate = pathlib.Path(described.gin_dir, f"{stage}.gin")
+            gin_file = candidate if candidate.is_file() else gin_file
     return _format_command(gin_file, run_dir, records_dir)
 
 
@@ -34,8 +35,8 @@ def repair_command(stage: str, run_dir: pathlib.Path | str) -> str:
     gin_file = folder / "operative_config.gin"
     if not gin_file.is_file():
         return train_command(stage, run_dir)
-    described = _read(folder / "run.json") or _read(folder / "checkpoints/run.json")
-    records_dir = described.get("dataset", {}).get("records_dir")
+    described, copy = _read(folder / "run.json"), _read(folder / "checkpoints/run.json")
+    records_dir = described.records_dir or copy.records_dir
     return _format_command(gin_file, run_dir, records_dir)
 
 
@@ -83,11 +84,24 @@ def _format_command(
     return " ".join(["python -m tfstyle.train", *arguments])
 
 
-def _read(path: pathlib.Path) -> dict[str, Any]:
+class _Described(NamedTuple):
+    """What advice needs of a run.json; None for what cannot be read."""
+
+    records_dir: str | None = None
+    gin_dir: str | None = None
+
+
+def _read(path: pathlib.Path) -> _Described:
     """Read what can be read of a run.json: advice must not fail."""
     try:
-        run = json.loads(path.read_text())
-    except (OSError, ValueError):
-        return {}
-    sound = isinstance(run, dict) and isinstance(run.get("dataset", {}), dict)
-    return run if sound else {}
+        run = files.read_json(path)
+    except (OSError, UserError):
+        return _Described()
+    run = run if isinstance(run, dict) else {}
+    dataset = run.get("dataset")
+    records_dir = dataset.get("records_dir") if isinstance(dataset, dict) else None
+    texts = (
+        v if isinstance(v, str) else None
+        for v in (records_dir, run.get("gin_dir", "gin"))
+    )
+    return _Described(*texts)

@@ -5,6 +5,7 @@ that could be damaged or contradict them.
 """
 
 import dataclasses
+import glob
 import logging
 import pathlib
 import re
@@ -13,6 +14,7 @@ import shutil
 import numpy as np
 import tensorflow as tf
 
+from tfstyle.core import files
 from tfstyle.core.cli import UserError
 from tfstyle.core.paths import for_tensorflow
 
@@ -100,6 +102,7 @@ def restore(
         UserError: "PROBLEM (REASON)REMEDY", if the file is damaged or lacks something.
     """
     try:
+        _refuse_other_files(prefix)
         status = checkpoint.read(for_tensorflow(prefix))
         status.assert_existing_objects_matched().expect_partial()
     except (*_READ_ERRORS, AssertionError) as error:
@@ -123,12 +126,20 @@ def find_damage(prefix: pathlib.Path) -> str | None:
     Reading compares the checksum of each variable.
     """
     try:
+        _refuse_other_files(prefix)
         reader = tf.train.load_checkpoint(for_tensorflow(prefix))
         for name in reader.get_variable_to_shape_map():
             reader.get_tensor(name)
     except _READ_ERRORS as error:
         return _shorten(error, prefix)
     return None
+
+
+def _refuse_other_files(prefix: pathlib.Path) -> None:
+    """Raise ValueError for a folder, pipe, or device in the place of a file."""
+    for path in prefix.parent.glob(f"{glob.escape(prefix.name)}.*"):
+        if not files.is_regular(path):
+            raise ValueError(f"{path.name} is not a file")
 
 
 def _shorten(error: Exception, prefix: pathlib.Path) -> str:

@@ -2,12 +2,18 @@
 
 import dataclasses
 import json
+import logging
 import pathlib
-from typing import Any
+from typing import Any, TypedDict
 
-from tfstyle.core import files
+from tfstyle.core import files, typed
 from tfstyle.core.cli import UserError
-from tfstyle.data.records import Dataset
+from tfstyle.data.collections.splits import ARTIST_SPLITS, SplitRule
+from tfstyle.data.pictures import FITS
+from tfstyle.data.records import COLOR, Dataset
+from tfstyle.modeling import stages
+
+logger = logging.getLogger(__name__)
 
 # Raised when run.json or the files beside it change; older runs are refused.
 FORMAT_VERSION = 2
@@ -23,6 +29,9 @@ class Collection:
     fit: str  # how pictures were squared: crop, pad or stretch
     background: str  # behind transparent pictures, #rrggbb
     artists: list[str]  # names, in the order of their labels
+    # The division into splits, and the rule behind it; None in older records and runs.
+    split_digest: str | None = None
+    split_rule: dict[str, Any] | None = None
 
     @classmethod
     def of_dataset(cls, dataset: Dataset) -> "Collection":
@@ -34,7 +43,68 @@ class Collection:
             dataset.fit,
             dataset.background,
             dataset.artist_names,
+            dataset.split_digest,
+            {
+                field.name: dataset.settings.get(field.name)
+                for field in dataclasses.fields(SplitRule)
+            },
         )
+
+    def describe_difference(self, other: "Collection") -> str | None:
+        """Describe how other records differ from these; None if they are the same.
+
+        The same records may have been moved. Their splits are compared if they are
+        known of both.
+        """
+        here, there = self.records_dir, other.records_dir
+        if self.digest != other.digest:
+            return f"{there} holds other pictures than {here} did"
+        digests = {self.split_digest, other.split_digest}
+        if None in digests or len(digests) == 1:
+            return None
+        rules = [self.split_rule or {}, other.split_rule or {}]
+        names = [name for name in rules[0] if rules[0][name] != rules[1].get(name)]
+        old, new = (
+            ", ".join(f"--{name}={rule.get(name)}" for name in names) for rule in rules
+        )
+        reason = f"were made with {new}, not {old}" if names else "have other groups"
+        return (
+            f"{there} holds the same pictures as {here} did, but in other splits: its "
+            f"records {reason}"
+        )
+
+    def note_unknown_splits(self, other: "Collection") -> None:
+        """Log a note if the splits of these or other records are not known."""
+        if None in (self.split_digest, other.split_digest):
+            logger.info(
+                "note: that %s has the same training and test pictures as in training "
+                "is not checked: %s of an older tfstyle does not tell",
+                other.records_dir,
+                "the run" if self.split_digest is None else "its dataset.json",
+            )
+
+
+# A network as `describe_networks` describes it.
+Network = TypedDict(
+    "Network", {"class": str, "config": dict[str, Any], "parameters": int}
+)
+
+
+class _Encoder(TypedDict):
+    """What commands read of the configuration of a style encoder."""
+
+    dims: int
+
+
+class _Identity(TypedDict):
+    """What commands read of the identity."""
+
+    dataset: str
+    earlier_stages: dict[str, str | None]
+    networks: dict[str, dict[str, Any]]
+    objective: dict[str, Any]
+    seed: int
+    splits: list[str]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,8 +116,7 @@ class StageDescription:
     strategy: str  # of distribution
     replicas: int
     dataset: Collection
-    # {name: {"class", "config", "parameters"}}, by which networks are rebuilt.
-    networks: dict[str, dict[str, Any]]
+    networks: dict[str, Network]  # by name; networks are rebuilt by them
     code_sizes: list[int]  # of the codes that the stage's decoder takes
     # The settings that a resumed run must have kept, as JSON values.
     identity: dict[str, Any]
@@ -79,29 +148,34 @@ class StageDescription:
                 f"{FORMAT_VERSION}: train the stage again with --restart"
             )
         try:
-            dataset = Collection(**values.pop("dataset"))
-            description = cls(**values, dataset=dataset)
-        except (TypeError, KeyError, AttributeError) as error:
+            description: StageDescription = typed.convert(cls, values)
+            description._check()
+        except ValueError as error:
             raise UserError(f"{path} is corrupt: {error}") from None
-        for values in (vars(description), vars(dataset)):
-            _check_types(values, path)
         return description
 
+    def _check(self) -> None:
+        """Raise ValueError if a part that commands rely on is missing or impossible."""
+        spec = stages.spec(self.stage)
+        typed.convert(_Identity, self.identity, "identity")
+        unknown = set(self.identity["splits"]).difference(ARTIST_SPLITS)
+        if unknown:
+            raise ValueError(f"identity.splits has unknown {sorted(unknown)}")
+        fit, background = self.dataset.fit, self.dataset.background
+        if fit not in FITS or not COLOR.fullmatch(background):
+            raise ValueError(f"fit or background is unknown: {fit!r}, {background!r}")
+        numbers = {"steps": self.steps, "image_size": self.dataset.image_size}
+        numbers |= {f"code_sizes[{i}]": size for i, size in enumerate(self.code_sizes)}
+        for name, number in numbers.items():
+            if number < 1:
+                raise ValueError(f"{name} is {number}, not above 0")
+        if spec.classify:
+            encoder = self.networks.get("style_encoder")
+            config = encoder["config"] if encoder else None
+            typed.convert(_Encoder, config, "networks.style_encoder.config")
 
-def _check_types(values: dict[str, Any], path: pathlib.Path) -> None:
-    """Refuse a run.json that has other types of values."""
-    kinds = {
-        **dict.fromkeys(("identity", "networks"), dict),
-        **dict.fromkeys(("code_sizes", "artists"), list),
-        **dict.fromkeys(("steps", "image_size"), int),
-        **dict.fromkeys(("records_dir", "digest", "fit", "background"), str),
-    }
-    for name, value in values.items():
-        if not isinstance(value, kinds.get(name, object)):
-            raise UserError(f"{path} is corrupt: {name} is {value!r}")
 
-
-def describe_networks(networks: dict[str, Any]) -> dict[str, dict[str, Any]]:
+def describe_networks(networks: dict[str, Any]) -> dict[str, Any]:
     """Return what run.json records of `Stage.networks`; plain layers are skipped."""
     return {
         name: {
@@ -120,11 +194,9 @@ def list_changes(old: StageDescription, new: StageDescription) -> list[str]:
     digests = [identity.pop("dataset", None) for identity in (before, now)]
     codes = [identity.pop("earlier_stages", None) or {} for identity in (before, now)]
     changes = list_differences(before, now)
-    if digests[0] != digests[1]:
-        changes.append(
-            f"dataset: {new.dataset.records_dir} holds other pictures than "
-            f"{old.dataset.records_dir} did"
-        )
+    other = old.dataset.describe_difference(new.dataset)
+    if other or digests[0] != digests[1]:
+        changes.append(f"dataset: {other or 'other pictures'}")
     for stage in sorted({*codes[0], *codes[1]}):
         if codes[0].get(stage) != codes[1].get(stage):
             changes.append(f"earlier_stages: the {stage} stage has other codes now")

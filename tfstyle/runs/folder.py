@@ -21,7 +21,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 import tensorflow as tf
 
-from tfstyle.core import files, locks
+from tfstyle.core import files, locks, typed
 from tfstyle.core.cli import UserError
 from tfstyle.modeling import stages
 from tfstyle.modeling.networks.frozen_codes import CodeStatistics
@@ -118,7 +118,7 @@ class StageFolder:
         paths = [self.final_folder / f"{FINAL_NAME}.index"]
         if self.statistics_file is not None:
             paths.append(self.statistics_file)
-        contents = b"".join(path.read_bytes() for path in paths if path.exists())
+        contents = b"".join(files.read_bytes(path) for path in paths if path.exists())
         return hashlib.sha256(contents).hexdigest()
 
     def read(self) -> StageDescription:
@@ -202,10 +202,19 @@ class StageFolder:
         description = self.read()
         if self.final_weights is None:
             raise UserError(advice.describe_unfinished(self.stage, self.run_dir))
-        described = description.networks[name]
         classes = {cls.__name__: cls for cls in self.spec.network_classes}
-        network = classes[described["class"]](**described["config"], name=name)
-        network.build_variables(description.dataset.image_size, description.code_sizes)
+        try:
+            described = description.networks[name]
+            network = classes[described["class"]](**described["config"], name=name)
+            network.build_variables(
+                description.dataset.image_size, description.code_sizes
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            file = self._description_files[0]
+            raise UserError(
+                f"{file} is corrupt: networks.{name} cannot be built "
+                f" ({' '.join(str(error).split())})"
+            ) from error
         checkpoint = tf.train.Checkpoint(**{name: network})
         problem = f"the final weights {self.final_weights} are corrupt"
         remedy = advice.describe_remedy(self.stage, self.run_dir)
@@ -225,11 +234,17 @@ class StageFolder:
         Raises:
             UserError: if the stage is missing or unfinished, or the file is corrupt.
         """
-        self.read()
+        artists = self.read().dataset.artists
         path = self.statistics_file
         assert path is not None, f"{self.stage} has no code"
         try:
-            return CodeStatistics.read(path)
+            statistics = CodeStatistics.read(path)
+            count = len(statistics.artist_means)
+            if count != len(artists):
+                raise UserError(
+                    f"{path} is corrupt: it has {count} artists, not {len(artists)}"
+                )
+            return statistics
         except FileNotFoundError:
             raise UserError(
                 advice.describe_unfinished(self.stage, self.run_dir)
@@ -301,7 +316,12 @@ def read_recommendation(run_dir: pathlib.Path) -> dict[str, int]:
     except UserError as error:
         logger.warning("warning: %s", error)
         return {}
-    return dims if isinstance(dims, dict) else {}
+    try:
+        recommended: dict[str, int] = typed.convert(dict[str, int], dims)
+    except ValueError as error:
+        logger.warning("warning: %s is corrupt (%s)", path, error)
+        return {}
+    return {name: number for name, number in recommended.items() if number > 0}
 
 
 def update_recommendation(run_dir: pathlib.Path, **dims: int) -> None:

@@ -6,15 +6,23 @@ import math
 import pathlib
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypedDict
 
 import tensorflow as tf
 
-from tfstyle.core import files
+from tfstyle.core import files, typed
 from tfstyle.core.paths import for_tensorflow
 from tfstyle.runs.folder import StageFolder
 
 logger = logging.getLogger(__name__)
+
+
+class _Entry(TypedDict):
+    """A line, as far as it is read."""
+
+    step: int
+    name: str
+    value: float | None
 
 
 class MetricsLog:
@@ -90,13 +98,21 @@ def log_evaluation(
 
 def read_numbers(path: pathlib.Path) -> list[dict[str, Any]]:
     """Return the lines of a metrics.jsonl; those that are damaged are skipped."""
-    lines = map(_parse, path.read_bytes().split(b"\n"))
+    lines = map(_parse, files.read_bytes(path).split(b"\n"))
     return [line for line in lines if line is not None]
+
+
+def find_last_step(path: pathlib.Path) -> int:
+    """Return the last step of a metrics.jsonl; 0 without one."""
+    try:
+        return max((entry["step"] for entry in read_numbers(path)), default=0)
+    except FileNotFoundError:
+        return 0
 
 
 def _drop_lines(path: pathlib.Path, last_step: int) -> None:
     """Delete damaged lines, with a message, and lines of later steps."""
-    content = path.read_bytes()
+    content = files.read_bytes(path)
     lines = [line for line in content.split(b"\n") if line]
     numbers = list(map(_parse, lines))
     whole = [
@@ -116,8 +132,7 @@ def _drop_lines(path: pathlib.Path, last_step: int) -> None:
 def _parse(line: bytes) -> dict[str, Any] | None:
     """Parse a line; None if it is damaged."""
     try:
-        number = json.loads(line)
-        sound = isinstance(number["step"], int) and isinstance(number["name"], str)
-    except (ValueError, KeyError, TypeError, RecursionError):
+        number: dict[str, Any] = typed.convert(_Entry, json.loads(line))
+    except (ValueError, RecursionError):
         return None
-    return number if sound else None
+    return number

@@ -14,7 +14,7 @@ import re
 
 import numpy as np
 
-from tfstyle.core import files
+from tfstyle.core import files, typed
 from tfstyle.core.cli import UserError
 from tfstyle.core.names import clean_line, encode, show
 from tfstyle.metrics import retrieval
@@ -107,14 +107,23 @@ def read_enrolled(
         return Enrolled.empty(dims), []
     try:
         arrays = files.read_npz(path)
+        typed.check_array(arrays["names"], (None,), "U", "names")
         names = [str(name) for name in arrays["names"]]
+        if len(set(names)) < len(names):
+            raise ValueError("it lists an artist twice")
         if str(arrays["statistics"]) != statistics_digest:
             return Enrolled.empty(dims), names
-        return Enrolled(names, arrays["means"], arrays["counts"]), []
-    except (UserError, KeyError, TypeError):
+        means, counts = arrays["means"], arrays["counts"]
+        typed.check_array(means, (len(names), dims), "f", "means")
+        typed.check_array(counts, (len(names),), "iu", "counts")
+        if (counts < 1).any():
+            raise ValueError("counts are not above 0")
+        return Enrolled(names, means, counts), []
+    except (ValueError, KeyError) as error:
+        named = isinstance(error, UserError)
+        problem = str(error) if named else f"{path} is corrupt ({error})"
         raise UserError(
-            f"{path} is corrupt: put back a copy, or move it away and enrol its "
-            "artists again"
+            f"{problem}: put back a copy, or move it away and enrol its artists again"
         ) from None
 
 

@@ -124,11 +124,13 @@ class TrainedRun:
             except UserError as error:
                 problems.append(str(error))
                 continue
-            if dataset.digest == described.digest:
+            opened = Collection.of_dataset(dataset)
+            difference = described.describe_difference(opened)
+            if difference is None:
+                described.note_unknown_splits(opened)
                 return dataset
             problems.append(
-                f"{records_dir} holds other pictures than those that "
-                f"{self.folder(stage).path} was trained on"
+                f"{self.folder(stage).path} was trained on other records: {difference}"
             )
         raise UserError(
             f"{problems[0]}; if the records were moved, pass their folder as "
@@ -143,7 +145,7 @@ class TrainedRun:
         for name in stages.names():
             with contextlib.suppress(UserError):
                 dataset = self.description(name).dataset
-                if dataset.digest == described.digest:
+                if described.describe_difference(dataset) is None:
                     places.append(dataset.records_dir)
         return list(dict.fromkeys(places))
 
@@ -210,7 +212,7 @@ class TrainedRun:
             self.network(vae.SPEC.name, "content_decoder"),
             *statistics.content_scale,
             statistics.given_style,
-            content_dims=self.description(vae.SPEC.name).code_sizes[1],
+            content_dims=self._read_code_sizes(vae.SPEC.name, 2)[1],
         )
 
     def encode_style(self, images: np.ndarray) -> np.ndarray:
@@ -237,7 +239,17 @@ class TrainedRun:
     @property
     def code_sizes(self) -> list[int]:
         """Dimensions of style, content and noise that the generator takes."""
-        return self.description(gan.SPEC.name).code_sizes
+        return self._read_code_sizes(gan.SPEC.name, 3)
+
+    def _read_code_sizes(self, stage: str, count: int) -> list[int]:
+        """Return the sizes of the codes that a stage's decoder takes."""
+        sizes = self.description(stage).code_sizes
+        if len(sizes) != count:
+            raise UserError(
+                f"{self.folder(stage).path / 'run.json'} is corrupt: code_sizes has "
+                f"{len(sizes)} sizes, not {count}"
+            )
+        return sizes
 
     def draw_styles(self, normals: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Turn draws of N(0, 1) into styles like those the generator was trained on.

@@ -123,10 +123,10 @@ def _compute_digest(run: TrainedRun, names: Sequence[str], enrolled: str) -> str
 def _read_digest(export_dir: pathlib.Path) -> str | None:
     """Return the digest of the newest export, if there is one."""
     try:
-        digest: str = json.loads((export_dir / "export.json").read_text())["digest"]
+        record = files.read_json(export_dir / "export.json")
+        return str(record["digest"])
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None
-    return digest
 
 
 def _list_versions(folder: pathlib.Path) -> list[int]:

@@ -115,7 +115,10 @@ def make_generator(run: TrainedRun) -> ExportedModel:
     model = ExportedModel(generator)
 
     def generate(style: tf.Tensor, content: tf.Tensor, noise: tf.Tensor) -> Outputs:
-        images = generator([style, content, noise])
+        named = {"style": style, "content": content, "noise": noise}
+        # An error of the request: pictures of such codes mean nothing.
+        codes = [tf.debugging.check_numerics(v, name) for name, v in named.items()]
+        images = generator(codes)
         return {"image_bytes": pictures_in_graph.encode_pictures(images)}
 
     def sample(style: tf.Tensor, content: tf.Tensor, seed: tf.Tensor) -> Outputs:

@@ -7,12 +7,14 @@ import signal
 import time
 from collections.abc import Mapping
 from types import FrameType
+from typing import TypedDict
 
 import tensorflow as tf
 
-from tfstyle.core import files
+from tfstyle.core import files, typed
 from tfstyle.core.cli import UserError
 from tfstyle.core.progress import progress_bar
+from tfstyle.metrics.repeats import format_number
 from tfstyle.modeling.stages.stage import Stage
 from tfstyle.runs.checkpoints import read_array
 from tfstyle.runs.folder import StageFolder
@@ -75,7 +77,7 @@ class Housekeeping(tf.keras.callbacks.Callback):
         self._step += 1
         losses = self._losses_of(logs or {})
         self._check_finite(losses)
-        self.progress.set_postfix_str(_format_numbers(losses), refresh=False)
+        self.progress.set_postfix_str(format_numbers(losses), refresh=False)
         self.progress.update()
         settings = self._settings
         if self._is_due(settings.log_interval) or self._is_due(settings.eval_interval):
@@ -133,7 +135,7 @@ class Housekeeping(tf.keras.callbacks.Callback):
         self._log.write("eval", self._step, seen.numbers, count, seconds)
         shown = dict(list(seen.numbers.items())[:_SHOWN_NUMBERS])
         logger.info(
-            "%s step %d: %s", self._folder.stage, self._step, _format_numbers(shown)
+            "%s step %d: %s", self._folder.stage, self._step, format_numbers(shown)
         )
         if seen.warning:
             logger.warning("warning: %s", seen.warning)
@@ -156,6 +158,12 @@ class Housekeeping(tf.keras.callbacks.Callback):
         if self._stop_requested:
             raise KeyboardInterrupt
         self._stop_requested = True
+
+
+class _Best(TypedDict):
+    """What best.json holds, as far as it is read."""
+
+    score: float
 
 
 class BestWeights:
@@ -195,8 +203,9 @@ class BestWeights:
         if score is not None:
             return float(score)
         try:
-            return float(files.read_json(self._json_file)["score"])
-        except (UserError, OSError, TypeError, KeyError, ValueError):
+            best = typed.convert(_Best, files.read_json(self._json_file))
+            return float(best["score"])
+        except (OSError, ValueError):
             logger.warning(
                 "warning: %s is corrupt, so the next weights count as the best",
                 self._json_file,
@@ -204,5 +213,8 @@ class BestWeights:
             return -math.inf
 
 
-def _format_numbers(numbers: Mapping[str, float]) -> str:
-    return "  ".join(f"{name} {value:.4g}" for name, value in numbers.items())
+def format_numbers(numbers: Mapping[str, float]) -> str:
+    """Format numbers for a line of the log."""
+    return "  ".join(
+        f"{name} {format_number(value, '.4g')}" for name, value in numbers.items()
+    )

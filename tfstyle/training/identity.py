@@ -1,6 +1,7 @@
 """What a stage builds on, its identity, its first weights."""
 
 import contextlib
+import logging
 import pathlib
 import shutil
 import tempfile
@@ -31,9 +32,12 @@ from tfstyle.runs.folder import (
     read_code_digests,
     stage_lock,
 )
+from tfstyle.runs.metrics_log import find_last_step
 from tfstyle.runs.trained_run import TrainedRun
 from tfstyle.training import finishing
 from tfstyle.training.settings import Paths, TrainSettings
+
+logger = logging.getLogger(__name__)
 
 
 @contextlib.contextmanager
@@ -49,7 +53,7 @@ def open_earlier_stages(
         UserError: an earlier stage is missing, outdated, or unfinished; with the
             command that trains it.
     """
-    unfinished = _list_unfinished(spec, paths)
+    unfinished = _list_unfinished(spec, paths, Collection.of_dataset(dataset))
     if not (unfinished and paths.dry_run):
         for folder in unfinished:
             with stage_lock(folder):
@@ -80,8 +84,13 @@ def _link_files(folder: StageFolder, run_dir: pathlib.Path) -> None:
     )
 
 
-def _list_unfinished(spec: StageSpec, paths: Paths) -> list[StageFolder]:
-    """List the unfinished stages that a stage builds on, if `paths` allows them."""
+def _list_unfinished(
+    spec: StageSpec, paths: Paths, collection: Collection
+) -> list[StageFolder]:
+    """List the unfinished stages that a stage builds on, if `paths` allows them.
+
+    All must be trained on the records of `collection`.
+    """
     unfinished = []
     for earlier in spec.needs:
         folder = StageFolder(paths.run_dir, earlier)
@@ -95,6 +104,12 @@ def _list_unfinished(spec: StageSpec, paths: Paths) -> list[StageFolder]:
             raise UserError(
                 f"the {spec.name} stage needs a trained {earlier} stage in "
                 f"{paths.run_dir}; train it with: {remedy}"
+            )
+        difference = folder.read().dataset.describe_difference(collection)
+        if difference:
+            raise UserError(
+                f"the {spec.name} stage needs the records that the {earlier} stage in "
+                f"{paths.run_dir} was trained on: {difference}"
             )
         if folder.finished:
             if is_outdated(folder):
@@ -174,7 +189,9 @@ def check_identity(folder: StageFolder, description: StageDescription) -> None:
     """
     if not folder.exists:
         return
-    changes = list_changes(folder.read(), description)
+    trained = folder.read()
+    trained.dataset.note_unknown_splits(description.dataset)
+    changes = list_changes(trained, description)
     if changes:
         raise UserError(
             f"{folder.path} was trained with other settings ({'; '.join(changes)}): "
@@ -182,12 +199,15 @@ def check_identity(folder: StageFolder, description: StageDescription) -> None:
         )
 
 
-def find_step(folder: StageFolder, steps: int) -> tuple[int, bool]:
+def find_step(
+    folder: StageFolder, steps: int, checkpoint_interval: int
+) -> tuple[int, bool]:
     """Find where the training of a stage stands, whatever is damaged of it.
 
     Args:
         folder: of the stage.
         steps: the step to train to.
+        checkpoint_interval: steps between checkpoints.
 
     Returns:
         The step, and whether it has a whole checkpoint to resume from. Without one it
@@ -199,21 +219,30 @@ def find_step(folder: StageFolder, steps: int) -> tuple[int, bool]:
     step = folder.resumable.find_newest_whole()
     if step is not None:
         return step, True
-    if not (folder.resumable.steps or folder.finished):
+    logged = find_last_step(folder.metrics_file)
+    kept = folder.resumable.steps or folder.final_weights
+    if not (kept or folder.finished or logged >= checkpoint_interval):
+        if logged:
+            logger.warning(
+                "warning: %s was trained to step %d, but has no checkpoint yet, so it "
+                "starts over",
+                *(folder.path, logged),
+            )
         return 0, False
     final = folder.final_weights
     whole = final is not None and find_damage(final) is None
     if whole and folder.finished and folder.read().steps >= steps:
         return folder.read().steps, False
-    remedy = "choose another --run_dir to start over"
+    remedy = "or pass --restart to delete what is left of it and start over"
     if whole:
         remedy = (
             "or pass another --run_dir and "
             f"--init_from={quote(folder.run_dir)} to train its final weights further"
         )
     raise UserError(
-        f"training of {folder.path} cannot be resumed: no checkpoint in "
-        f"{folder.checkpoints} is whole; put back a copy, {remedy}"
+        f"training of {folder.path} cannot be resumed"
+        + f" from step {logged}" * bool(logged)
+        + f": no checkpoint in {folder.checkpoints} is whole; put back a copy, {remedy}"
     )
 
 

@@ -3,10 +3,11 @@
 import functools
 import logging
 
+import numpy as np
+
 from tfstyle.analysis.drawing import grids
 from tfstyle.analysis.drawing.examples import FixedPictures
-from tfstyle.core import files
-from tfstyle.core.cli import UserError
+from tfstyle.core import files, typed
 from tfstyle.core.names import show
 from tfstyle.data import input_pipeline, records
 from tfstyle.modeling.networks.frozen_codes import Pruning
@@ -62,15 +63,25 @@ class Monitor:
                 grids.draw_table(table), self._previews / f"step-{step:07d}.png"
             )
 
+    def _check_fixed(self, fixed: FixedPictures) -> FixedPictures:
+        """Raise ValueError unless pictures are of the records' size and artists."""
+        size, artists = self._view.dataset.image_size, self._view.dataset.artists
+        shape = (None, size, size, 3)
+        typed.check_array(fixed.pictures, shape, "u", "pictures")
+        typed.check_array(fixed.artist_ids, (len(fixed.pictures),), "i", "artist_ids")
+        if not np.isin(fixed.artist_ids, range(len(artists))).all():
+            raise ValueError("artist_ids names artists that there are not")
+        return fixed
+
     @functools.cached_property
     def _fixed_pictures(self) -> FixedPictures:
         """The inputs of all previews; they are chosen once and stored."""
         path = self._previews / "inputs.npz"
         try:
-            return FixedPictures(**files.read_npz(path))
+            return self._check_fixed(FixedPictures(**files.read_npz(path)))
         except FileNotFoundError:
             pass
-        except (UserError, TypeError):
+        except (ValueError, TypeError):
             logger.warning("warning: %s is corrupt; it is made again", path)
         dataset = self._view.dataset
         pictures = FixedPictures.choose(

@@ -229,7 +229,9 @@ class _Training:
         step, resumable = 0, False
         if not self.paths.restart:
             identity.check_identity(folder, self.description)
-            step, resumable = identity.find_step(folder, self.description.steps)
+            step, resumable = identity.find_step(
+                folder, self.description.steps, self.settings.checkpoint_interval
+            )
         elif self._other_run:  # before anything is deleted: it may be corrupt
             identity.initialize_from(model, self.description, self._other_run)
         if self.paths.restart and not self.paths.dry_run:

@@ -29,9 +29,22 @@ def make_run(run_dir: pathlib.Path, objective: str = "presumed") -> TrainedRun:
         strategy="one_device",
         replicas=1,
         dataset=Collection("records", "digest", 32, "crop", "#ffffff", []),
-        networks={},
+        networks={
+            "style_encoder": {
+                "class": "StyleEncoder",
+                "config": {"dims": 4},
+                "parameters": 0,
+            }
+        },
         code_sizes=[],
-        identity={"objective": {"objective": objective}},
+        identity={
+            "dataset": "digest",
+            "earlier_stages": {},
+            "networks": {},
+            "objective": {"objective": objective},
+            "seed": 0,
+            "splits": ["train"],
+        },
     )
     StageFolder(run_dir, "metric").write(description)
     return TrainedRun(run_dir)

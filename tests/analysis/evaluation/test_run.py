@@ -197,7 +197,10 @@ def test_unseen_artists_are_those_held_out(tiny_run, tmp_path):
     folder = run.folder("metric")
     description = folder.read()
     collection = dataclasses.replace(
-        description.dataset, records_dir=dataset.records_dir, digest=dataset.digest
+        description.dataset,
+        records_dir=dataset.records_dir,
+        digest=dataset.digest,
+        split_digest=dataset.split_digest,
     )
     folder.write(dataclasses.replace(description, dataset=collection))
     images, labels = read_split(dataset, "holdout")

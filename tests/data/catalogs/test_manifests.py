@@ -43,6 +43,17 @@ def test_a_row_may_hold_everything(tmp_path):
     assert not faults and not ignored
 
 
+@pytest.mark.parametrize("indent", [None, 2])
+@pytest.mark.parametrize("name", ["manifest.json", "manifest.jsonl"])
+def test_a_list_of_objects_is_read_like_lines(name, indent, tmp_path):
+    rows = [ROW, {"path": "b.png"}, {**ROW, "path": "c.png"}]
+
+    entries, faults, _ = read(tmp_path, json.dumps(rows, indent=indent), name=name)
+
+    assert entries == [Entry(1, "ana/1.png", "ana"), Entry(3, "c.png", "ana")]
+    assert [(fault.row, fault.reason) for fault in faults] == [(2, "no_artist")]
+
+
 @pytest.mark.parametrize(
     ("line", "reason", "detail"),
     [

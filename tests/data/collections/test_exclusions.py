@@ -6,6 +6,7 @@ import pathlib
 import pytest
 
 from tfstyle.core.cli import UserError
+from tfstyle.core.names import from_path, show
 from tfstyle.data.collections import spellings
 from tfstyle.data.collections.exclusions import read_exclusions
 
@@ -51,6 +52,12 @@ def read(root, content, **settings):
         ("'Artist One'\n'a'$'\\n''b'\n\"it's\"", ONE | {"a\nb", "it's"}),
         ("./Artist One\n./#hash\n", ONE | {"#hash"}),
         (b"./Artist One\0./a\nb\0", ONE | {"a\nb"}),
+        (b"Artist Two\0Artist One\0", ONE | TWO),  # zeros at odd places only
+        (b"One\0DC\0", {"One", "DC"}),
+        ("漫画".encode() + b"\0One\0", {MANGA, "One"}),
+        ("漫画\nOne\n".encode("utf-16-le"), {MANGA, "One"}),
+        ("漫画\n".encode("utf-16-be"), {MANGA}),
+        ("DC".encode("utf-16-le"), {"DC"}),
         ("Artist One\r\nArtist Two\r\n", ONE | TWO),
         ("Artist One\rArtist Two\r", ONE | TWO),
         ("\ufeffArtist One\n", ONE),
@@ -152,6 +159,7 @@ def test_lists_that_cannot_be_read_are_errors(collection, tmp_path):
         ("none.txt", "No such file"),
         (str(collection), "is not a file"),
         (str(tmp_path / "pipe"), "is not a file"),
+        ("/dev/zero", "is not a file"),
     ):
         with pytest.raises(UserError, match=f"--exclude_artists.*{message}"):
             read_exclusions([path], str(collection))
@@ -162,6 +170,42 @@ def test_comments_are_told_apart_from_names(collection):
     assert "all lines are comments" in note
     (note,) = read(collection, "Artist Two\n#One\n").notes
     assert "line 2 is a comment, so 'One' is not left out" in note
+
+
+@pytest.mark.parametrize(
+    "comment, nearest",
+    [
+        ("#hahs", "#hash"),
+        ("# Artst Two", "Artist Two"),
+        ("# Artist Two asked on 3 May", "Artist Two"),
+        ("#- Artist Two (3 May)", "Artist Two"),
+        ("## 漫画さん", MANGA),
+    ],
+)
+def test_a_comment_that_may_mean_a_folder_is_pointed_out(collection, comment, nearest):
+    (note,) = read(collection, f"DC\n{comment}\n").notes
+    assert "line 2 is a comment" in note
+    assert f"the nearest is '{show(from_path(nearest))}'" in note
+
+
+def test_a_line_that_holds_a_folder_is_an_error_even_where_others_are_allowed(
+    collection,
+):
+    """Somebody asked to be left out; what else the line says is not known."""
+    for line, folder in (
+        ("Artist Two (asked on 3 May)", "Artist Two"),
+        ("by ARTIST TWO, all works", "Artist Two"),
+        ("Artist_Two - 3 May", "Artist Two"),
+        ("漫画さん", MANGA),
+    ):
+        with pytest.raises(UserError) as error:
+            read(collection, f"DC\n{line}\n", allow_unmatched=True)
+        message = str(error.value)
+        assert f"'{line}' matches no folder" in message
+        assert f"the nearest is '{show(from_path(folder))}'" in message
+        assert message.endswith("on each line, and nothing else")
+    # Parts of words are not names.
+    assert read(collection, "DC\nstone\n", allow_unmatched=True).folders == {"DC"}
 
 
 def test_a_shared_list_may_name_artists_of_other_collections(collection):

@@ -119,3 +119,15 @@ def test_portraits_of_a_designer_are_different_works():
     rows = np.stack([np.frombuffer(data, np.uint8) for data in prints])
     assert len(rows) == 720
     assert near_duplicates.find_pairs(rows, np.arange(len(rows))) == []
+
+
+def test_the_first_near_picture_is_found_as_by_comparing_with_all():
+    rng = np.random.default_rng(4)
+    given = rng.integers(0, 256, [30, near_duplicates.FINGERPRINT_BYTES], np.uint8)
+    given[20] = given[7]
+    finder = near_duplicates.NearFinder(given)
+
+    for row, expected in ((3, 3), (7, 7), (20, 7)):
+        changed = np.clip(given[row].astype(int) + rng.integers(-3, 4), 0, 255)
+        assert finder.find(changed.astype(np.uint8).tobytes()) == expected
+    assert finder.find((255 - given[5]).tobytes()) is None

@@ -21,6 +21,7 @@ from tfstyle.metrics import repeats
 from tfstyle.metrics.repeats import CurveSpread, Spread
 from tfstyle.modeling import stages as registry
 from tfstyle.modeling.stages import classifier, metric
+from tfstyle.runs import description
 from tfstyle.runs.description import list_differences
 from tfstyle.runs.trained_run import TrainedRun
 
@@ -155,7 +156,8 @@ def check_comparable(runs: Sequence[TrainedRun]) -> None:
     for k, path in enumerate(resolved):
         if path in resolved[:k]:
             raise UserError(f"--run_dir={runs[k].path} is given twice")
-    if len({run.dataset.digest for run in runs}) > 1:
+    first, *others = (description.Collection.of_dataset(run.dataset) for run in runs)
+    if any(map(first.describe_difference, others)):
         raise UserError(
             "runs of different records cannot be compared: "
             + ", ".join(f"{run.path} of {run.dataset.records_dir}" for run in runs)

@@ -29,7 +29,7 @@ def draw_frechet_curve(stage: StageFolder, folder: pathlib.Path) -> list[Picture
     """Draw the Frechet distance during training, if it was measured at least twice."""
     distances: dict[int, float] = {}
     for entry in read_numbers(stage.metrics_file):
-        if entry["name"] == "frechet_distance":
+        if entry["name"] == "frechet_distance" and entry["value"] is not None:
             distances[entry["step"]] = entry["value"]  # a resumed run repeats steps
     if len(distances) < 2:
         return []

@@ -11,8 +11,9 @@ import pathlib
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from tfstyle.core import archives, names
+from tfstyle.core import names
 from tfstyle.core.cli import UserError
+from tfstyle.data.collections import archives
 
 # Until 2021 "s" was everything safe; since 2022 there is "g", and "s" is sensitive.
 OLD_RATINGS = {"s": "safe", "q": "questionable", "e": "explicit"}

@@ -1,11 +1,13 @@
 """Manifests: works listed in a file, with artist, face, variants, content, and rights.
 
-A manifest is JSON lines, CSV, or Parquet. Each row names a picture by `path` and its
-`artist`. `metadata.jsonl` and `metadata.csv` of Hugging Face's imagefolder, which name
-it by `file_name`, are read too. Faulty rows are listed, and never end a command.
+A manifest is JSON lines, a JSON list, CSV, or Parquet. Each row names a picture by
+`path` and its `artist`. `metadata.jsonl` and `metadata.csv` of Hugging Face's
+imagefolder, which name it by `file_name`, are read too. Faulty rows are listed, and
+never end a command.
 """
 
 import collections
+import contextlib
 import csv
 import dataclasses
 import hashlib
@@ -15,10 +17,11 @@ import pathlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any
 
-from tfstyle.core import names
+from tfstyle.core import names, typed
 from tfstyle.core.cli import UserError
+from tfstyle.core.files import is_regular
 from tfstyle.data.collections.sources import COPIED, EXCLUDED, Source, find_copies
-from tfstyle.data.collections.walking import SkippedFile, is_regular
+from tfstyle.data.collections.walking import SkippedFile
 from tfstyle.data.pictures.faces import Face
 
 SUFFIXES = (".jsonl", ".json", ".csv", ".parquet")
@@ -27,6 +30,7 @@ _KEYS = frozenset({"path", "artist", "box", "angle", "likelihood", *_TEXTS})
 _OTHER_SPELLINGS = {"license": "licence"}
 _FILE_NAME = "file_name"  # of imagefolder, instead of path
 DECISIONS_FORMAT = 1
+_BYTES_READ = 512  # to see how a file begins
 _MOST_CHARACTERS = 10_000_000  # of a cell
 
 
@@ -175,10 +179,10 @@ def read_decisions(path: str) -> set[str]:
         decisions = json.loads(pathlib.Path(path).read_text("utf-8"))
         if decisions["format"] != DECISIONS_FORMAT:
             raise ValueError
-        return {str(key) for key in decisions["dropped"]}
+        return set(typed.convert(list[str], decisions["dropped"]))
     except OSError as error:
         raise UserError(f"--decisions={path}: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise UserError(
             f"--decisions={path} was not saved by the page of tools/review_faces.py"
         ) from None
@@ -274,6 +278,17 @@ def _read_face(values: Mapping[str, Any]) -> Face | None:
         raise _RowError("bad_box", str(error)) from None
 
 
+def _read_json(path: pathlib.Path) -> Iterator[tuple[int, Any]]:
+    """Read a list of objects, or lines of one object each."""
+    with path.open("rb") as file:
+        start = file.read(_BYTES_READ).removeprefix(b"\xef\xbb\xbf").lstrip()
+    if start.startswith(b"["):
+        with contextlib.suppress(ValueError, RecursionError):
+            values = json.loads(path.read_text("utf-8-sig"))
+            return enumerate(values, 1)
+    return _read_json_lines(path)
+
+
 def _read_json_lines(path: pathlib.Path) -> Iterator[tuple[int, Any]]:
     # Bytes: a line that is not UTF-8 is one faulty row, not the end of the file.
     with path.open("rb") as file:
@@ -334,8 +349,8 @@ def _read_parquet(path: pathlib.Path) -> Iterator[tuple[int, Any]]:
 
 
 _READERS: dict[str, Callable[[pathlib.Path], Iterator[tuple[int, Any]]]] = {
-    ".jsonl": _read_json_lines,
-    ".json": _read_json_lines,
+    ".jsonl": _read_json,
+    ".json": _read_json,
     ".csv": _read_csv,
     ".parquet": _read_parquet,
 }

@@ -13,7 +13,6 @@ import collections
 import csv
 import dataclasses
 import difflib
-import json
 import os
 import pathlib
 import re
@@ -21,10 +20,20 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from tfstyle.core import names
 from tfstyle.core.cli import UserError
+from tfstyle.core.files import is_regular
 from tfstyle.data.collections import walking
-from tfstyle.data.collections.spellings import decode_variants, fold, reduce, simplify
+from tfstyle.data.collections.spellings import (
+    LINE_BREAK,
+    decode_list,
+    decode_variants,
+    fold,
+    reduce,
+    simplify,
+    spell_words,
+)
 
-_LINE_BREAK = r"\r\n|[\r\n]"
+_STREAM = re.compile("/dev/(stdin|null|fd/[0-9]+)")  # of shells: <(..)
+_INSIDE = 0.75  # likeness of a name to a line that holds it, among other things
 _MAX_STEPS = 7  # of simplifying a line
 _MAX_REPORTED = 5  # lines in an error
 _MAX_LENGTH = 5000  # characters; longer than any path
@@ -105,7 +114,7 @@ def _read(
     notes: list[str] = []
     unmatched: list[_Line] = []
     for path in paths:
-        lines = _read_lines(path)
+        lines = max(_list_readings(path), key=matcher.count_matched, default=[])
         if not lines:
             raise UserError(
                 f"--exclude_artists={names.show(path)} names nobody: write the name of"
@@ -127,7 +136,7 @@ def _read(
         line for line in unmatched if not allow_unmatched or matcher.is_near(line)
     ]
     if refused:
-        raise UserError(matcher.describe_unmatched(refused))
+        raise UserError(matcher.describe_unmatched(refused, allow_unmatched))
     notes += [
         f"note: {line.place}: '{line.shown}' matches no folder" for line in unmatched
     ]
@@ -165,9 +174,15 @@ class _Matcher:
             self._by_target[target].add(folder)
         self._reduced = {reduce(names.from_path(name)) for name in self._folders}
         self._by_key: dict[str, set[str]] = collections.defaultdict(set)
+        self._spelled: list[tuple[str, str]] = []
         for folder in self._folders:
             for reading in decode_variants(names.from_path(folder)):
                 self._by_key[fold(reading)].add(folder)
+                self._spelled.append((spell_words(reading), folder))
+
+    def count_matched(self, lines: Sequence[_Line]) -> float:
+        """Return the share of lines that mean a folder."""
+        return sum(bool(self.match_line(line.text)) for line in lines) / len(lines)
 
     def match_line(self, text: str) -> set[str]:
         """Return the folders that a line means; none for a comment."""
@@ -187,17 +202,21 @@ class _Matcher:
         texts = [line.text.removeprefix("./").removesuffix("/") for line in lines]
         matches: dict[int, str] = {}
         for folder in self._folders:
-            parts = [p for p in re.split(_LINE_BREAK, folder) if not _is_blank(p)]
+            parts = [p for p in re.split(LINE_BREAK, folder) if not _is_blank(p)]
             count = len(parts)
-            if len(re.split(_LINE_BREAK, folder)) > 1:
+            if len(re.split(LINE_BREAK, folder)) > 1:
                 for start in range(len(texts) - count + 1):
                     if texts[start : start + count] == parts:
                         matches |= dict.fromkeys(range(start, start + count), folder)
         return matches
 
     def describe_comment(self, line: _Line) -> list[str]:
-        """Return a note on a comment that names a folder, else nothing."""
+        """Return a note on a comment that may mean a folder, else nothing."""
         folders = self._match(line.text.lstrip().lstrip("#"))
+        if not folders and self.is_near(line):
+            return [
+                f"note: {line.place} is a comment: '{line.shown}'{self._suggest(line)}"
+            ]
         return [
             f"note: {line.place} is a comment, so '{names.show(folder)}' is not left"
             f" out (write \\{line.shown} if that is its name)"
@@ -205,14 +224,19 @@ class _Matcher:
         ]
 
     def is_near(self, line: _Line) -> bool:
-        """Return whether a line differs little from the name of a folder."""
-        return any(
-            difflib.get_close_matches(key, self._reduced, n=1, cutoff=0.8)
-            for key in {reduce(part) for part in _list_parts(line.text)} - {""}
+        """Return whether a line holds the name of a folder, or nearly is one."""
+        return bool(self._find_inside(line)) or any(
+            difflib.get_close_matches(form(part), known, n=1, cutoff=0.8)
+            for form, known in ((reduce, self._reduced), (fold, self._by_key))
+            for part in _list_parts(line.text)
+            if form(part)
         )
 
-    def describe_unmatched(self, lines: Sequence[_Line]) -> str:
-        """Return the message for lines that match no folder."""
+    def describe_unmatched(self, lines: Sequence[_Line], allowed: bool) -> str:
+        """Return the message for lines that match no folder.
+
+        `allowed` says that other unmatched lines are.
+        """
         texts = [
             f"{line.place}: '{line.shown}' matches no {self._where}"
             f"{self._suggest(line)}"
@@ -224,8 +248,9 @@ class _Matcher:
                 f"--exclude_artists={texts[0]}",
                 *texts[1:],
                 *([f"and {rest} more lines"] if rest else []),
-                "write the name of a folder on each line, or add"
-                " --allow_unmatched_exclusions",
+                "write the name of a folder on each line"
+                + (", and nothing else" if allowed else ", or add")
+                + " --allow_unmatched_exclusions" * (not allowed),
             ]
         )
 
@@ -244,6 +269,15 @@ class _Matcher:
             and (key := reduce(names.from_path(folder))) in keys
         ]
 
+    def _find_inside(self, line: _Line) -> list[str]:
+        """List the folders whose names are part of a line."""
+        texts = [spell_words(t) for t in decode_variants(line.text[:_MAX_LENGTH])]
+        return [
+            folder
+            for words, folder in self._spelled
+            if words.strip() and any(words in text for text in texts)
+        ]
+
     def _suggest(self, line: _Line) -> str:
         known = {fold(names.from_path(name)): name for name in self._folders[::-1]}
         ranked = [
@@ -251,6 +285,8 @@ class _Matcher:
             for part in {fold(part) for part in _list_parts(line.text)} - {""}
             for key, name in known.items()
         ]
+        if inside := self._find_inside(line):
+            ranked.append((_INSIDE, max(inside, key=len)))
         if not ranked:
             return ""
         return f" (the nearest is '{names.show(names.from_path(max(ranked)[1]))}')"
@@ -314,11 +350,12 @@ class _Matcher:
             yield last
 
 
-def _read_lines(path: str) -> list[_Line]:
+def _list_readings(path: str) -> list[list[_Line]]:
+    """Return the lines of a list; several times if its encoding is not certain."""
     shown = names.show(path)
     if not path:
         raise UserError("--exclude_artists is empty: pass a file")
-    if not walking.is_regular(path) and not path.startswith("/dev/"):
+    if not is_regular(path) and not _STREAM.fullmatch(path):
         raise UserError(f"--exclude_artists={shown} is not a file")
     try:
         data = pathlib.Path(path).read_bytes()
@@ -327,43 +364,15 @@ def _read_lines(path: str) -> list[_Line]:
             f"--exclude_artists={shown}: {error.strerror} (it must be a text file with"
             " a name on each line)"
         ) from None
-    return [
-        _Line(path, number, text)
-        for number, text in enumerate(_split_lines(data), 1)
-        if not _is_blank(text)
+    readings = [
+        [
+            _Line(path, number, text)
+            for number, text in enumerate(texts, 1)
+            if not _is_blank(text)
+        ]
+        for texts in decode_list(data)
     ]
-
-
-def _split_lines(data: bytes) -> list[str]:
-    """Decode a list: UTF-8, UTF-16 or UTF-32, JSON, or names that end in zero bytes.
-
-    Bytes that are not UTF-8 become surrogates; `decode_variants` reads them.
-    """
-    for mark, encoding in (
-        (b"\xff\xfe\x00\x00", "utf-32"),
-        (b"\x00\x00\xfe\xff", "utf-32"),
-        (b"\xff\xfe", "utf-16"),
-        (b"\xfe\xff", "utf-16"),
-    ):
-        if data.startswith(mark):
-            text = data.decode(encoding, "replace")
-            break
-    else:
-        zeros = [data[start::2].count(0) for start in (0, 1)]
-        if max(zeros) > len(data) / 8 and not min(zeros):
-            text = data.decode("utf-16-le" if zeros[1] else "utf-16-be", "replace")
-        elif any(zeros):  # of find -print0: names may hold line breaks
-            return names.decode(data).split("\0")
-        else:
-            text = names.decode(data.removeprefix(b"\xef\xbb\xbf"))
-    if text.lstrip().startswith("["):
-        try:
-            entries = json.loads(text)
-        except ValueError:
-            entries = None
-        if isinstance(entries, list) and all(isinstance(e, str) for e in entries):
-            return [str(entry) for entry in entries]
-    return re.split(_LINE_BREAK, text)
+    return [lines for lines in readings if lines]
 
 
 def _is_blank(text: str) -> bool:

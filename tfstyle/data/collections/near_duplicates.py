@@ -22,6 +22,7 @@ FINGERPRINT_BYTES = SIDE * SIDE * 3
 _LARGEST_SHARE = 1 / 8  # of the range, between two values
 _LARGEST_RMS = 5.0  # levels
 _COARSE = 4  # side of the thumbnails that the search begins with
+_RADIUS = _LARGEST_RMS * _COARSE + 0.01  # between thumbnails that may be near
 _AT_ONCE = 256  # pictures compared with all others
 
 
@@ -55,15 +56,54 @@ def find_pairs(fingerprints: np.ndarray, rows: np.ndarray) -> list[tuple[int, in
     """
     pairs: list[tuple[int, int]] = []
     for row, candidates in _find_candidates(fingerprints, rows):
-        picture = fingerprints[row].astype(np.int16)
-        others = fingerprints[candidates].astype(np.int16)
-        differences = others - picture
-        largest = np.abs(differences).max(axis=1)
-        rms = np.sqrt(np.square(differences.astype(np.float32)).mean(axis=1))
-        ranges = np.maximum(np.ptp(others, axis=1), np.ptp(picture))
-        near = (largest <= _LARGEST_SHARE * ranges) & (rms <= _LARGEST_RMS)
+        near = _are_near(fingerprints[row], fingerprints[candidates])
         pairs += [(row, other) for other in candidates[near].tolist()]
     return sorted(pairs)
+
+
+class NearFinder:
+    """Finds near-identical pictures among given ones.
+
+    Args:
+        fingerprints: uint8 [n, FINGERPRINT_BYTES], of the given pictures; n > 0.
+    """
+
+    def __init__(self, fingerprints: np.ndarray) -> None:
+        from scipy.spatial import KDTree
+
+        self._fingerprints = fingerprints
+        self._tree = KDTree(_shrink(fingerprints))
+
+    def find(self, fingerprint: bytes) -> int | None:
+        """Return the first picture that is near to another; None if there is none."""
+        picture = np.frombuffer(fingerprint, np.uint8)
+        (point,) = _shrink(picture[None])
+        candidates = sorted(self._tree.query_ball_point(point, _RADIUS))
+        near = _are_near(picture, self._fingerprints[candidates])
+        return next(
+            (c for c, is_near in zip(candidates, near, strict=True) if is_near), None
+        )
+
+
+def _are_near(fingerprint: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Return bool [n], whether fingerprints are near to one of them."""
+    picture, others = fingerprint.astype(np.int16), others.astype(np.int16)
+    differences = others - picture
+    largest = np.abs(differences).max(axis=1)
+    rms = np.sqrt(np.square(differences.astype(np.float32)).mean(axis=1))
+    ranges = np.maximum(np.ptp(others, axis=1), np.ptp(picture))
+    near: np.ndarray = (largest <= _LARGEST_SHARE * ranges) & (rms <= _LARGEST_RMS)
+    return near
+
+
+def _shrink(fingerprints: np.ndarray) -> np.ndarray:
+    """Return gray thumbnails of 4x4 pixels, float32 [n, 16]."""
+    block = SIDE // _COARSE
+    blocks = fingerprints.astype(np.float32).reshape(
+        -1, _COARSE, block, _COARSE, block, 3
+    )
+    means: np.ndarray = blocks.mean(axis=(2, 4, 5))
+    return means.reshape(len(fingerprints), -1)
 
 
 def _find_candidates(
@@ -76,18 +116,14 @@ def _find_candidates(
     """
     from scipy.spatial import KDTree  # not in the workers, which should start fast
 
-    block = SIDE // _COARSE
     coarse = np.empty([len(rows), _COARSE * _COARSE], np.float32)
     for start in range(0, len(rows), _AT_ONCE):
-        part = fingerprints[rows[start : start + _AT_ONCE]].astype(np.float32)
-        blocks = part.reshape(-1, _COARSE, block, _COARSE, block, 3)
-        means = blocks.mean(axis=(2, 4, 5)).reshape(len(part), -1)
-        coarse[start : start + _AT_ONCE] = means
+        part = fingerprints[rows[start : start + _AT_ONCE]]
+        coarse[start : start + _AT_ONCE] = _shrink(part)
     tree = KDTree(coarse)
-    radius = _LARGEST_RMS * _COARSE + 0.01  # rounding
     for start in range(0, len(rows), _AT_ONCE):
         points = coarse[start : start + _AT_ONCE]
-        near = tree.query_ball_point(points, radius, return_sorted=True, workers=-1)
+        near = tree.query_ball_point(points, _RADIUS, return_sorted=True, workers=-1)
         for number, members in enumerate(near, start):
             candidates = rows[[member for member in members if member > number]]
             if len(candidates):

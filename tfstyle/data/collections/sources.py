@@ -156,6 +156,15 @@ def scan_artist_folders(
     return sources, skipped
 
 
+def list_excluded(input_dir: str, skipped: Iterable[SkippedFile]) -> list[Source]:
+    """List the excluded works among what `scan_artist_folders` left out."""
+    return [
+        Source(os.path.join(input_dir, names.to_path(name)), "", name)  # noqa: PTH118
+        for name, reason in skipped
+        if reason == EXCLUDED and not name.endswith("/")
+    ]
+
+
 def describe_nesting(input_dir: str, sources: Iterable[Source]) -> str | None:
     """Return a note if the folders look like GROUP/ARTIST/picture.png, else None.
 

@@ -1,7 +1,9 @@
-"""Spellings of artists' names: which mean the same folder, and which look alike."""
+"""Spellings of artists' names and lists: which mean the same, and which look alike."""
 
 import collections
+import contextlib
 import html
+import json
 import re
 import shlex
 import unicodedata
@@ -10,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from tfstyle.core import names
 
+LINE_BREAK = r"\r\n|[\r\n]"
 # Of names and lists that are not UTF-8: on Windows, in older archives, on older Macs.
 _ENCODINGS = (
     *("cp932", "euc_jp", "gb18030", "big5", "cp949", "cp1252", "cp1250", "cp1251"),
@@ -42,6 +45,22 @@ def reduce(name: str) -> str:
     """
     text = unicodedata.normalize("NFKD", _COPY.sub("", name)).casefold()
     return "".join(c for c in text if c.isalnum())
+
+
+def spell_words(text: str) -> str:
+    """Return the words of a text between spaces, so that those of a name are found.
+
+    In scripts without cases, which may have no spaces either, each letter is a word.
+    """
+    characters = (
+        c
+        if c.isdecimal() or c.upper() != c.lower()
+        else f" {c} "
+        if c.isalnum()
+        else " "
+        for c in fold(text)
+    )
+    return f" {' '.join(''.join(characters).split())} "
 
 
 def decode_variants(name: str) -> list[str]:
@@ -95,6 +114,36 @@ def simplify(text: str) -> Iterator[str]:
         yield html.unescape(text)
 
 
+def decode_list(data: bytes) -> list[list[str]]:
+    """Decode a list of names: text, JSON, or names that end in zero bytes.
+
+    Text is UTF-8, UTF-16 or UTF-32. Bytes that are not UTF-8 become surrogates;
+    `decode_variants` reads them.
+
+    Returns:
+        The lines; several readings if zero bytes may be of UTF-16 or end names, the
+        likelier first.
+    """
+    for mark, encoding in (
+        (b"\xff\xfe\x00\x00", "utf-32"),
+        (b"\x00\x00\xfe\xff", "utf-32"),
+        (b"\xff\xfe", "utf-16"),
+        (b"\xfe\xff", "utf-16"),
+    ):
+        if data.startswith(mark):
+            return [_split_lines(data.decode(encoding, "replace"))]
+    if b"\0" not in data:
+        return [_split_lines(names.decode(data.removeprefix(b"\xef\xbb\xbf")))]
+    readings = [names.decode(data).split("\0")]  # of find -print0: with line breaks
+    for encoding in ("utf-16-be", "utf-16-le"):
+        with contextlib.suppress(UnicodeDecodeError):
+            wide = _split_lines(data.decode(encoding))
+            # Half the bytes of Latin text are zeros.
+            likely = data[encoding == "utf-16-le" :: 2].count(0) > len(data) / 4
+            readings.insert(0 if likely else len(readings), wide)
+    return readings
+
+
 def describe_twins(input_dir: str, folders: Iterable[str]) -> list[str]:
     """Return a note for each group of folders whose names look alike.
 
@@ -110,6 +159,18 @@ def describe_twins(input_dir: str, folders: Iterable[str]) -> list[str]:
         for twins in groups.values()
         if len(twins) > 1
     ]
+
+
+def _split_lines(text: str) -> list[str]:
+    """Split a text into lines, or the entries of a JSON list."""
+    if text.lstrip().startswith("["):
+        try:
+            entries = json.loads(text)
+        except ValueError:
+            entries = None
+        if isinstance(entries, list) and all(isinstance(e, str) for e in entries):
+            return [str(entry) for entry in entries]
+    return re.split(LINE_BREAK, text)
 
 
 def _tell_apart(twins: Sequence[str]) -> list[str]:

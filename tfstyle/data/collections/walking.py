@@ -144,18 +144,6 @@ def classify_file(path: str) -> str | None:
     return _classify_content(path)
 
 
-def is_regular(path: str) -> bool:
-    """Return whether a path is a file that can be read without waiting for a writer.
-
-    A file that cannot be examined counts as regular: opening it raises the error.
-    """
-    try:
-        mode = os.stat(path).st_mode  # noqa: PTH116 (the name may be too long)
-    except OSError:
-        return True
-    return stat.S_ISREG(mode)
-
-
 def _classify_entry(entry: os.DirEntry[str], refuse_link: LinkRule) -> str | None:
     if entry.name.startswith("."):
         return "hidden"

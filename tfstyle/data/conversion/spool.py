@@ -17,7 +17,7 @@ import pathlib
 import shutil
 import tempfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import IO, Any
 
 import numpy as np
@@ -62,11 +62,11 @@ def open_spool(folder: pathlib.Path, conversion: Conversion) -> Iterator["Spool"
         try:
             yield spool
         except BaseException:
-            if len(spool):
+            if spool.keys:
                 logger.info(
                     "note: %d converted pictures are kept in %s: the same command goes"
                     " on with them",
-                    *(len(spool), names.show(str(folder))),
+                    *(len(spool.keys), names.show(str(folder))),
                 )
             spool.remove_empty()
             raise
@@ -82,7 +82,9 @@ class Spool:
         folder: where it is.
         sources: the sources of the pictures.
         contents: the sha256 of each encoded picture.
-        keys: of the pictures.
+        keys: of the pictures, and of those that were refused.
+        refuse: returns whether a picture is left out of `sources`; set it before
+            pictures are loaded.
     """
 
     def __init__(self, folder: pathlib.Path, conversion: Conversion) -> None:
@@ -90,6 +92,7 @@ class Spool:
         self.sources: list[Source] = []
         self.contents: list[str] = []
         self.keys: set[str] = set()
+        self.refuse: Callable[[Source, ConvertedPicture], bool] = lambda *_: False
         self._header = make_header(conversion)
         self._names: list[str] = []  # of the files that are read or written
         # Of each picture: its file, where it begins there, and its length.
@@ -113,10 +116,10 @@ class Spool:
     def resume(self, wanted: Mapping[str, Source]) -> None:
         """Load what an interrupted command has converted, and log it."""
         foreign = self.load(wanted)
-        if len(self):
+        if self.keys:
             logger.info(
                 "resuming with %d converted pictures, %d are to be converted",
-                *(len(self), len(wanted) - len(self)),
+                *(len(self.keys), len(wanted) - len(self.keys)),
             )
         elif foreign:
             logger.info(
@@ -158,7 +161,7 @@ class Spool:
         self._output.write(entry)
         content = entry.split(b" ", 3)[2].decode()
         place = (len(self._names) - 1, begin, len(picture.encoded))
-        self._append(key, source, content, place, picture.fingerprint)
+        self._append(key, source, content, place, picture)
 
     def make_name(self) -> str:
         """Return a name, without suffix, that sorts behind those of all other files."""
@@ -211,7 +214,8 @@ class Spool:
             return False
         if key in wanted and key not in self.keys:
             place = (len(self._names) - 1, begin, length)
-            self._append(key, wanted[key], content, place, fingerprint)
+            picture = ConvertedPicture(encoded, fingerprint)
+            self._append(key, wanted[key], content, place, picture)
         return True
 
     def _append(
@@ -220,10 +224,12 @@ class Spool:
         source: Source,
         content: str,
         place: tuple[int, int, int],
-        fingerprint: bytes,
+        picture: ConvertedPicture,
     ) -> None:
         self.keys.add(key)
+        if self.refuse(source, picture):
+            return
         self.sources.append(source)
         self.contents.append(content)
         self._places.append(place)
-        self._fingerprints.write(fingerprint)
+        self._fingerprints.write(picture.fingerprint)

@@ -13,7 +13,7 @@ import gin
 import numpy as np
 import tensorflow as tf
 
-from tfstyle.core import files
+from tfstyle.core import files, typed
 from tfstyle.core.cli import UserError
 from tfstyle.modeling.networks import networks
 from tfstyle.modeling.networks.codes import average_by_artist
@@ -182,9 +182,25 @@ class CodeStatistics:
         values: dict[str, Any] = files.read_npz(path)
         try:
             normalization = ContentNormalization(str(values.pop("normalization")))
-            return cls(**values, normalization=normalization)
+            statistics = cls(**values, normalization=normalization)
+            statistics._check()
         except (ValueError, TypeError, KeyError) as error:
             raise UserError(f"{path} is corrupt: {error}") from None
+        return statistics
+
+    def _check(self) -> None:
+        """Raise ValueError if an array has another type or shape, or is not finite."""
+        typed.check_array(self.mean, (None,), "f", "mean")
+        dims = self.dims
+        typed.check_array(self.deviation, (dims,), "f", "deviation")
+        typed.check_array(self.artist_means, (None, dims), "f", "artist_means")
+        if dims < 1 or not (self.deviation > 0).all():
+            raise ValueError("deviation is not above 0 everywhere")
+        subtracts = self.normalization is ContentNormalization.GIVEN_STYLE
+        if subtracts != (self.given_style is not None):
+            raise ValueError("given_style does not fit the normalization")
+        if self.given_style is not None:
+            typed.check_array(self.given_style, (None, dims), "f", "given_style")
 
 
 class NormalizedEncoder(tf.keras.Model):

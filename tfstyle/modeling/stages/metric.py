@@ -305,7 +305,7 @@ def recommend_dims(trained: stage.TrainedStage) -> int:
     """Recommend the number of style dimensions by validation accuracy (section 3)."""
     encoder = trained.load_network("style_encoder")
     presumed_styles = trained.read_array(_STYLES)
-    if trained.objective["objective"] in PAIR_OBJECTIVES:
+    if trained.objective.get("objective") in PAIR_OBJECTIVES:
         # Those in the checkpoint are of the last evaluation, not of its weights.
         presumed_styles = passes.compute_artist_means(encoder, trained.dataset)
     dataset = trained.dataset

@@ -10,8 +10,9 @@ import zlib
 
 import pytest
 
-from tfstyle.core import archives, names
+from tfstyle.core import names
 from tfstyle.core.cli import UserError
+from tfstyle.data.collections import archives
 
 LIMIT = 1000  # bytes of a member
 TEXT = b"content"
