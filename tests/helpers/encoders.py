@@ -4,6 +4,7 @@ They write what Pillow cannot, and the pixels of their files are known by constr
 Compressed formats use codes that do not compress.
 """
 
+import lzma
 import struct
 import zlib
 
@@ -245,7 +246,7 @@ def _lzw_uncompressed(values: np.ndarray, bits: int, high_first: bool) -> bytes:
 
 # TIFF
 
-NONE, LZW, DEFLATE, PACKBITS = 1, 5, 8, 32773
+NONE, LZW, DEFLATE, PACKBITS, LZMA = 1, 5, 8, 32773, 34925
 UNSIGNED, SIGNED, FLOAT = 1, 2, 3
 
 
@@ -350,6 +351,8 @@ def _encode_block(
         raw = pack_bits(block.reshape(height, -1), bits)
     if compression == DEFLATE:
         return zlib.compress(raw)
+    if compression == LZMA:
+        return lzma.compress(raw)
     if compression == LZW:
         return _lzw_uncompressed(np.frombuffer(raw, np.uint8), 8, high_first=True)
     if compression == PACKBITS:

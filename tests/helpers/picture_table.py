@@ -714,6 +714,7 @@ def _tiff_rows() -> Iterator[Row]:
         "lzw": write.LZW,
         "deflate": write.DEFLATE,
         "packbits": write.PACKBITS,
+        "lzma": write.LZMA,
     }.items():
         yield Row(f"tiff rgb {name}", tiff(COLOR, 2, compression=code), COLOR)
         yield Row(
@@ -848,6 +849,18 @@ def _tiff_rows() -> Iterator[Row]:
     yield Row(
         "tiff float to 65535", tiff(GRAY * 257.0, 1, 32, write.FLOAT), gray3(GRAY)
     )
+    lights = np.where(_X == 3, 40.0, GRAY / 255)
+    yield Row(
+        "tiff float with many lights",
+        tiff(lights, 1, 32, write.FLOAT),
+        gray3(np.where(_X == 3, 255, GRAY)),
+    )
+    yield Row(
+        "tiff float of high dynamic range",
+        tiff(GRAY / 10.0, 1, 32, write.FLOAT),
+        None,
+        reason="white",
+    )
     holes = GRAY / 255.0
     holes[0, 3], holes[0, 4], holes[0, 5] = np.nan, np.inf, -np.inf
     shown_holes = GRAY.copy()
@@ -858,9 +871,89 @@ def _tiff_rows() -> Iterator[Row]:
     ycc = np.stack([GRAY, np.full_like(GRAY, 128), np.full_like(GRAY, 128)], axis=-1)
     subsampling = {530: (3, (1, 1))}
     yield Row("tiff ycc", tiff(ycc, 6, tags=subsampling), gray3(GRAY), 2)
+    yield from _tiff_alpha_rows(lab, stored)
+    yield from _tiff_ycc_rows()
     yield Row("tiff mask", tiff(HALVES, 4, 1), None)
+    many = np.repeat(GRAY[..., None], 17, axis=-1)
+    yield Row("tiff of 17 channels", tiff(many, 1, extra=(0,) * 16), gray3(GRAY))
+    yield Row(
+        "tiff palette of floats",
+        tiff(INDEX * 1.0, 3, 32, write.FLOAT),
+        None,
+        reason="photometric 3",
+    )
+    yield Row(
+        "tiff zstd", tiff(COLOR, 2, compression=50000), None, reason="compression 50000"
+    )
     yield Row("tiff cut", tiff(COLOR, 2)[:-99], None)
     yield Row("tiff float cut", tiff(COLOR / 255.0, 2, 32, write.FLOAT)[:-99], None)
+
+
+def _tiff_alpha_rows(lab: np.ndarray, stored: np.ndarray) -> Iterator[Row]:
+    """Alpha of each kind of colors; it may follow samples without a meaning."""
+    tiff = write.write_tiff
+    kinds = {
+        "gray": (1, GRAY[..., None], gray3(GRAY)),
+        "white-is-zero": (0, GRAY[..., None], gray3(255 - GRAY)),
+        "rgb": (2, COLOR, COLOR),
+        "palette": (3, INDEX[..., None], PALETTE[INDEX]),
+        "cmyk": (5, INK, inked(INK)),
+        "ycc": (6, np.stack([GRAY] + 2 * [np.full_like(GRAY, 128)], -1), gray3(GRAY)),
+        "lab": (8, stored.astype(np.uint8), icc.lab_to_srgb(lab)),
+    }
+    table = np.concatenate([PALETTE.T.astype(int) * 257, np.zeros([3, 240], int)], 1)
+    tags = {320: (3, tuple(table.ravel().tolist())), 530: (3, (1, 1))}
+    for name, (photometric, colors, shown) in kinds.items():
+        for extra in ((2,), (0, 2), (999, 0)):
+            channels = [ALPHA if kind else GRAY for kind in extra]
+            values = np.concatenate([colors, np.stack(channels, -1)], axis=-1)
+            yield Row(
+                f"tiff {name} with alpha {extra}",
+                tiff(values, photometric, extra=extra, tags=tags),
+                over(shown, ALPHA),
+                3,
+            )
+        values = np.concatenate([colors, ALPHA[..., None]], axis=-1)
+        if name not in ("gray", "rgb"):
+            yield Row(
+                f"tiff {name} with associated alpha",
+                tiff(values, photometric, extra=(1,), tags=tags),
+                None,
+                reason="extra samples (1,)",
+            )
+
+
+def _tiff_ycc_rows() -> Iterator[Row]:
+    """Y, Cb and Cr of other coefficients and ranges, by the equations of TIFF 6.0."""
+    tiff = write.write_tiff
+    color = 64 + COLOR // 2  # far from the limits
+    for name, luma, limits in (
+        ("of BT.709", (0.2125, 0.7154, 0.0721), (0, 255, 128, 255, 128, 255)),
+        ("of studio range", (0.299, 0.587, 0.114), (15, 235, 128, 240, 128, 240)),
+    ):
+        red, green, blue = np.moveaxis(color.astype(float), -1, 0)
+        y = luma[0] * red + luma[1] * green + luma[2] * blue
+        cb, cr = (blue - y) / (2 - 2 * luma[2]), (red - y) / (2 - 2 * luma[0])
+        stored = [
+            low + values * (high - low) / coding
+            for values, low, high, coding in (
+                (y, *limits[:2], 255),
+                (cb, *limits[2:4], 127),
+                (cr, *limits[4:], 127),
+            )
+        ]
+        values = np.rint(np.stack(stored, axis=-1)).astype(np.uint8)
+        ratios = [part for n in luma for part in (round(n * 10000), 10000)]
+        ranges = [part for n in limits for part in (n, 1)]
+        tags = {530: (3, (1, 1)), 529: (5, tuple(ratios)), 532: (5, tuple(ranges))}
+        yield Row(f"tiff ycc {name}", tiff(values, 6, tags=tags), color, 2)
+        tags[532] = (5, (0, 1, 0, 1, 128, 1, 255, 1, 128, 1, 255, 1))
+        yield Row(
+            f"tiff ycc {name}, without a range",
+            tiff(values, 6, tags=tags),
+            None,
+            reason="coefficients",
+        )
 
 
 def _other_rows() -> Iterator[Row]:

@@ -62,7 +62,7 @@ def test_16_bit_gray_in_32_bits_is_scaled():
     assert pixel(to_square_rgb(gray, 4)) == (64, 64, 64)
 
 
-@pytest.mark.parametrize("white", [1.0, 255.0, 65535.0, 1e6])
+@pytest.mark.parametrize("white", [1.0, 255.0, 65535.0])
 def test_floating_point_gray_is_scaled_to_its_range(white):
     values = np.array([[0.0, white], [white, np.nan]], np.float32)
     result = np.asarray(to_square_rgb(Image.fromarray(values), 2))[..., 0]

@@ -6,14 +6,13 @@ ignores profiles.
 
 import dataclasses
 import struct
-from collections.abc import Callable
 from typing import IO
 
 import numpy as np
 from PIL import Image
 
 from tfstyle.data.formats import samples
-from tfstyle.data.formats.errors import PictureError
+from tfstyle.data.formats.errors import PictureError, SizeCheck
 
 MAGIC = b"BM"
 
@@ -27,12 +26,12 @@ _EMBEDDED = b"DEBM"  # "MBED", as a little-endian number
 _END_OF_LINE, _END, _DELTA = 0, 1, 2
 
 
-def read_bmp(file: IO[bytes], check_size: Callable[[int, int], None]) -> Image.Image:
+def read_bmp(file: IO[bytes], check_size: SizeCheck) -> Image.Image:
     """Read a BMP file.
 
     Args:
         file: the file; its profile, if any, goes to the `info` of the picture.
-        check_size: is called with width and height before pixels are read.
+        check_size: is called before pixels are read.
 
     Returns:
         A picture: RGB or RGBA.
@@ -41,7 +40,7 @@ def read_bmp(file: IO[bytes], check_size: Callable[[int, int], None]) -> Image.I
         PictureError: the file is truncated, or of a kind that is not supported.
     """
     header = _Header.read(file)
-    check_size(header.width, header.height)
+    check_size(header.width, header.height, header.bits)
     if header.bits <= 8:
         pixels = _read_palette(file, header)[_read_indices(file, header)]
     elif header.bits == 24 and header.compression == _RAW:

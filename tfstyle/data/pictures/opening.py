@@ -5,14 +5,14 @@ import os
 import pathlib
 import stat
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import IO
 
 import numpy as np
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from tfstyle.data.formats import bmp, gif, jpeg, png, samples, tiff
-from tfstyle.data.formats.errors import PictureError
+from tfstyle.data.formats.errors import PictureError, SizeCheck
 from tfstyle.data.pictures import profiles
 
 SUFFIXES = frozenset(
@@ -20,6 +20,7 @@ SUFFIXES = frozenset(
     | {".avif", ".tga", ".ppm", ".pgm"}
 )
 MAX_PIXELS = 89_478_485  # Pillow's own threshold for a decompression bomb
+MAX_BYTES = 8 * MAX_PIXELS  # decoded: that many pixels of four channels of 16 bits
 # Pillow detects the format from the content. Only these are allowed, because some of
 # its other readers are unsafe for untrusted files (EPS runs Ghostscript).
 _PILLOW_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "TGA", "PPM")
@@ -38,8 +39,6 @@ _ORIENTATION = 0x0112
 _MAGIC_SIZE = 32
 _NCLX = b"colrnclx"
 _AVIF_HEADER = 4096
-
-SizeCheck = Callable[[int, int], None]
 
 
 @contextlib.contextmanager
@@ -75,13 +74,18 @@ def read_picture(file: IO[bytes], min_size: int = 1) -> Image.Image:
         PictureError: the file is unusable, or a side is shorter than `min_size` pixels.
     """
 
-    def check_size(width: int, height: int) -> None:
+    def check_size(width: int, height: int, bits: int) -> None:
         if min(width, height) < min_size:
             raise PictureError(
                 "too_small", f"{width}x{height}, needs {min_size}x{min_size}"
             )
         if width * height > MAX_PIXELS:
             raise PictureError("too_large", f"{width}x{height}")
+        if width * height * bits > 8 * MAX_BYTES:
+            raise PictureError(
+                "too_large",
+                f"{width}x{height} pixels of {bits} bits, more than {MAX_BYTES} bytes",
+            )
 
     with name_errors():
         file.seek(0)
@@ -89,9 +93,9 @@ def read_picture(file: IO[bytes], min_size: int = 1) -> Image.Image:
         if magic.startswith(bmp.MAGIC):
             return convert(bmp.read_bmp(file, check_size))
         if magic.startswith(tiff.MAGIC):
-            image = tiff.read_tiff(file, check_size)
-            if image is not None:
-                return convert(image)
+            picture = tiff.read_tiff(file, check_size)
+            if picture is not None:
+                return convert(picture[0], alpha=picture[1])
         if magic.startswith(png.MAGIC):
             file = png.drop_damaged_chunks(file)
         if magic.startswith(jpeg.MAGIC):
@@ -110,15 +114,20 @@ def normalize(image: Image.Image) -> Image.Image:
     return convert(image)
 
 
-def convert(image: Image.Image, file: IO[bytes] | None = None) -> Image.Image:
+def convert(
+    image: Image.Image,
+    file: IO[bytes] | None = None,
+    alpha: Image.Image | None = None,
+) -> Image.Image:
     """Convert a picture to upright RGB or RGBA with 8 bits, in sRGB.
 
     Args:
         image: a picture of any mode; 16 bits and floating-point gray are scaled.
         file: the file it was opened from, if it is not loaded yet.
+        alpha: its alpha channel, if that is not part of it.
     """
     if file is None or not isinstance(image, ImageFile.ImageFile):
-        profile, alpha = image.info.get("icc_profile"), None
+        profile = image.info.get("icc_profile")
     else:
         profile, alpha = _find_profile(image, file), _find_alpha(image, file)
         image.load()  # also metadata that follow the pixels
@@ -165,7 +174,7 @@ def _read_by_pillow(file: IO[bytes], check_size: SizeCheck) -> Image.Image:
         file.seek(0)
         raise _explain(file.read(_MAGIC_SIZE)) from None
     with image:
-        check_size(*image.size)
+        check_size(*image.size, 32)
         return convert(image, file)
 
 
