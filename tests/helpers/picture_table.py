@@ -564,6 +564,31 @@ def _bmp_rows() -> Iterator[Row]:
         2,
     )
     yield Row("bmp cut", bmp(data, 16, 16, 24)[:-99], None)
+    odd = bmp(rows([row.tobytes() for row in bgr[:15, :15]]), 15, 15, 24)
+    indices = rows([write.pack_bits(row[None], 4) for row in INDEX])
+    for name, file, shown in (
+        ("24 bits", odd, COLOR[:15, :15]),
+        ("24 bits with a palette", bmp(data, 16, 16, 24, PALETTE), COLOR),
+        ("4 bits", bmp(indices, 16, 16, 4, PALETTE), PALETTE[INDEX]),
+        (
+            "4 bits OS/2",
+            bmp(indices, 16, 16, 4, PALETTE, header_size=12),
+            PALETTE[INDEX],
+        ),
+        ("32 bits", bmp(rows(packed), 16, 16, 32, compression=3, masks=masks), COLOR),
+    ):
+        for offset in (0, 20):
+            moved = file[:10] + offset.to_bytes(4, "little") + file[14:]
+            yield Row(
+                f"bmp {name} with pixels at {offset}",
+                moved,
+                shown if offset == 0 else None,
+                reason="inside of its header",
+            )
+        for tail in (b"\0\0", b"\0" * 4, b"more"):
+            yield Row(f"bmp {name} before {tail!r}", file + tail, shown)
+    yield Row("bmp without its last padding", odd[:-3], COLOR[:15, :15])
+    yield Row("bmp without its last byte", odd[:-4], None, reason="truncated")
 
 
 def _gif_rows() -> Iterator[Row]:
