@@ -406,8 +406,12 @@ def write_tga(
     palette: bytes = b"",
     palette_depth: int = 0,
     identifier: bytes = b"",
+    attributes: int | None = None,
 ) -> bytes:
-    """Write a TGA around its pixels; flags 0x20 means the top row first."""
+    """Write a TGA around its pixels; flags 0x20 means the top row first.
+
+    `attributes` is the kind of alpha in the extension area of TGA 2.0.
+    """
     number = len(palette) * 8 // palette_depth if palette else 0
     header = struct.pack(
         "<BBBHHBHHHHBB",
@@ -424,7 +428,12 @@ def write_tga(
         depth,
         flags,
     )
-    return header + identifier + palette + pixels
+    data = header + identifier + palette + pixels
+    if attributes is None:
+        return data
+    extension = struct.pack("<H", 495) + b"\0" * 492 + bytes([attributes])
+    footer = struct.pack("<II", len(data), 0) + b"TRUEVISION-XFILE.\0"
+    return data + extension + footer
 
 
 def tga_rle(pixels: np.ndarray) -> bytes:

@@ -981,6 +981,99 @@ def _tiff_ycc_rows() -> Iterator[Row]:
         )
 
 
+def _tga_alpha_rows(bgra: np.ndarray) -> Iterator[Row]:
+    """Kinds of alpha in the extension area: 0 none, 1 and 2 undefined, 3 useful, 4
+    multiplied into the colors.
+    """
+    tga = write.write_tga
+    share = ALPHA[..., None] / 255.0
+    multiplied = bgra.copy()
+    multiplied[..., :3] = np.rint(bgra[..., :3] * share)
+    seen = over(COLOR, ALPHA)
+    for flags in (0x20, 0x28):
+        for kind, pixels, shown in (
+            (0, bgra, seen if flags & 15 else COLOR),
+            (1, bgra, COLOR),
+            (2, bgra, COLOR),
+            (3, bgra, seen),
+            (4, multiplied, seen),
+        ):
+            yield Row(
+                f"tga 32 bits with flags {flags}, alpha of kind {kind}",
+                tga(pixels.tobytes(), 16, 16, 2, 32, flags, attributes=kind),
+                shown,
+                2,
+            )
+    gray = np.stack([GRAY, ALPHA], axis=-1)
+    gray_multiplied = np.rint(gray * np.stack([share[..., 0], np.ones([16, 16])], -1))
+    gray_seen = over(gray3(GRAY), ALPHA)
+    for kind, pixels, shown in (
+        (None, gray, gray_seen),
+        (1, gray, gray3(GRAY)),
+        (3, gray, gray_seen),
+        (4, gray_multiplied.astype(np.uint8), gray_seen),
+    ):
+        for code in (3, 11):
+            data = write.tga_rle(pixels.reshape(-1, 2)) if code == 11 else pixels
+            yield Row(
+                f"tga gray with alpha of kind {kind}, type {code}",
+                tga(bytes(data), 16, 16, code, 16, 0x28, attributes=kind),
+                shown,
+                2,
+            )
+    bits = np.arange(16) % 3 != 0
+    words = PALETTE.astype(int) >> 3
+    words = bits << 15 | words[:, 0] << 10 | words[:, 1] << 5 | words[:, 2]
+    shown = scaled((PALETTE >> 3)[INDEX], 31)
+    for flags in (0x20, 0x21):
+        yield Row(
+            f"tga palette of 16 bits with flags {flags}",
+            tga(
+                INDEX.tobytes(),
+                16,
+                16,
+                1,
+                8,
+                flags,
+                palette=words.astype("<u2").tobytes(),
+                palette_depth=16,
+            ),
+            over(shown, 255 * bits[INDEX]) if flags & 15 else shown,
+            1,
+        )
+    for name, alpha in (("", np.arange(16) * 17), (" of zeros", np.zeros(16, int))):
+        table = np.concatenate([PALETTE[:, ::-1], alpha[:, None]], 1).astype(np.uint8)
+        yield Row(
+            f"tga palette with alpha{name}",
+            tga(
+                INDEX.tobytes(),
+                16,
+                16,
+                1,
+                8,
+                0x28,
+                palette=table.tobytes(),
+                palette_depth=32,
+            ),
+            PALETTE[INDEX] if name else over(PALETTE[INDEX], alpha[INDEX]),
+            1,
+        )
+    yield Row(
+        "tga of 16-bit indices",
+        tga(
+            INDEX.astype("<u2").tobytes(),
+            16,
+            16,
+            1,
+            16,
+            palette=b"123",
+            palette_depth=24,
+        ),
+        None,
+        reason="TGA of type 1 and 16 bits",
+    )
+
+
 def _other_rows() -> Iterator[Row]:
     tga = write.write_tga
     bgr = COLOR[..., ::-1]
@@ -1048,6 +1141,8 @@ def _other_rows() -> Iterator[Row]:
         scaled(five, 31),
         1,
     )
+
+    yield from _tga_alpha_rows(bgra)
 
     def text(values: np.ndarray) -> bytes:
         return b" ".join(str(int(v)).encode() for v in values.ravel())

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from typing import IO
 
 import numpy as np
-from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
 
 from tfstyle.data.formats import bmp, gif, jpeg, png, samples, tiff
 from tfstyle.data.formats.errors import PictureError, SizeCheck
-from tfstyle.data.pictures import profiles
+from tfstyle.data.pictures import profiles, targa
 
 SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".jfif", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
@@ -175,6 +175,8 @@ def _read_by_pillow(file: IO[bytes], check_size: SizeCheck) -> Image.Image:
         raise _explain(file.read(_MAGIC_SIZE)) from None
     with image:
         check_size(*image.size, 32)
+        if image.format == "TGA":
+            return convert(targa.read_targa(image, file))
         return convert(image, file)
 
 
@@ -239,15 +241,6 @@ def _find_alpha(image: ImageFile.ImageFile, file: IO[bytes]) -> Image.Image | No
         alpha = Image.new("L", image.size)
         alpha.paste(frame, box[:2])
         return alpha
-    if image.format == "TGA" and image.has_transparency_data:
-        file.seek(16)
-        depth, flags = file.read(2)
-        alpha = image.convert("RGBA").getchannel("A")
-        if depth == 16:
-            # Pillow takes the one bit of alpha for its opposite.
-            alpha = ImageOps.invert(alpha) if flags & 15 else Image.new("L", image.size)
-        # Writers that know nothing of alpha leave it 0.
-        return alpha if alpha.getbbox() else Image.new("L", image.size, 255)
     return None
 
 
