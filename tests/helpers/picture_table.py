@@ -898,6 +898,9 @@ def _tiff_rows() -> Iterator[Row]:
     yield Row("tiff ycc", tiff(ycc, 6, tags=subsampling), gray3(GRAY), 2)
     yield from _tiff_alpha_rows(lab, stored)
     yield from _tiff_ycc_rows()
+    preview = tiff(COLOR, 2, tags={254: (4, (1,))})
+    yield Row("tiff preview of a raw picture", preview, None, reason="preview")
+    yield Row("tiff page", tiff(COLOR, 2, tags={254: (4, (2,))}), COLOR)
     yield Row("tiff mask", tiff(HALVES, 4, 1), None)
     many = np.repeat(GRAY[..., None], 17, axis=-1)
     yield Row("tiff of 17 channels", tiff(many, 1, extra=(0,) * 16), gray3(GRAY))
@@ -1240,7 +1243,7 @@ def _other_rows() -> Iterator[Row]:
         np.rot90(COLOR, -1),
         4,
     )
-    yield Row("jpeg 2000", encode_picture(image, "JPEG2000"), None, reason="JPEG2000")
+    yield Row("jpeg 2000", encode_picture(image, "JPEG2000"), None, reason="JPEG 2000")
     yield Row("ico", encode_picture(image, "ICO", sizes=[(16, 16)]), None, reason="ICO")
     yield Row("pcx", encode_picture(image, "PCX"), None, reason="PCX")
     yield Row("sgi", encode_picture(image, "SGI"), None, reason="SGI")

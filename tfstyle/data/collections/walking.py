@@ -6,11 +6,11 @@ no regular file is opened.
 
 import os
 import pathlib
-import re
 import stat
 from collections.abc import Callable
 
 from tfstyle.data import pictures
+from tfstyle.data.pictures import recognition
 
 SkippedFile = tuple[str, str]  # name and reason; names of folders end in "/"
 
@@ -29,24 +29,6 @@ SYSTEM_FOLDERS = frozenset(
     | {"thumbs", "_thumbs", "__thumbs", "_vti_cnf"}
 )
 _SNAPSHOT, _PREVIEWS = "@gmt-", ".lrdata"  # of Samba, by time; of Lightroom
-
-# How files of picture formats begin. A file with the suffix of a picture is judged when
-# it is converted; these tell whether a file of any other name is a picture.
-_READABLE = re.compile(
-    rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|GIF8[79]a|RIFF....WEBP"
-    rb"|II[*+]\x00|MM\x00[*+]|....ftypavi[fs]|P[1-6][\s#]\s*[\d#]"
-    rb"|BM....\x00{4}.{4}[\x0c\x28\x34\x38\x40\x6c\x7c]\x00{3}",
-    re.DOTALL,
-)
-_UNREADABLE = re.compile(
-    rb"....ftyp(hei[cxms]|hev[cx]|mif1|msf1|crx )|\xff\x0a|\x00{3}\x0cJXL |8BPS"
-    rb"|\x00{3}\x0cjP  |\xff\x4f\xff\x51|gimp xcf|%!PS-Adobe|\xc5\xd0\xd3\xc6"
-    rb"|AT&TFORM|qoif|\x76\x2f\x31\x01|SIMPLE  =|FLIF|BPG\xfb|\x00\x00\x01\x00[^\x00]"
-    rb"|(\xef\xbb\xbf)?\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)?(<!DOCTYPE svg[^>]*>\s*)?"
-    rb"<svg[\s>]",
-    re.DOTALL,
-)
-_BYTES_READ = 512  # an SVG file may begin with comments
 
 # Says why the target of a link is not followed, or None.
 LinkRule = Callable[[str], str | None]
@@ -174,12 +156,12 @@ def _classify_content(path: str) -> str | None:
         return None
     try:
         with pathlib.Path(path).open("rb") as file:
-            start = file.read(_BYTES_READ)
+            kind = recognition.recognize(file.read(recognition.BYTES_NEEDED))
     except OSError:
         return "unreadable"
-    if _READABLE.match(start):
-        return None
-    return "unsupported_format" if _UNREADABLE.match(start) else "not_a_picture"
+    if kind is None:
+        return "not_a_picture"
+    return None if kind.is_read else "unsupported_format"
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

@@ -66,6 +66,10 @@ def read_tiff(
         PictureError: samples have no defined meaning, or the file is truncated.
     """
     directory = Directory(file)
+    if directory.read_number(254, 0) & 1:
+        raise PictureError(
+            "unsupported", "TIFF that begins with a preview, as raw files"
+        )
     layout = _Layout.read(directory)
     layout.check_size(check_size)
     if layout.compression in _CODECS_OF_PICTURES:

@@ -13,7 +13,7 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 
 from tfstyle.data.formats import bmp, gif, jpeg, png, samples, tiff
 from tfstyle.data.formats.errors import PictureError, SizeCheck
-from tfstyle.data.pictures import profiles, targa
+from tfstyle.data.pictures import profiles, recognition, targa
 
 SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".jfif", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
@@ -24,19 +24,7 @@ MAX_BYTES = 8 * MAX_PIXELS  # decoded: that many pixels of four channels of 16 b
 # Pillow detects the format from the content. Only these are allowed, because some of
 # its other readers are unsafe for untrusted files (EPS runs Ghostscript).
 _PILLOW_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "TGA", "PPM")
-# Formats that Pillow does not know, by bytes and their place.
-_OTHER_FORMATS = {
-    "HEIC": (4, b"ftypheic"),
-    "HEIF": (4, b"ftypmif1"),
-    "JPEG XL": (0, b"\xff\x0a"),
-    "JPEG XL (ISO)": (4, b"JXL "),
-    "PAM": (0, b"P7\n"),
-    "PFM of colors": (0, b"PF\n"),
-    "PFM of colors (CR)": (0, b"PF\r"),
-    "SVG": (0, b"<svg"),
-}
 _ORIENTATION = 0x0112
-_MAGIC_SIZE = 32
 _NCLX = b"colrnclx"
 _AVIF_HEADER = 4096
 
@@ -89,7 +77,7 @@ def read_picture(file: IO[bytes], min_size: int = 1) -> Image.Image:
 
     with name_errors():
         file.seek(0)
-        magic = file.read(_MAGIC_SIZE)
+        magic = file.read(recognition.BYTES_NEEDED)
         if magic.startswith(bmp.MAGIC):
             return convert(bmp.read_bmp(file, check_size))
         if magic.startswith(tiff.MAGIC):
@@ -172,7 +160,7 @@ def _read_by_pillow(file: IO[bytes], check_size: SizeCheck) -> Image.Image:
         image = Image.open(file, formats=_PILLOW_FORMATS)
     except UnidentifiedImageError:
         file.seek(0)
-        raise _explain(file.read(_MAGIC_SIZE)) from None
+        raise _explain(file.read(recognition.BYTES_NEEDED)) from None
     with image:
         check_size(*image.size, 32)
         if image.format == "TGA":
@@ -180,24 +168,15 @@ def _read_by_pillow(file: IO[bytes], check_size: SizeCheck) -> Image.Image:
         return convert(image, file)
 
 
-def _explain(magic: bytes) -> PictureError:
+def _explain(start: bytes) -> PictureError:
     """Explain why a file is not read, by its first bytes."""
-    for name, (place, signature) in _OTHER_FORMATS.items():
-        if magic[place:].startswith(signature):
-            return _unsupported(name)
-    Image.init()
-    for name, (_, accept) in Image.OPEN.items():
-        with contextlib.suppress(Exception):
-            if accept is not None and accept(magic):
-                if name in _PILLOW_FORMATS:
-                    return PictureError("unreadable", f"a damaged {name} file")
-                return _unsupported(name)
-    return PictureError("not_a_picture", "no known picture format")
-
-
-def _unsupported(name: str) -> PictureError:
+    kind = recognition.recognize(start)
+    if kind is None:
+        return PictureError("not_a_picture", "no known picture format")
+    if kind.is_read:
+        return PictureError("unreadable", f"a damaged {kind.name} file")
     return PictureError(
-        "unsupported", f"{name} files are not read; convert it to PNG or JPEG"
+        "unsupported", f"{kind.name} files are not read; convert it to PNG or JPEG"
     )
 
 
