@@ -116,6 +116,11 @@ def test_a_file_with_the_suffix_of_a_picture_is_judged_when_it_is_read(root, nam
         "~snapshot",
         "@GMT-2024.05.01-10.00.00",
         "Mine.lrdata",
+        "Mine.lrcat-data",
+        "FOUND.000",
+        "found.017",
+        "RECYCLER.BIN",
+        "LOST.DIR",
     ],
 )
 def test_folders_of_systems_are_left_out_at_any_depth(root, folder):
@@ -138,7 +143,32 @@ def test_what_is_hidden_is_left_out(root, folder):
     assert walk(root) == (["a.png"], {f"{folder}/": "hidden", "._a.png": "hidden"})
 
 
-@pytest.mark.parametrize("name", ["@artist", "#hash", "recycled paper", "thumb"])
+@pytest.mark.parametrize("suffix", ["photoslibrary", "photolibrary", "cocatalog"])
+def test_of_a_library_of_pictures_only_the_originals_are_works(root, suffix):
+    library = root / "inner" / f"Mine.{suffix}"
+    for folder in ("originals/A", "Masters", "resources/derivatives", "Thumbnails"):
+        (library / folder).mkdir(parents=True)
+        (library / folder / "0.png").write_bytes(PNG)
+
+    names, skipped = walk(root)
+
+    name = f"inner/Mine.{suffix}"
+    assert names == ["a.png", f"{name}/Masters/0.png", f"{name}/originals/A/0.png"]
+    assert skipped == dict.fromkeys(
+        (f"{name}/Thumbnails/", f"{name}/resources/"), "system_folder"
+    )
+
+
+@pytest.mark.parametrize("name", ["Thumbs", "Masters", "resources", "Thumbnails"])
+def test_the_folder_of_an_artist_may_have_the_name_of_previews(name):
+    assert walking.classify_folder(name) is None
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["@artist", "#hash", "recycled paper", "thumb", "Thumbnails", "originals"]
+    + ["resources", "found.art", "found.0001", "lrdata"],
+)
 def test_other_names_with_such_signs_are_folders_of_pictures(root, name):
     (root / name).mkdir()
     (root / name / "0.png").write_bytes(PNG)

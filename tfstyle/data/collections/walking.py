@@ -6,6 +6,7 @@ no regular file is opened.
 
 import os
 import pathlib
+import re
 import stat
 from collections.abc import Callable
 
@@ -21,14 +22,24 @@ SYSTEM_FOLDERS = frozenset(
     {"@eadir", "#recycle", "#snapshot", "@recycle", "@recently-snapshot", "@tmp"}
     | {"@__thumb", "@sharebin", "@sharesnap", "~snapshot"}
     # Windows
-    | {"$recycle.bin", "recycler", "recycled", "system volume information"}
-    | {"$extend", "found.000", "msdownld.tmp"}
-    # macOS, Linux
-    | {"__macosx", "network trash folder", "temporary items", "lost+found"}
+    | {"$recycle.bin", "recycler", "recycler.bin", "recycled", "$extend"}
+    | {"system volume information", "msdownld.tmp"}
+    # macOS, Linux, Android
+    | {"__macosx", "network trash folder", "temporary items", "thevolumesettingsfolder"}
+    | {"lost+found", "lost.dir"}
     # galleries, FrontPage
-    | {"thumbs", "_thumbs", "__thumbs", "_vti_cnf"}
+    | {"_thumbs", "__thumbs", "_vti_cnf"}
 )
-_SNAPSHOT, _PREVIEWS = "@gmt-", ".lrdata"  # of Samba, by time; of Lightroom
+# Recovered files of Windows, snapshots of Samba, previews of Lightroom.
+_SYSTEM_PATTERN = re.compile(r"found\.\d{3}|@gmt-.*|.*\.(lrdata|lrcat-data)")
+# Of galleries too, but an artist may be called so.
+_THUMBNAILS = "thumbs"
+# Libraries of Photos, iPhoto, Aperture and Capture One hold previews beside these.
+_LIBRARIES = (
+    *(".photoslibrary", ".photolibrary", ".migratedphotolibrary"),
+    *(".aplibrary", ".migratedaplibrary", ".cocatalog"),
+)
+_ORIGINALS = ("originals", "masters")
 
 # Says why the target of a link is not followed, or None.
 LinkRule = Callable[[str], str | None]
@@ -84,9 +95,10 @@ def walk(
             skipped.append((f"{path}/", "unreadable_folder"))
             continue
         inner: list[str] = []
+        parent = pathlib.PurePath(path).name
         for entry in entries:
             is_folder = _is_folder(entry)
-            reason = classify_folder(entry.name) if is_folder else None
+            reason = classify_folder(entry.name, parent) if is_folder else None
             if reason:
                 skipped.append((f"{entry.path}/", reason))
             elif is_folder:
@@ -101,15 +113,20 @@ def walk(
     return found, skipped
 
 
-def classify_folder(name: str) -> str | None:
-    """Return why a folder of this name is left out; None if it is not."""
+def classify_folder(name: str, parent: str | None = None) -> str | None:
+    """Return why a folder of this name is left out; None if it is not.
+
+    Args:
+        name: its name.
+        parent: the name of the folder around it; None if it is the folder of an artist.
+    """
     folded = name.casefold()
-    if (
-        folded in SYSTEM_FOLDERS
-        or folded.startswith(_SNAPSHOT)
-        or folded.endswith(_PREVIEWS)
-    ):
+    if folded in SYSTEM_FOLDERS or _SYSTEM_PATTERN.fullmatch(folded):
         return "system_folder"
+    if parent is not None:
+        is_in_library = parent.casefold().endswith(_LIBRARIES)
+        if folded == _THUMBNAILS or (is_in_library and folded not in _ORIGINALS):
+            return "system_folder"
     return "hidden" if name.startswith(".") else None
 
 
