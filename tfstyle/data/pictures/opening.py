@@ -94,12 +94,54 @@ def read_picture(file: IO[bytes], min_size: int = 1) -> Image.Image:
 def normalize(image: Image.Image) -> Image.Image:
     """Convert a picture of Pillow's to upright RGB or RGBA with 8 bits, in sRGB.
 
-    One that is not loaded yet is read from its file again, by `read_picture`.
+    One that is not loaded yet, or is as its file, is read from its file again by
+    `read_picture`.
+
+    Raises:
+        PictureError: the file is unusable, or it cannot be told what samples of more
+            than 8 bits stand for.
     """
     file = getattr(image, "fp", None)
     if file is not None and getattr(image, "tile", None) and image.tell() == 0:
         return read_picture(file)
+    if isinstance(image, ImageFile.ImageFile) and _equals_file(image):
+        with name_errors(), open_file(os.fsdecode(image.filename)) as original:
+            return read_picture(original)
+    if image.mode in ("I", "F") or image.mode.startswith("I;"):
+        _check_samples(image)
     return convert(image)
+
+
+def _equals_file(image: ImageFile.ImageFile) -> bool:
+    """Return whether a loaded picture is what Pillow reads from its file."""
+    if not image.filename:
+        return False
+    formats = [image.format or ""]
+    try:
+        with name_errors(), Image.open(image.filename, formats=formats) as original:
+            original.load()
+            return original == image
+    except PictureError:  # the file may be another by now
+        return False
+
+
+def _check_samples(image: Image.Image) -> None:
+    """Raise PictureError unless samples of more than 8 bits have a known meaning."""
+    if getattr(image, "format", None) == "TIFF":
+        raise PictureError(
+            "unsupported",
+            f"a TIFF file that was loaded as {image.mode}, without its tags; pass the"
+            " file, or the picture before it is loaded",
+        )
+    if image.mode != "I":
+        return
+    values = np.asarray(image)
+    if values.any() and (values.min() < 0 or not 256 <= values.max() < 65536):
+        raise PictureError(
+            "unsupported",
+            f"a picture of mode I with samples from {values.min()} to {values.max()};"
+            " they are read as 16 bits: convert it to L or I;16",
+        )
 
 
 def convert(
