@@ -63,6 +63,17 @@ def test_a_wrong_checksum_of_pixels_is_an_error(compression):
         read(bytes(damaged))
 
 
+@pytest.mark.parametrize("share", [0.3, 0.5, 0.7])
+def test_a_block_of_which_a_part_is_lost_is_damaged(share):
+    """Zeros decompress to something too, here to more than is needed."""
+    y, x = np.mgrid[:200, :160].astype(np.uint8)
+    data = write.write_tiff(np.stack([x, y, 255 - x], -1), 2, compression=write.DEFLATE)
+    length = round(share * len(data))
+
+    with pytest.raises(PictureError, match="block 0"):
+        read(data[:length].ljust(len(data), b"\0"))
+
+
 @pytest.mark.parametrize("compression", [write.DEFLATE, write.LZMA])
 def test_a_last_strip_may_have_more_rows_than_the_picture(compression):
     tags = {257: (4, (10,)), 278: (4, (16,))}

@@ -35,6 +35,7 @@ _ASSOCIATED, _UNASSOCIATED = (1,), (2, 999)  # kinds of alpha; 999: Corel Draw
 _SPECIAL_INKS = 2
 _GRAY_OR_RGB = (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB)
 _MULTIPLIED = (_BLACK_IS_ZERO, _RGB)  # colors for which associated alpha is defined
+_MAX_REST = 1024  # MiB that are decompressed to reach the checksum of a block
 _SAMPLES_AT_ONCE = 2**20  # that are scaled, so that little memory is needed
 _REVERSED_BITS = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 # How to turn a picture upright, by its orientation in EXIF or TIFF.
@@ -313,8 +314,15 @@ def _decompress(data: bytes, compression: int, row_size: int, rows: int) -> byte
         stream: Any = zlib.decompressobj()
         stream = lzma.LZMADecompressor() if compression == _LZMA else stream
         result: bytes = stream.decompress(data, rows * row_size)
-        if not stream.eof:  # where the checksum is compared
-            stream.decompress(getattr(stream, "unconsumed_tail", b""), 1)
+        # To the end, where the checksum is compared. The last strip may have more rows.
+        is_longer = False
+        for _ in range(_MAX_REST):
+            rest = getattr(stream, "unconsumed_tail", b"")
+            if stream.eof or not stream.decompress(rest, 2**20):
+                break
+            is_longer = True
+        if is_longer and not stream.eof:
+            raise zlib.error("no end")
         return result
     # By Pillow: a gray TIFF of the block's bytes, in one strip.
     entries = [(256, row_size), (257, rows), (258, 8), (259, compression), (262, 1)]
