@@ -564,6 +564,31 @@ def _bmp_rows() -> Iterator[Row]:
         2,
     )
     yield Row("bmp cut", bmp(data, 16, 16, 24)[:-99], None)
+    odd = bmp(rows([row.tobytes() for row in bgr[:15, :15]]), 15, 15, 24)
+    indices = rows([write.pack_bits(row[None], 4) for row in INDEX])
+    for name, file, shown in (
+        ("24 bits", odd, COLOR[:15, :15]),
+        ("24 bits with a palette", bmp(data, 16, 16, 24, PALETTE), COLOR),
+        ("4 bits", bmp(indices, 16, 16, 4, PALETTE), PALETTE[INDEX]),
+        (
+            "4 bits OS/2",
+            bmp(indices, 16, 16, 4, PALETTE, header_size=12),
+            PALETTE[INDEX],
+        ),
+        ("32 bits", bmp(rows(packed), 16, 16, 32, compression=3, masks=masks), COLOR),
+    ):
+        for offset in (0, 20):
+            moved = file[:10] + offset.to_bytes(4, "little") + file[14:]
+            yield Row(
+                f"bmp {name} with pixels at {offset}",
+                moved,
+                shown if offset == 0 else None,
+                reason="inside of its header",
+            )
+        for tail in (b"\0\0", b"\0" * 4, b"more"):
+            yield Row(f"bmp {name} before {tail!r}", file + tail, shown)
+    yield Row("bmp without its last padding", odd[:-3], COLOR[:15, :15])
+    yield Row("bmp without its last byte", odd[:-4], None, reason="truncated")
 
 
 def _gif_rows() -> Iterator[Row]:
@@ -714,6 +739,7 @@ def _tiff_rows() -> Iterator[Row]:
         "lzw": write.LZW,
         "deflate": write.DEFLATE,
         "packbits": write.PACKBITS,
+        "lzma": write.LZMA,
     }.items():
         yield Row(f"tiff rgb {name}", tiff(COLOR, 2, compression=code), COLOR)
         yield Row(
@@ -848,6 +874,18 @@ def _tiff_rows() -> Iterator[Row]:
     yield Row(
         "tiff float to 65535", tiff(GRAY * 257.0, 1, 32, write.FLOAT), gray3(GRAY)
     )
+    lights = np.where(_X == 3, 40.0, GRAY / 255)
+    yield Row(
+        "tiff float with many lights",
+        tiff(lights, 1, 32, write.FLOAT),
+        gray3(np.where(_X == 3, 255, GRAY)),
+    )
+    yield Row(
+        "tiff float of high dynamic range",
+        tiff(GRAY / 10.0, 1, 32, write.FLOAT),
+        None,
+        reason="white",
+    )
     holes = GRAY / 255.0
     holes[0, 3], holes[0, 4], holes[0, 5] = np.nan, np.inf, -np.inf
     shown_holes = GRAY.copy()
@@ -858,9 +896,185 @@ def _tiff_rows() -> Iterator[Row]:
     ycc = np.stack([GRAY, np.full_like(GRAY, 128), np.full_like(GRAY, 128)], axis=-1)
     subsampling = {530: (3, (1, 1))}
     yield Row("tiff ycc", tiff(ycc, 6, tags=subsampling), gray3(GRAY), 2)
+    yield from _tiff_alpha_rows(lab, stored)
+    yield from _tiff_ycc_rows()
+    preview = tiff(COLOR, 2, tags={254: (4, (1,))})
+    yield Row("tiff preview of a raw picture", preview, None, reason="preview")
+    yield Row("tiff page", tiff(COLOR, 2, tags={254: (4, (2,))}), COLOR)
     yield Row("tiff mask", tiff(HALVES, 4, 1), None)
+    many = np.repeat(GRAY[..., None], 17, axis=-1)
+    yield Row("tiff of 17 channels", tiff(many, 1, extra=(0,) * 16), gray3(GRAY))
+    yield Row(
+        "tiff palette of floats",
+        tiff(INDEX * 1.0, 3, 32, write.FLOAT),
+        None,
+        reason="photometric 3",
+    )
+    yield Row(
+        "tiff zstd", tiff(COLOR, 2, compression=50000), None, reason="compression 50000"
+    )
     yield Row("tiff cut", tiff(COLOR, 2)[:-99], None)
     yield Row("tiff float cut", tiff(COLOR / 255.0, 2, 32, write.FLOAT)[:-99], None)
+
+
+def _tiff_alpha_rows(lab: np.ndarray, stored: np.ndarray) -> Iterator[Row]:
+    """Alpha of each kind of colors; it may follow samples without a meaning."""
+    tiff = write.write_tiff
+    kinds = {
+        "gray": (1, GRAY[..., None], gray3(GRAY)),
+        "white-is-zero": (0, GRAY[..., None], gray3(255 - GRAY)),
+        "rgb": (2, COLOR, COLOR),
+        "palette": (3, INDEX[..., None], PALETTE[INDEX]),
+        "cmyk": (5, INK, inked(INK)),
+        "ycc": (6, np.stack([GRAY] + 2 * [np.full_like(GRAY, 128)], -1), gray3(GRAY)),
+        "lab": (8, stored.astype(np.uint8), icc.lab_to_srgb(lab)),
+    }
+    table = np.concatenate([PALETTE.T.astype(int) * 257, np.zeros([3, 240], int)], 1)
+    tags = {320: (3, tuple(table.ravel().tolist())), 530: (3, (1, 1))}
+    for name, (photometric, colors, shown) in kinds.items():
+        for extra in ((2,), (0, 2), (999, 0)):
+            channels = [ALPHA if kind else GRAY for kind in extra]
+            values = np.concatenate([colors, np.stack(channels, -1)], axis=-1)
+            yield Row(
+                f"tiff {name} with alpha {extra}",
+                tiff(values, photometric, extra=extra, tags=tags),
+                over(shown, ALPHA),
+                3,
+            )
+        values = np.concatenate([colors, ALPHA[..., None]], axis=-1)
+        if name not in ("gray", "rgb"):
+            yield Row(
+                f"tiff {name} with associated alpha",
+                tiff(values, photometric, extra=(1,), tags=tags),
+                None,
+                reason="extra samples (1,)",
+            )
+
+
+def _tiff_ycc_rows() -> Iterator[Row]:
+    """Y, Cb and Cr of other coefficients and ranges, by the equations of TIFF 6.0."""
+    tiff = write.write_tiff
+    color = 64 + COLOR // 2  # far from the limits
+    for name, luma, limits in (
+        ("of BT.709", (0.2125, 0.7154, 0.0721), (0, 255, 128, 255, 128, 255)),
+        ("of studio range", (0.299, 0.587, 0.114), (15, 235, 128, 240, 128, 240)),
+    ):
+        red, green, blue = np.moveaxis(color.astype(float), -1, 0)
+        y = luma[0] * red + luma[1] * green + luma[2] * blue
+        cb, cr = (blue - y) / (2 - 2 * luma[2]), (red - y) / (2 - 2 * luma[0])
+        stored = [
+            low + values * (high - low) / coding
+            for values, low, high, coding in (
+                (y, *limits[:2], 255),
+                (cb, *limits[2:4], 127),
+                (cr, *limits[4:], 127),
+            )
+        ]
+        values = np.rint(np.stack(stored, axis=-1)).astype(np.uint8)
+        ratios = [part for n in luma for part in (round(n * 10000), 10000)]
+        ranges = [part for n in limits for part in (n, 1)]
+        tags = {530: (3, (1, 1)), 529: (5, tuple(ratios)), 532: (5, tuple(ranges))}
+        yield Row(f"tiff ycc {name}", tiff(values, 6, tags=tags), color, 2)
+        tags[532] = (5, (0, 1, 0, 1, 128, 1, 255, 1, 128, 1, 255, 1))
+        yield Row(
+            f"tiff ycc {name}, without a range",
+            tiff(values, 6, tags=tags),
+            None,
+            reason="coefficients",
+        )
+
+
+def _tga_alpha_rows(bgra: np.ndarray) -> Iterator[Row]:
+    """Kinds of alpha in the extension area: 0 none, 1 and 2 undefined, 3 useful, 4
+    multiplied into the colors.
+    """
+    tga = write.write_tga
+    share = ALPHA[..., None] / 255.0
+    multiplied = bgra.copy()
+    multiplied[..., :3] = np.rint(bgra[..., :3] * share)
+    seen = over(COLOR, ALPHA)
+    for flags in (0x20, 0x28):
+        for kind, pixels, shown in (
+            (0, bgra, seen if flags & 15 else COLOR),
+            (1, bgra, COLOR),
+            (2, bgra, COLOR),
+            (3, bgra, seen),
+            (4, multiplied, seen),
+        ):
+            yield Row(
+                f"tga 32 bits with flags {flags}, alpha of kind {kind}",
+                tga(pixels.tobytes(), 16, 16, 2, 32, flags, attributes=kind),
+                shown,
+                2,
+            )
+    gray = np.stack([GRAY, ALPHA], axis=-1)
+    gray_multiplied = np.rint(gray * np.stack([share[..., 0], np.ones([16, 16])], -1))
+    gray_seen = over(gray3(GRAY), ALPHA)
+    for kind, pixels, shown in (
+        (None, gray, gray_seen),
+        (1, gray, gray3(GRAY)),
+        (3, gray, gray_seen),
+        (4, gray_multiplied.astype(np.uint8), gray_seen),
+    ):
+        for code in (3, 11):
+            data = write.tga_rle(pixels.reshape(-1, 2)) if code == 11 else pixels
+            yield Row(
+                f"tga gray with alpha of kind {kind}, type {code}",
+                tga(bytes(data), 16, 16, code, 16, 0x28, attributes=kind),
+                shown,
+                2,
+            )
+    bits = np.arange(16) % 3 != 0
+    words = PALETTE.astype(int) >> 3
+    words = bits << 15 | words[:, 0] << 10 | words[:, 1] << 5 | words[:, 2]
+    shown = scaled((PALETTE >> 3)[INDEX], 31)
+    for flags in (0x20, 0x21):
+        yield Row(
+            f"tga palette of 16 bits with flags {flags}",
+            tga(
+                INDEX.tobytes(),
+                16,
+                16,
+                1,
+                8,
+                flags,
+                palette=words.astype("<u2").tobytes(),
+                palette_depth=16,
+            ),
+            over(shown, 255 * bits[INDEX]) if flags & 15 else shown,
+            1,
+        )
+    for name, alpha in (("", np.arange(16) * 17), (" of zeros", np.zeros(16, int))):
+        table = np.concatenate([PALETTE[:, ::-1], alpha[:, None]], 1).astype(np.uint8)
+        yield Row(
+            f"tga palette with alpha{name}",
+            tga(
+                INDEX.tobytes(),
+                16,
+                16,
+                1,
+                8,
+                0x28,
+                palette=table.tobytes(),
+                palette_depth=32,
+            ),
+            PALETTE[INDEX] if name else over(PALETTE[INDEX], alpha[INDEX]),
+            1,
+        )
+    yield Row(
+        "tga of 16-bit indices",
+        tga(
+            INDEX.astype("<u2").tobytes(),
+            16,
+            16,
+            1,
+            16,
+            palette=b"123",
+            palette_depth=24,
+        ),
+        None,
+        reason="TGA of type 1 and 16 bits",
+    )
 
 
 def _other_rows() -> Iterator[Row]:
@@ -930,6 +1144,8 @@ def _other_rows() -> Iterator[Row]:
         scaled(five, 31),
         1,
     )
+
+    yield from _tga_alpha_rows(bgra)
 
     def text(values: np.ndarray) -> bytes:
         return b" ".join(str(int(v)).encode() for v in values.ravel())
@@ -1027,7 +1243,7 @@ def _other_rows() -> Iterator[Row]:
         np.rot90(COLOR, -1),
         4,
     )
-    yield Row("jpeg 2000", encode_picture(image, "JPEG2000"), None, reason="JPEG2000")
+    yield Row("jpeg 2000", encode_picture(image, "JPEG2000"), None, reason="JPEG 2000")
     yield Row("ico", encode_picture(image, "ICO", sizes=[(16, 16)]), None, reason="ICO")
     yield Row("pcx", encode_picture(image, "PCX"), None, reason="PCX")
     yield Row("sgi", encode_picture(image, "SGI"), None, reason="SGI")

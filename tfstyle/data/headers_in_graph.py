@@ -260,6 +260,7 @@ def _read_bmp(reader: _Reader) -> tuple:
     size, bits = reader.number(14, 4, big=False), reader.number(28, big=False)
     is_plain = tf.reduce_any(size == tf.constant([40, 52, 56, 64, 108, 124]))
     is_plain &= reader.number(30, 4, big=False) == 0
+    is_plain &= reader.number(10, 4, big=False) >= 14 + size
     is_plain &= (bits == 24) | (bits == 32)
     width, height = (reader.number(place, 4, big=False) for place in (18, 22))
     faults = {

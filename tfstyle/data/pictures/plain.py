@@ -26,9 +26,7 @@ def make_plain(data: bytes) -> bytes | None:
     if data.startswith(png.MAGIC):
         return data if _is_plain_png(data) else None
     if data.startswith(bmp.MAGIC):
-        # A short header, 24 bits, not compressed.
-        header = data[:32].ljust(32, b"\0")
-        return data if (header[14], header[28], header[30]) == (40, 24, 0) else None
+        return data if bmp.is_plain(data) else None
     return None
 
 

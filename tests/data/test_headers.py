@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from helpers import encoders as write
 from helpers.picture_table import INDEX, PALETTE, ROWS
-from tfstyle.data.formats.headers import count_pixels
+from tfstyle.data.headers import count_pixels
 
 SERVED = [row for row in ROWS if row.name.split()[0] in ("png", "jpeg", "bmp", "gif")]
 
