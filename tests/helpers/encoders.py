@@ -513,3 +513,11 @@ def _encode_blocks(levels: np.ndarray) -> bytes:
 def exif(orientation: int, order: str = "<") -> bytes:
     """Write EXIF data (a TIFF without pixels) with an orientation."""
     return _tiff_header({274: (3, (orientation,))}, order, big=False)
+
+
+def exif_entries(*entries: tuple[int, int, int, bytes]) -> bytes:
+    """Write little-endian EXIF data of tags, types, counts and four bytes each."""
+    data = b"II*\0" + struct.pack("<IH", 8, len(entries))
+    for tag, kind, count, value in entries:
+        data += struct.pack("<HHI", tag, kind, count) + value
+    return data + b"\0\0\0\0"

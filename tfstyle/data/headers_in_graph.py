@@ -1,23 +1,26 @@
-"""Detect, from a picture's first bytes, what TensorFlow's decoders would misread.
+"""Detect, from a picture's bytes, what TensorFlow's decoders would misread.
 
-They ignore EXIF orientation, color profiles and some kinds of transparency, and take a
-palette of a BMP for gray. What can be repaired is returned; the rest is named.
+They ignore EXIF orientation, color profiles and some kinds of transparency, take a
+palette of a BMP for gray, complete truncated JPEG files with gray, and take damaged GIF
+files. Only what is plain is decoded; what can be repaired is returned, and the rest is
+named.
 """
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
+from tfstyle.data.bytes_in_graph import Blocks, Reader, compute_crc, to_number, walk
+from tfstyle.data.jpeg_scans_in_graph import add_noise
 from tfstyle.data.pictures import MAX_PIXELS
 
-# Zeros after the data, so that a header that is cut off can be read.
-_PADDING = 256
 # Damaged or hostile files have more.
-_MAX_CHUNKS, _MAX_TAGS, _MAX_PROFILE = 20_000, 512, 2**16
-_GRAY, _PALETTE, _GRAY_ALPHA = 0, 3, 4  # PNG color types
-_PNG_CHUNKS = ("eXIf", "tRNS", "iCCP", "gAMA", "cHRM", "cICP")
+_MAX_TAGS, _MAX_PROFILE = 512, 2**16
+_EXIF_ENTRY = 12  # bytes
+_GRAY, _RGB, _PALETTE, _GRAY_ALPHA = 0, 2, 3, 4  # PNG color types
+# Chunks of a PNG that may appear at most once.
+_PNG_CHUNKS = ("PLTE", "tRNS", "eXIf", "iCCP", "gAMA", "cHRM", "cICP")
 _SRGB = np.array(  # XYZ of its primaries under D50
     [[0.4361, 0.2225, 0.0139], [0.3851, 0.7169, 0.0971], [0.1431, 0.0606, 0.7141]],
     np.float32,
@@ -26,10 +29,12 @@ _CLIENT = "; the Python client of tfstyle converts such pictures"
 PROFILE_FAULT = "the picture has a color profile other than sRGB" + _CLIENT
 SIZE_FAULT = f"the picture has more than {MAX_PIXELS} pixels"
 BMP_FAULT = "of BMP, only 24 and 32 bits without palette are decoded" + _CLIENT
-GIF_FAULT = "GIF with transparency is not decoded" + _CLIENT
+FORMAT_FAULT = "only JPEG, PNG, and BMP are decoded" + _CLIENT
 TURN_FAULT = "PNG with EXIF orientation is not decoded" + _CLIENT
 KEY_FAULT = "gray PNG of less than 8 bits with transparency is not decoded" + _CLIENT
 INK_FAULT = "of CMYK JPEG, only files with an Adobe segment are decoded" + _CLIENT
+JPEG_FAULT = "of JPEG, only Huffman codes and plain segments are decoded" + _CLIENT
+ORDER_FAULT = "the picture has chunks that are repeated or out of place" + _CLIENT
 DAMAGE_FAULT = "the header of the picture is damaged"
 
 
@@ -39,68 +44,41 @@ class Header(NamedTuple):
     Attributes:
         orientation: int32 [], 1 to 8 as in EXIF.
         has_alpha: bool [], whether PNG must be decoded with alpha.
+        noisy: string [], of JPEG: the file with bits added to its scans. A truncated
+            picture decodes to other pixels then.
         fault: string [], why the picture cannot be decoded as the records do, or "".
     """
 
     orientation: tf.Tensor
     has_alpha: tf.Tensor
+    noisy: tf.Tensor
     fault: tf.Tensor
 
 
 @tf.autograph.experimental.do_not_convert  # it takes long, and nothing needs it
 def read_header(encoded: tf.Tensor) -> Header:
-    """Read the header of an encoded picture, string []; others have no fault."""
-    data = tf.io.decode_raw(tf.strings.join([encoded, b"\0" * _PADDING]), tf.uint8)
-    reader = _Reader(data)
+    """Read the header of an encoded picture, string []."""
+    reader = Reader(encoded)
     cases = [
         (reader.starts_with(b"\xff\xd8\xff"), lambda: _read_jpeg(reader, encoded)),
         (reader.starts_with(b"\x89PNG"), lambda: _read_png(reader, encoded)),
         (reader.starts_with(b"BM"), lambda: _read_bmp(reader)),
-        (reader.starts_with(b"GIF8"), lambda: _read_gif(reader)),
     ]
-    orientation, has_alpha, fault, profile = tf.case(cases, lambda: _describe())
+    orientation, has_alpha, noisy, fault, profile = tf.case(
+        cases, lambda: _describe(faults={FORMAT_FAULT: tf.constant(True)})
+    )
     has_profile = (fault == "") & (tf.strings.length(profile) > 0)
     is_other = has_profile & ~tf.cond(
         has_profile, lambda: _is_srgb(profile), lambda: tf.constant(True)
     )
-    return Header(orientation, has_alpha, tf.where(is_other, PROFILE_FAULT, fault))
-
-
-class _Reader:
-    """Reads numbers at places in a file; places may be tensors of any shape."""
-
-    def __init__(self, data: tf.Tensor) -> None:
-        self._data = data
-        self.size = tf.size(data) - _PADDING
-
-    def starts_with(self, magic: bytes, place: int | tf.Tensor = 0) -> tf.Tensor:
-        """Return whether bytes are at a place: bool []."""
-        found = self.bytes_at(place + tf.range(len(magic)))
-        return tf.reduce_all(found == tf.constant(list(magic)))
-
-    def bytes_at(self, places: tf.Tensor | int) -> tf.Tensor:
-        """Return bytes as int32; zeros beyond the file."""
-        last = self.size + _PADDING - 1
-        return tf.cast(
-            tf.gather(self._data, tf.clip_by_value(places, 0, last)), tf.int32
-        )
-
-    def number(
-        self, place: tf.Tensor | int, size: int = 2, big: bool | tf.Tensor = True
-    ) -> tf.Tensor:
-        """Return unsigned numbers of 1 to 4 bytes; those above 2**31 are negative."""
-        places = tf.expand_dims(place, -1) + tf.range(size)
-        rising = np.array([256**i for i in range(size)], np.int32)
-        if isinstance(big, bool):
-            weights = rising[::-1] if big else rising
-        else:
-            weights = tf.where(big, rising[::-1], rising)
-        return tf.reduce_sum(self.bytes_at(places) * weights, -1)
+    fault = tf.where(is_other, PROFILE_FAULT, fault)
+    return Header(orientation, has_alpha, noisy, fault)
 
 
 def _describe(
     orientation: tf.Tensor | int = 1,
     has_alpha: tf.Tensor | bool = False,
+    noisy: tf.Tensor | bytes = b"",
     faults: dict[str, tf.Tensor] | None = None,
     profile: tf.Tensor | bytes = b"",
 ) -> tuple[tf.Tensor, ...]:
@@ -112,130 +90,135 @@ def _describe(
     return (
         tf.convert_to_tensor(orientation, tf.int32),
         tf.convert_to_tensor(has_alpha),
+        tf.convert_to_tensor(noisy),
         fault,
         tf.convert_to_tensor(profile),
     )
 
 
-def _walk(
-    start: int | tf.Tensor,
-    step: Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor, dict]],
-    **found: int,
-) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
-    """Walk from block to block of a file.
-
-    `step` is from the place of a block to that of the next, whether this is the last
-    one, and what was found: by name, a condition and a number. The first ones count.
-
-    Returns:
-        Numbers by name, as given in `found` where nothing was found; and whether the
-        walk reached an end.
-    """
-    names = list(found)
-
-    def body(place: tf.Tensor, _: tf.Tensor, *values: tf.Tensor) -> tuple:
-        following, is_last, news = step(place)
-        values = tuple(
-            tf.where(news[name][0] & (value == found[name]), news[name][1], value)
-            for name, value in zip(names, values, strict=True)
-        )
-        is_stuck = following <= place
-        return tf.where(is_stuck, place, following), is_last | is_stuck, *values
-
-    _, is_done, *values = tf.while_loop(
-        lambda place, is_done, *_: ~is_done,
-        body,
-        (
-            tf.convert_to_tensor(start),
-            tf.constant(False),
-            *map(tf.constant, found.values()),
-        ),
-        maximum_iterations=_MAX_CHUNKS,
-        parallel_iterations=1,
-    )
-    return dict(zip(names, values, strict=True)), is_done
-
-
-def _read_jpeg(reader: _Reader, encoded: tf.Tensor) -> tuple:
+def _read_jpeg(reader: Reader, encoded: tf.Tensor) -> tuple:
     def step(place: tf.Tensor) -> tuple:
         marker, size = reader.number(place + 1, 1), reader.number(place + 2)
-        is_frame = (marker >= 0xC0) & (marker <= 0xCF)
-        is_frame &= (marker != 0xC4) & (marker != 0xC8) & (marker != 0xCC)
         is_fill = marker == 0xFF
-        is_exif = (marker == 0xE1) & reader.starts_with(b"Exif\0\0", place + 4)
-        is_profile = (marker == 0xE2) & reader.starts_with(b"ICC_PROFILE\0", place + 4)
-        is_adobe = (marker == 0xEE) & reader.starts_with(b"Adobe", place + 4)
-        is_last = (marker == 0xDA) | (place >= reader.size)
-        is_last |= reader.number(place, 1) != 0xFF
-        news = {
-            "frame": (is_frame, place),
-            "exif": (is_exif, place + 10),
-            "exif_end": (is_exif, place + 2 + size),
-            "profile": (is_profile, place + 4 + 14),
-            "profile_size": (is_profile, size - 2 - 14),
-            "adobe": (is_adobe, 1),
+        # Frames of Huffman codes, their tables, application data, and comments.
+        is_frame = (marker >= 0xC0) & (marker <= 0xC2)
+        is_known = is_frame | (marker >= 0xE0) & (marker <= 0xEF)
+        for other in (0xC4, 0xDB, 0xDD, 0xFE):
+            is_known |= marker == other
+        is_scan = marker == 0xDA
+        kinds = {
+            "frame": is_frame,
+            "exif": (marker == 0xE1) & reader.starts_with(b"Exif\0\0", place + 4),
+            "profile": (marker == 0xE2)
+            & reader.starts_with(b"ICC_PROFILE\0", place + 4),
+            "adobe": (marker == 0xEE) & reader.starts_with(b"Adobe", place + 4),
+            "scan": is_scan & (reader.number(place, 1) == 0xFF),
         }
-        return place + tf.where(is_fill, 1, 2 + size), is_last, news
+        is_last = ~is_fill & (~is_known | (size < 2) | (place >= reader.size))
+        is_last |= reader.number(place, 1) != 0xFF
+        return place + tf.where(is_fill, 1, 2 + size), is_last, kinds
 
-    found, is_done = _walk(
-        2, step, frame=0, exif=0, exif_end=0, profile=0, profile_size=0, adobe=0
-    )
-    frame = found["frame"]
+    names = ("frame", "exif", "profile", "adobe", "scan")
+    found, is_done = walk(2, step, names)
+    frame, scan, profile = (found[name].place for name in ("frame", "scan", "profile"))
     components = reader.number(frame + 9, 1)
+    noisy, are_scans_plain = add_noise(encoded, reader, frame, scan)
+    is_plain = (found["frame"].count == 1) & (reader.number(frame + 4, 1) == 8)
+    is_plain &= tf.reduce_any(components == tf.constant([1, 3, 4]))
+    is_plain &= reader.number(scan + 4, 1) == components
+    is_plain &= are_scans_plain & ~_are_repeated(found["exif"], found["adobe"])
     faults = {
-        INK_FAULT: (components == 4) & (found["adobe"] == 0),
+        JPEG_FAULT: ~is_plain,
+        INK_FAULT: (components == 4) & (found["adobe"].count == 0),
         SIZE_FAULT: _is_too_large(reader.number(frame + 5), reader.number(frame + 7)),
-        DAMAGE_FAULT: ~is_done | (frame == 0),
+        # One in several parts is not that of sRGB.
+        PROFILE_FAULT: _are_repeated(found["profile"]),
+        DAMAGE_FAULT: ~is_done | (frame == 0) | (scan == 0),
     }
-    # Of a profile in several parts, the first one: it is not that of sRGB.
-    start = tf.minimum(found["profile"], reader.size)
+    exif = found["exif"].place
+    size = tf.where(profile > 0, reader.number(profile + 2) - 2 - 14, 0)
+    start = tf.minimum(profile + 4 + 14, reader.size)
     return _describe(
-        _read_orientation(reader, found["exif"], found["exif_end"]),
+        _read_orientation(
+            reader, tf.where(exif > 0, exif + 10, 0), exif + 2 + reader.number(exif + 2)
+        ),
+        noisy=noisy,
         faults=faults,
-        profile=tf.strings.substr(encoded, start, tf.maximum(found["profile_size"], 0)),
+        profile=tf.strings.substr(encoded, start, tf.maximum(size, 0)),
     )
 
 
-def _read_png(reader: _Reader, encoded: tf.Tensor) -> tuple:
+def _read_png(reader: Reader, encoded: tf.Tensor) -> tuple:
     def step(place: tf.Tensor) -> tuple:
         size, kind = reader.number(place, 4), reader.number(place + 4, 4)
-        news = {name: (kind == _to_number(name), place + 8) for name in _PNG_CHUNKS}
-        is_last = (kind == _to_number("IEND")) | (place >= reader.size) | (size < 0)
-        return place + 12 + size, is_last, news
+        kinds = {name: kind == to_number(name) for name in (*_PNG_CHUNKS, "IDAT")}
+        is_last = (kind == to_number("IEND")) | (place >= reader.size) | (size < 0)
+        return place + 12 + size, is_last, kinds
 
-    found, is_done = _walk(8, step, **dict.fromkeys(_PNG_CHUNKS, 0))
+    found, is_done = walk(8, step, (*_PNG_CHUNKS, "IDAT"))
+    places = {
+        name: tf.where(blocks.count > 0, blocks.place + 8, 0)
+        for name, blocks in found.items()
+    }
     bits, color_type = reader.number(24, 1), reader.number(25, 1)
-    is_turned = _read_orientation(reader, found["eXIf"], reader.size) != 1
-    has_key = (found["tRNS"] > 0) & (color_type == _GRAY) & (bits < 8)
-    profile, is_readable = _decompress_profile(reader, encoded, found["iCCP"])
+    exif_end = places["eXIf"] + reader.number(places["eXIf"] - 8, 4)
+    is_turned = _read_orientation(reader, places["eXIf"], exif_end) != 1
+    has_key = (places["tRNS"] > 0) & (color_type == _GRAY) & (bits < 8)
+    profile, is_readable = _decompress_profile(reader, encoded, places["iCCP"])
+    are_in_order = _check_transparency(reader, places)
+    are_in_order &= ~_are_repeated(*(found[name] for name in _PNG_CHUNKS))
     faults = {
-        PROFILE_FAULT: _describes_colors(reader, found) | ~is_readable,
+        PROFILE_FAULT: _describes_colors(reader, places) | ~is_readable,
         TURN_FAULT: is_turned,
         KEY_FAULT: has_key,
+        ORDER_FAULT: ~are_in_order,
         SIZE_FAULT: _is_too_large(reader.number(16, 4), reader.number(20, 4)),
-        DAMAGE_FAULT: ~is_done,
+        DAMAGE_FAULT: ~is_done | ~reader.starts_with(b"\0\0\0\x0dIHDR", 8),
     }
     # decode_png corrupts palettes and less than 8 bits if alpha is requested.
-    has_alpha = (color_type >= _GRAY_ALPHA) | (found["tRNS"] > 0)
+    has_alpha = (color_type >= _GRAY_ALPHA) | (places["tRNS"] > 0)
     has_alpha &= (bits >= 8) & (color_type != _PALETTE)
     return _describe(has_alpha=has_alpha, faults=faults, profile=profile)
 
 
-def _describes_colors(reader: _Reader, found: dict[str, tf.Tensor]) -> tf.Tensor:
+def _check_transparency(reader: Reader, places: dict[str, tf.Tensor]) -> tf.Tensor:
+    """Return whether the chunks PLTE and tRNS of a PNG are absent or whole.
+
+    Of the others, TensorFlow's decoder checks what matters.
+    """
+    color_type = reader.number(25, 1)
+    palette, key = places["PLTE"], places["tRNS"]
+    size = reader.number(key - 8, 4)
+    checked = reader.bytes_at(key - 4 + tf.range(4 + tf.clip_by_value(size, 0, 256)))
+    is_whole = compute_crc(checked) == reader.number(key + size, 4)
+    is_whole &= (key > palette) & (key < places["IDAT"])
+    colors = reader.number(palette - 8, 4) // 3
+    is_whole &= tf.case(
+        [
+            (color_type == _GRAY, lambda: size == 2),
+            (color_type == _RGB, lambda: size == 6),
+            (color_type == _PALETTE, lambda: (size > 0) & (size <= colors)),
+        ],
+        lambda: tf.constant(False),
+    )
+    return ((key == 0) | is_whole) & ((palette == 0) | (color_type != _GRAY))
+
+
+def _describes_colors(reader: Reader, places: dict[str, tf.Tensor]) -> tf.Tensor:
     """Return whether chunks of a PNG describe other colors than sRGB."""
-    gamma = tf.cast(reader.number(found["gAMA"], 4), tf.float32)
-    primaries = reader.number(found["cHRM"] + 4 * tf.range(8), 4)
+    gamma = tf.cast(reader.number(places["gAMA"], 4), tf.float32)
+    primaries = reader.number(places["cHRM"] + 4 * tf.range(8), 4)
     srgb = tf.constant([31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000])
     other_gamma = abs(gamma / 45455 - 1) > 0.05
-    other_primaries = tf.reduce_any(abs(primaries - srgb) > 200) & (found["cHRM"] > 0)
-    video = reader.number(found["cICP"]) != 256 * 1 + 13  # the code points of sRGB
-    return ((found["gAMA"] > 0) & (other_gamma | other_primaries)) | (
-        (found["cICP"] > 0) & video
+    other_primaries = tf.reduce_any(abs(primaries - srgb) > 200) & (places["cHRM"] > 0)
+    video = reader.number(places["cICP"]) != 256 * 1 + 13  # the code points of sRGB
+    return ((places["gAMA"] > 0) & (other_gamma | other_primaries)) | (
+        (places["cICP"] > 0) & video
     )
 
 
 def _decompress_profile(
-    reader: _Reader, encoded: tf.Tensor, start: tf.Tensor
+    reader: Reader, encoded: tf.Tensor, start: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Return the profile of a PNG (from 0: "") and whether it can be read."""
     size = reader.number(start - 8, 4)
@@ -256,7 +239,7 @@ def _decompress_profile(
     return profile, (start == 0) | is_readable
 
 
-def _read_bmp(reader: _Reader) -> tuple:
+def _read_bmp(reader: Reader) -> tuple:
     size, bits = reader.number(14, 4, big=False), reader.number(28, big=False)
     is_plain = tf.reduce_any(size == tf.constant([40, 52, 56, 64, 108, 124]))
     is_plain &= reader.number(30, 4, big=False) == 0
@@ -271,43 +254,8 @@ def _read_bmp(reader: _Reader) -> tuple:
     return _describe(faults=faults)
 
 
-def _read_gif(reader: _Reader) -> tuple:
-    def step(place: tf.Tensor) -> tuple:
-        kind, label = reader.number(place, 1), reader.number(place + 1, 1)
-        is_extension = kind == 0x21
-        is_control = is_extension & (label == 0xF9)
-        is_profile = is_extension & reader.starts_with(b"ICCRGBG1012", place + 3)
-        part = tf.where(is_extension & (place >= 0), place + 2, place)
-        end = tf.while_loop(
-            lambda p: (reader.number(p, 1) > 0) & (p < reader.size),
-            lambda p: [p + 1 + reader.number(p, 1)],
-            [part],
-            maximum_iterations=_MAX_CHUNKS,
-        )[0]
-        news = {
-            "flags": (is_control, reader.number(place + 3, 1)),
-            "profile": (is_profile, 1),
-            "image": (kind == 0x2C, place),
-        }
-        return end + 1, ~is_extension, news
-
-    flags = reader.number(10, 1)
-    table = 3 * tf.bitwise.left_shift(2, tf.bitwise.bitwise_and(flags, 7))
-    start = 13 + tf.where(flags >= 128, table, 0)
-    found, is_done = _walk(start, step, flags=0, profile=0, image=0)
-    screen = reader.number(6 + 2 * tf.range(2), big=False)
-    frame = reader.number(found["image"] + 1 + 2 * tf.range(4), big=False)
-    is_whole = tf.reduce_all(frame == tf.concat([[0, 0], screen], 0))
-    has_transparency = tf.bitwise.bitwise_and(found["flags"], 1) == 1
-    faults = {
-        PROFILE_FAULT: found["profile"] > 0,
-        GIF_FAULT: has_transparency | ~is_whole,
-        SIZE_FAULT: _is_too_large(screen[0], screen[1]),
-        DAMAGE_FAULT: ~is_done
-        | (found["image"] == 0)
-        | ~(reader.starts_with(b"GIF87a") | reader.starts_with(b"GIF89a")),
-    }
-    return _describe(faults=faults)
+def _are_repeated(*kinds: Blocks) -> tf.Tensor:
+    return tf.reduce_any([blocks.count > 1 for blocks in kinds])
 
 
 def _is_too_large(width: tf.Tensor, height: tf.Tensor) -> tf.Tensor:
@@ -315,35 +263,40 @@ def _is_too_large(width: tf.Tensor, height: tf.Tensor) -> tf.Tensor:
     return (pixels > MAX_PIXELS) | (width < 0) | (height < 0)
 
 
-def _read_orientation(reader: _Reader, start: tf.Tensor, end: tf.Tensor) -> tf.Tensor:
-    """Read the orientation in EXIF data between two places (from 0: there are none)."""
+def _read_orientation(reader: Reader, start: tf.Tensor, end: tf.Tensor) -> tf.Tensor:
+    """Read the orientation in EXIF data between two places (from 0: there are none).
+
+    As `pictures.orientation` does.
+    """
     big = reader.starts_with(b"MM", start)
 
     def number(place: tf.Tensor, size: int = 2) -> tf.Tensor:
         return reader.number(place, size, big)
 
-    directory = start + number(start + 4, 4)
-    count = tf.minimum(number(directory), _MAX_TAGS)
-    entries = directory + 2 + 12 * tf.range(count)
-    kind, length = number(entries + 2), number(entries + 4, 4)
-    is_short, is_long = kind == 3, kind == 4  # it should be short
-    is_orientation = (number(entries) == 0x0112) & (is_short | is_long) & (length == 1)
-    is_orientation &= entries + 12 <= end
-    values = tf.where(is_short, number(entries + 8), number(entries + 8, 4))
-    value = tf.reduce_max(tf.where(is_orientation, values, 1))
+    end = tf.minimum(end, reader.size)
+    offset = number(start + 4, 4)
     is_exif = reader.starts_with(b"II*\0", start) | reader.starts_with(b"MM\0*", start)
-    return tf.where((start > 0) & is_exif & (value <= 8), tf.maximum(value, 1), 1)
+    is_exif &= (start > 0) & (start + 8 <= end)
+    is_exif &= (offset >= 0) & (offset <= end - start - 2)
+    directory = tf.where(is_exif, start + offset, 0)
+    whole = (end - directory - 2) // _EXIF_ENTRY
+    count = tf.where(is_exif, tf.minimum(number(directory), whole), 0)
+    entries = directory + 2 + _EXIF_ENTRY * tf.range(count)
+    is_orientation = (number(entries) == 0x0112) & (number(entries + 2) == 3)
+    is_orientation &= number(entries + 4, 4) == 1
+    values = tf.boolean_mask(number(entries + 8), is_orientation)
+    value = tf.concat([values, [1]], 0)[0]
+    return tf.where((value >= 1) & (value <= 8), value, 1)
 
 
 def _is_srgb(profile: tf.Tensor) -> tf.Tensor:
     """Return whether an ICC profile, string [], has the primaries and curve of sRGB."""
-    padded = tf.strings.join([profile, b"\0" * _PADDING])
-    reader = _Reader(tf.io.decode_raw(padded, tf.uint8))
+    reader = Reader(profile)
     count = tf.clip_by_value(reader.number(128, 4), 0, _MAX_TAGS)
     tags = reader.number(132 + 12 * tf.range(count)[:, None] + [0, 4], 4)
 
     def find(*names: str) -> tf.Tensor:
-        is_named = tags[:, 0] == [[_to_number(name)] for name in names]
+        is_named = tags[:, 0] == [[to_number(name)] for name in names]
         return tf.reduce_max(tf.where(is_named, tags[:, 1], 0), axis=1)
 
     places = find("rXYZ", "gXYZ", "bXYZ")
@@ -354,7 +307,7 @@ def _is_srgb(profile: tf.Tensor) -> tf.Tensor:
     return is_plain & _are_srgb_curves(reader, find("rTRC", "gTRC", "bTRC"))
 
 
-def _are_srgb_curves(reader: _Reader, places: tf.Tensor) -> tf.Tensor:
+def _are_srgb_curves(reader: Reader, places: tf.Tensor) -> tf.Tensor:
     """Return whether tone curves at places [n] are that of sRGB, within a level."""
     levels = tf.linspace(0.0, 1.0, 18)
     places = places[:, None]
@@ -369,9 +322,9 @@ def _are_srgb_curves(reader: _Reader, places: tf.Tensor) -> tf.Tensor:
     parameters = tf.cast(numbers, tf.float32) / 65536
     g, a, b, c, d = tf.split(parameters, 5, axis=1)
     formula = tf.where(levels >= d, tf.maximum(a * levels + b, 0) ** g, c * levels)
-    is_table = (kind == _to_number("curv")) & (count > 1)
+    is_table = (kind == to_number("curv")) & (count > 1)
     # The formula of sRGB is the third one.
-    is_formula = (kind == _to_number("para")) & (reader.number(places + 8) == 3)
+    is_formula = (kind == to_number("para")) & (reader.number(places + 8) == 3)
     light = tf.where(is_table, table, formula)
     encoded = tf.where(
         light <= 0.0031308,
@@ -380,7 +333,3 @@ def _are_srgb_curves(reader: _Reader, places: tf.Tensor) -> tf.Tensor:
     )
     is_same = abs(encoded - levels) < 1.1 / 255
     return tf.reduce_all((is_table | is_formula) & is_same)
-
-
-def _to_number(name: str) -> int:
-    return int.from_bytes(name.encode(), "big")

@@ -1,6 +1,7 @@
 """Open picture files of any format, and convert what they hold to upright sRGB."""
 
 import contextlib
+import io
 import os
 import pathlib
 import stat
@@ -14,6 +15,7 @@ from PIL import Image, ImageFile, UnidentifiedImageError
 from tfstyle.data.formats import bmp, gif, jpeg, png, samples, tiff
 from tfstyle.data.formats.errors import PictureError, SizeCheck
 from tfstyle.data.pictures import profiles, recognition, targa
+from tfstyle.data.pictures.orientation import find_turn, find_turn_of
 
 SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".jfif", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
@@ -23,8 +25,7 @@ MAX_PIXELS = 89_478_485  # Pillow's own threshold for a decompression bomb
 MAX_BYTES = 8 * MAX_PIXELS  # decoded: that many pixels of four channels of 16 bits
 # Pillow detects the format from the content. Only these are allowed, because some of
 # its other readers are unsafe for untrusted files (EPS runs Ghostscript).
-_PILLOW_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "TGA", "PPM")
-_ORIENTATION = 0x0112
+_PILLOW_FORMATS = ("WEBP", "BMP", "TIFF", "AVIF", "TGA", "PPM")
 _NCLX = b"colrnclx"
 _AVIF_HEADER = 4096
 
@@ -45,6 +46,10 @@ def name_errors() -> Iterator[None]:
         # one must not stop a conversion of 400,000 pictures.
         if "truncated" in str(error).lower():
             raise PictureError("truncated", str(error)) from None
+        if isinstance(error, UnidentifiedImageError):
+            raise PictureError("unreadable", "its header is damaged") from None
+        if "when reading image file" in str(error):  # of Pillow's decoders
+            raise PictureError("unreadable", "its pixels are damaged") from None
         raise PictureError("unreadable", f"{type(error).__name__}: {error}") from None
 
 
@@ -53,6 +58,20 @@ def open_file(path: str | os.PathLike[str]) -> IO[bytes]:
     if not stat.S_ISREG(pathlib.Path(path).stat().st_mode):
         raise PictureError("unreadable", "it is no regular file")
     return pathlib.Path(path).open("rb")
+
+
+def check_pixels(width: int, height: int, bits: int) -> None:
+    """Raise PictureError if there are more than MAX_PIXELS pixels or MAX_BYTES bytes.
+
+    `bits` are those of a pixel.
+    """
+    if width * height > MAX_PIXELS:
+        raise PictureError("too_large", f"{width}x{height}")
+    if width * height * bits > 8 * MAX_BYTES:
+        raise PictureError(
+            "too_large",
+            f"{width}x{height} pixels of {bits} bits, more than {MAX_BYTES} bytes",
+        )
 
 
 def read_picture(file: IO[bytes], min_size: int = 1) -> Image.Image:
@@ -67,13 +86,7 @@ def read_picture(file: IO[bytes], min_size: int = 1) -> Image.Image:
             raise PictureError(
                 "too_small", f"{width}x{height}, needs {min_size}x{min_size}"
             )
-        if width * height > MAX_PIXELS:
-            raise PictureError("too_large", f"{width}x{height}")
-        if width * height * bits > 8 * MAX_BYTES:
-            raise PictureError(
-                "too_large",
-                f"{width}x{height} pixels of {bits} bits, more than {MAX_BYTES} bytes",
-            )
+        check_pixels(width, height, bits)
 
     with name_errors():
         file.seek(0)
@@ -85,9 +98,11 @@ def read_picture(file: IO[bytes], min_size: int = 1) -> Image.Image:
             if picture is not None:
                 return convert(picture[0], alpha=picture[1])
         if magic.startswith(png.MAGIC):
-            file = png.drop_damaged_chunks(file)
+            return _read_png(file, check_size)
         if magic.startswith(jpeg.MAGIC):
             return _read_jpeg(file, check_size)
+        if magic.startswith(gif.MAGIC):
+            return _read_gif(file, check_size)
         return _read_by_pillow(file, check_size)
 
 
@@ -144,24 +159,22 @@ def _check_samples(image: Image.Image) -> None:
         )
 
 
-def convert(
+def convert(image: Image.Image, alpha: Image.Image | None = None) -> Image.Image:
+    """Convert a picture of any mode to upright RGB or RGBA with 8 bits, in sRGB.
+
+    16 bits and floating-point gray are scaled. What the picture's `info` says of its
+    profile and orientation is applied; `alpha` replaces its own channel.
+    """
+    return _convert(image, image.info.get("icc_profile"), find_turn_of(image), alpha)
+
+
+def _convert(
     image: Image.Image,
-    file: IO[bytes] | None = None,
+    profile: bytes | None,
+    turn: Image.Transpose | None,
     alpha: Image.Image | None = None,
 ) -> Image.Image:
-    """Convert a picture to upright RGB or RGBA with 8 bits, in sRGB.
-
-    Args:
-        image: a picture of any mode; 16 bits and floating-point gray are scaled.
-        file: the file it was opened from, if it is not loaded yet.
-        alpha: its alpha channel, if that is not part of it.
-    """
-    if file is None or not isinstance(image, ImageFile.ImageFile):
-        profile = image.info.get("icc_profile")
-    else:
-        profile, alpha = _find_profile(image, file), _find_alpha(image, file)
-        image.load()  # also metadata that follow the pixels
-    turn = find_turn(image)
+    """Convert a picture; `alpha` replaces its own."""
     colors, own_alpha = _separate(image)
     colors = profiles.convert_to_srgb(colors, profile)
     if alpha is None:
@@ -172,28 +185,39 @@ def convert(
     return colors if turn is None else colors.transpose(turn)
 
 
-def find_turn(image: Image.Image) -> Image.Transpose | None:
-    """Return how to turn a picture upright by its EXIF data, if at all.
-
-    Not by XMP, which browsers ignore. Of TIFF, Pillow has done it.
-    """
-    exif = Image.Exif()
-    with contextlib.suppress(Exception):  # corrupt metadata does not matter
-        exif.load(image.info.get("exif") or b"")
-    return tiff.TURNS.get(exif.get(_ORIENTATION, 1))
+def _read_png(file: IO[bytes], check_size: SizeCheck) -> Image.Image:
+    picture = png.read_png(file, check_size)
+    plain = io.BytesIO(picture.data)
+    with Image.open(plain, formats=["PNG"]) as image:
+        alpha = png.read_transparency(image, plain)
+        profile = profiles.find_png_profile(picture)
+        return _convert(image, profile, find_turn([picture.exif]), alpha)
 
 
 def _read_jpeg(file: IO[bytes], check_size: SizeCheck) -> Image.Image:
-    if jpeg.has_end(file):
-        try:
-            return _read_by_pillow(file, check_size)
-        except OSError as error:
-            if "truncated" not in str(error):
-                raise
-    restored = jpeg.restore_end(file)
-    if restored is None:
-        raise PictureError("truncated", "the file ends before the picture does")
-    return _read_by_pillow(restored, check_size)
+    file.seek(0)
+    picture = jpeg.read_jpeg(file.read())
+    with Image.open(io.BytesIO(picture.data), formats=["JPEG"]) as image:
+        check_size(image.width, image.height, 32)
+        if not jpeg.is_whole(picture, image):
+            raise PictureError("truncated", "the file ends before the picture does")
+        return _convert(image, picture.profile, find_turn(picture.exif))
+
+
+def _read_gif(file: IO[bytes], check_size: SizeCheck) -> Image.Image:
+    file.seek(0)
+    picture = gif.read_gif(file.read())
+    with Image.open(io.BytesIO(picture.data), formats=["GIF"]) as image:
+        check_size(image.width, image.height, 32)
+        if not picture.is_whole(image):
+            raise PictureError("truncated", "the file ends before the picture does")
+        box = picture.place.box
+        alpha = None
+        if box != (0, 0, *image.size):
+            # Pillow fills the rest of the screen with a color; viewers show nothing.
+            alpha = Image.new("L", image.size)
+            alpha.paste(image.convert("RGBA").getchannel("A").crop(box), box[:2])
+        return _convert(image, picture.profile, None, alpha)
 
 
 def _read_by_pillow(file: IO[bytes], check_size: SizeCheck) -> Image.Image:
@@ -204,10 +228,12 @@ def _read_by_pillow(file: IO[bytes], check_size: SizeCheck) -> Image.Image:
         file.seek(0)
         raise _explain(file.read(recognition.BYTES_NEEDED)) from None
     with image:
-        check_size(*image.size, 32)
+        check_size(image.width, image.height, 32)
         if image.format == "TGA":
             return convert(targa.read_targa(image, file))
-        return convert(image, file)
+        profile = _find_profile(image, file)
+        image.load()  # also metadata that follow the pixels
+        return _convert(image, profile, find_turn_of(image))
 
 
 def _explain(start: bytes) -> PictureError:
@@ -225,16 +251,6 @@ def _explain(start: bytes) -> PictureError:
 def _find_profile(image: Image.Image, file: IO[bytes]) -> bytes | None:
     """Return the profile that a file states in any way; None if it is sRGB's."""
     profile: bytes | None = image.info.get("icc_profile")
-    if image.format == "PNG":
-        if code_points := png.read_code_points(file):
-            return profiles.make_video_profile(*code_points)
-        if profile is None and "srgb" not in image.info:
-            return profiles.make_png_profile(
-                image.info.get("gamma"), image.info.get("chromaticity")
-            )
-    if profile is None and image.format == "GIF":
-        file.seek(0)
-        return gif.read_profile(file.read())
     if profile is None and image.format == "AVIF":
         file.seek(0)
         _, box, rest = file.read(_AVIF_HEADER).partition(_NCLX)
@@ -244,25 +260,6 @@ def _find_profile(image: Image.Image, file: IO[bytes]) -> bytes | None:
             )
             return profiles.make_video_profile(primaries, transfer)
     return profile
-
-
-def _find_alpha(image: ImageFile.ImageFile, file: IO[bytes]) -> Image.Image | None:
-    """Return the alpha channel where Pillow's is missing or wrong, else None.
-
-    The picture, which is not loaded yet, may be loaded.
-    """
-    if image.format == "PNG":
-        return png.read_transparency(image, file)
-    if image.format == "GIF":
-        # Pillow fills the rest of the screen with a color; viewers show nothing there.
-        box = image.tile[0][1]
-        if box is None or box == (0, 0, *image.size):
-            return None
-        frame = image.convert("RGBA").getchannel("A").crop(box)
-        alpha = Image.new("L", image.size)
-        alpha.paste(frame, box[:2])
-        return alpha
-    return None
 
 
 def _separate(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
