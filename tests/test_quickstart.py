@@ -235,3 +235,7 @@ def test_an_odd_folder_becomes_a_report_and_a_served_transfer(checkout, tmp_path
     again = run(checkout, *arguments, cwd=tmp_path, env=environment)
     assert again.returncode == 0, again.stderr
     assert again.stdout.count("already") == 7  # all but the figures
+    shutil.copy(folder / "a b" / "0.png", folder / "a b" / "new.png")
+    changed = run(checkout, *arguments, cwd=tmp_path, env=environment)
+    assert changed.returncode == 1
+    assert "pictures have changed, start over: rm -r " in changed.stderr

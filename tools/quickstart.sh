@@ -80,7 +80,7 @@ timed() {
   local name=$1 begin=$SECONDS
   shift
   say "$name: $(printf '%q ' "$@")"
-  "$@"
+  "$@" || return
   echo "($name: $((SECONDS - begin)) s)"
 }
 python=.venv/bin/python
@@ -94,7 +94,12 @@ if [ -n "$own" ]; then
 fi
 timed records $python tools/make_tfrecords.py --input_dir="$pictures" \
   --output_dir="$records" --image_size="$image_size" \
-  ${record_flags[@]+"${record_flags[@]}"}
+  ${record_flags[@]+"${record_flags[@]}"} || {
+  [ ! -e "$records/dataset.json" ] ||
+    echo "if the pictures have changed, start over:" \
+      "rm -r $(printf '%q ' "$PWD/"{records,runs,exports}"/$name")" >&2
+  exit 1
+}
 for stage in metric classifier vae gan; do
   finished=$run/$stage/FINISHED
   if [ -e "$finished" ] && [ ! gin/quickstart/$stage.gin -nt "$finished" ] &&
