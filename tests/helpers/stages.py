@@ -34,6 +34,8 @@ GAN_ADDITIONS = (
     "gan.feature_weight = 1.0",
     "discriminators.conditional = True",
 )
+# The generator's warm start.
+LIKE_DECODER = ("generator.hidden = True", "gan.start = 'decoder'")
 
 # Where a gradient is zero except for rounding (an always active unit's threshold,
 # WNAdd's s at r = 0), Adam and RMSprop enlarge it to whole steps. Comparisons up to
@@ -103,6 +105,7 @@ def make_tiny_stage(
     accumulation_steps: int = 1,
     strategy=None,
     plain_steps: bool = False,
+    with_xla: bool = False,
 ):
     """Build a stage as its `StageSpec` does, compiled, on random frozen networks.
 
@@ -128,7 +131,7 @@ def make_tiny_stage(
                 for variable in network.variables:
                     if "residual_weight" in variable.name:
                         variable.assign(tf.fill(variable.shape, 0.5))
-        model.compile(optimizer=optimizers)
+        model.compile_step(optimizers, with_xla)
         for optimizer, variables in zip(
             model.optimizer, model.parameter_groups, strict=True
         ):

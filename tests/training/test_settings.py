@@ -36,6 +36,7 @@ SETTINGS = {"stage": "metric", "batch_size": 8, "steps": 10}
         ({"splits": "train"}, "train.splits"),
         ({"splits": ("trian",)}, "train.splits"),
         ({"precision": "foo"}, "train.precision.*mixed_bfloat16.*foo"),
+        ({"jit_compile": "yes"}, "train.jit_compile must be .* None, got 'yes'"),
         ({"checkpoint": "foo"}, "train.checkpoint"),
         ({"stage": "gan", "checkpoint": "best"}, "train.checkpoint"),
     ],

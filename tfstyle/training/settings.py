@@ -60,7 +60,8 @@ class TrainSettings:
     precision: str = "float32"  # or "mixed_float16", "mixed_bfloat16"
     accumulation_steps: int = 1  # parts of each batch, in turn, to save memory
     deterministic: bool = False  # bit-for-bit repeatable on GPUs too, but slower
-    jit_compile: bool = False  # compile the step with XLA; on one replica only
+    # Whether XLA compiles the step; None for on GPUs alone, where it is faster.
+    jit_compile: bool | None = None
 
     def __post_init__(self) -> None:
         spec = stages.spec(self.stage)
@@ -87,6 +88,11 @@ class TrainSettings:
             raise UserError(
                 f'train.splits must be "train" and others of {ARTIST_SPLITS}, such as '
                 f'("train",), got {self.splits!r}'
+            )
+        if self.jit_compile not in (None, True, False):
+            raise UserError(
+                "train.jit_compile must be True, False or None, got "
+                f"{self.jit_compile!r}"
             )
         if self.precision not in PRECISIONS:
             raise UserError(

@@ -159,12 +159,29 @@ def build_stage(
             raise
         except (ValueError, TypeError) as error:
             raise UserError(f"configuration: {error}") from error
-        model.compile(optimizer=optimizer_list, jit_compile=settings.jit_compile)
+        model.compile_step(optimizer_list, _choose_xla(settings, model, strategy))
         for optimizer, variables in zip(
             model.optimizer, model.parameter_groups, strict=True
         ):
             optimizer.build(list(variables))
     return model
+
+
+def _choose_xla(
+    settings: TrainSettings, model: Stage, strategy: tf.distribute.Strategy
+) -> bool:
+    """Decide whether XLA compiles the step: by itself on GPUs, if it can."""
+    several = strategy.num_replicas_in_sync > 1
+    if several and model.images_per_artist:  # compared with those of other replicas
+        if settings.jit_compile:
+            raise UserError(
+                "train.jit_compile = True: XLA cannot compile an objective that "
+                "compares pictures of several replicas; leave the setting out"
+            )
+        return False
+    if settings.jit_compile is None:
+        return bool(tf.config.list_logical_devices("GPU"))
+    return settings.jit_compile
 
 
 @dataclasses.dataclass
@@ -303,9 +320,11 @@ class _Training:
             f"{size}x{size} ({self.dataset.records_dir})\n"
             f"  networks: {counts}\n"
             f"  strategy: {settings.strategy}, {described.replicas} replica(s), "
-            f"{settings.precision}\n"
+            f"{settings.precision}{', XLA' if self.model.with_xla else ''}\n"
             f"  folder:   {self.folder.path}"
         )
+        if self.model.with_xla and not self.is_done:
+            logger.info("XLA compiles the step first, for a minute or two")
         if not self.dataset.has_validation:
             logger.info(
                 "note: %s has no validation pictures, so the final weights are the "

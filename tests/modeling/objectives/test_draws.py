@@ -1,5 +1,8 @@
 """Random numbers of a step: slices of one global draw, on whatever replica."""
 
+import math
+import zlib
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -8,6 +11,7 @@ from tfstyle.modeling.objectives.draws import BatchDraws
 from tfstyle.modeling.objectives.nested_dropout import prefix_probabilities
 
 TOTAL = 8
+WORD = 2**64
 
 KINDS = {
     "normal": lambda draws, purpose: draws.normal(purpose, 5),
@@ -33,7 +37,8 @@ def test_slices_of_replicas_and_accumulation_parts_make_up_the_whole(kind, parts
     whole = draw(draws_of(0, TOTAL), "noise")
     slices = [draw(draws_of(part * rows, rows), "noise") for part in range(parts)]
     assert all(len(part) == rows for part in slices)
-    np.testing.assert_array_equal(np.concatenate(slices), whole)
+    # The logarithm in normal numbers may round differently with more of them.
+    np.testing.assert_allclose(np.concatenate(slices), whole, rtol=1e-6)
 
 
 def test_shared_prefix_lengths_are_the_same_wherever_rows_start():
@@ -108,3 +113,56 @@ def test_a_share_of_rows_is_spread_evenly_over_the_global_batch():
     np.testing.assert_array_equal(draws_of(3, 3).spread_rows(0.5), [True, False, True])
     assert not draws_of(0, 6).spread_rows(0.0).numpy().any()
     assert draws_of(0, 6).spread_rows(1.0).numpy().all()
+
+
+def mix(word):
+    """Mix 64 bits as SplitMix64 does."""
+    word = (word ^ word >> 30) * 0xBF58476D1CE4E5B9 % WORD
+    word = (word ^ word >> 27) * 0x94D049BB133111EB % WORD
+    return word ^ word >> 31
+
+
+def test_numbers_are_those_of_splitmix64():
+    """Checked first on numbers that implementations of SplitMix64 publish."""
+    gap, key = 0x9E3779B97F4A7C15, 1234567
+    published = [6457827717110365317, 3203168211198807973, 9817491932198370423]
+    assert [mix((key + (k + 1) * gap) % WORD) for k in range(3)] == published
+
+    seed, step, start, rows, columns = 2, 6, 3, 4, 5
+    key = mix(mix(mix(seed) ^ zlib.crc32(b"noise")) ^ step)
+    numbers = range(start * columns, (start + rows) * columns)
+    bits = [mix((key + (n + 1) * gap) % WORD) for n in numbers]
+    expected = np.reshape([(b >> 40) / 2**24 for b in bits], [rows, columns])
+    draws = draws_of(start, rows, step, seed)
+    np.testing.assert_array_equal(draws.uniform("noise", columns), expected)
+
+    angles = [2 * np.pi * (b % 2**24) / 2**24 for b in bits]
+    normals = [
+        np.sqrt(-2 * np.log(1 - (b >> 40) / 2**24)) * np.cos(angle)
+        for b, angle in zip(bits, angles, strict=True)
+    ]
+    np.testing.assert_allclose(
+        draws.normal("noise", columns), np.reshape(normals, [rows, columns]), atol=2e-6
+    )
+
+
+def test_normal_numbers_have_the_shares_of_the_distribution():
+    """Of n = 80000: a share's deviation is at most sqrt(.25 / n) = .0018."""
+    values = draws_of(0, TOTAL).normal("a", 10000).numpy().ravel()
+    for limit in (-2.5, -1, 0, 0.3, 2):
+        expected = (1 + math.erf(limit / math.sqrt(2))) / 2
+        assert (values < limit).mean() == pytest.approx(expected, abs=0.007)
+    halves = values.reshape(2, -1)
+    assert abs(np.corrcoef(halves)[0, 1]) < 0.02
+    assert abs(np.corrcoef(values[:-1], values[1:])[0, 1]) < 0.015
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_xla_draws_the_same_numbers(kind):
+    draw = KINDS[kind]
+    compiled = tf.function(
+        lambda start, step: draw(BatchDraws(1, step, start, 4, TOTAL), "noise"),
+        jit_compile=True,
+    )
+    values = compiled(tf.constant(2), tf.constant(4, tf.int64))
+    np.testing.assert_allclose(values, draw(draws_of(2, 4), "noise"), atol=2e-6)

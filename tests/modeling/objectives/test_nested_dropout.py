@@ -2,12 +2,10 @@
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from tfstyle.modeling.objectives.nested_dropout import (
+    choose_prefix_lengths,
     prefix_probabilities,
-    sample_prefix_lengths,
-    sample_prefix_mask,
 )
 
 
@@ -48,49 +46,24 @@ def test_values_out_of_range_are_refused_and_named(dims, t):
     with pytest.raises(ValueError, match=f"dims={dims}, t={t}"):
         prefix_probabilities(dims, t)
     with pytest.raises(ValueError, match=f"dims={dims}, t={t}"):
-        sample_prefix_lengths(2, dims, t, [1, 2])
-    with pytest.raises(ValueError, match=f"dims={dims}, t={t}"):
-        sample_prefix_mask(2, dims, t, [1, 2])
-
-
-def test_every_length_is_sampled_and_no_other():
-    lengths = sample_prefix_lengths(500, 6, 0.7, [1, 2]).numpy()
-    assert lengths.shape == (500,)
-    assert lengths.dtype == np.int32
-    assert set(lengths) == {1, 2, 3, 4, 5, 6}
+        choose_prefix_lengths([0.1, 0.2], dims, t)
 
 
 @pytest.mark.parametrize("dims, t", [(4, 0.5), (8, 0.9), (3, 1.0)])
-def test_sampled_frequencies_match_the_probabilities(dims, t):
-    """Of n = 40000 draws a share's deviation is at most sqrt(.25 / n) = .0025."""
-    lengths = sample_prefix_lengths(40000, dims, t, [3, 4]).numpy()
-    shares = np.bincount(lengths, minlength=dims + 1)[1:] / 40000
-    np.testing.assert_allclose(shares, prefix_probabilities(dims, t), atol=0.01)
+def test_lengths_have_their_share_of_the_unit_interval(dims, t):
+    """Of n evenly spaced numbers a share is right to 1 / n at both of its ends."""
+    uniforms = (np.arange(2000) / 2000).astype(np.float32)
+    lengths = choose_prefix_lengths(uniforms, dims, t).numpy()
+    assert lengths.dtype == np.int32
+    shares = np.bincount(lengths, minlength=dims + 1) / 2000
+    expected = [0, *prefix_probabilities(dims, t)]
+    np.testing.assert_allclose(shares, expected, atol=2 / 2000)
+
+
+def test_the_ends_of_the_unit_interval_are_the_shortest_and_the_longest():
+    ends = [0.0, np.nextafter(np.float32(1), np.float32(0))]
+    np.testing.assert_array_equal(choose_prefix_lengths(ends, 6, 0.7), [1, 6])
 
 
 def test_a_single_dimension_is_always_kept():
-    np.testing.assert_array_equal(
-        sample_prefix_lengths(7, 1, 0.5, [0, 0]), np.ones([7])
-    )
-
-
-def test_the_same_seed_samples_the_same_lengths_in_eager_and_in_a_graph():
-    sample = tf.function(lambda seed: sample_prefix_lengths(64, 32, 0.95, seed))
-    first = sample_prefix_lengths(64, 32, 0.95, [8, 9])
-    tf.random.set_seed(123)  # the global seed has no influence
-    np.testing.assert_array_equal(first, sample_prefix_lengths(64, 32, 0.95, [8, 9]))
-    np.testing.assert_array_equal(first, sample(tf.constant([8, 9])))
-
-
-def test_another_seed_samples_other_lengths():
-    first = sample_prefix_lengths(64, 32, 0.95, [8, 9]).numpy()
-    assert (first != sample_prefix_lengths(64, 32, 0.95, [8, 10]).numpy()).any()
-    assert (first != sample_prefix_lengths(64, 32, 0.95, [9, 9]).numpy()).any()
-
-
-def test_masks_are_ones_followed_by_zeros_of_the_sampled_lengths():
-    mask = sample_prefix_mask(500, 6, 0.7, [1, 2]).numpy()
-    lengths = sample_prefix_lengths(500, 6, 0.7, [1, 2]).numpy()
-    expected = [[float(d < length) for d in range(6)] for length in lengths]
-    np.testing.assert_array_equal(mask, expected)
-    assert mask.dtype == np.float32
+    np.testing.assert_array_equal(choose_prefix_lengths([0.0, 0.5], 1, 0.5), [1, 1])

@@ -1,10 +1,13 @@
 """Two replicas train like one: weights, statistics and moving averages.
 
 TensorFlow fixes its devices when it starts, so each case runs in a process of its own,
-which is this module: python -m modeling.stages.test_replicas CASE REPLICAS WEIGHTS.npz
+which is this module:
+
+    python -m modeling.stages.test_replicas CASE REPLICAS WEIGHTS.npz [xla]
 """
 
 import json
+import os
 import sys
 
 import numpy as np
@@ -48,20 +51,9 @@ CASES = {
 @pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_two_replicas_give_the_weights_of_one(case, tmp_path):
-    trained = []
-    for replicas in (1, 2):
-        path = tmp_path / f"{replicas}.npz"
-        command = [sys.executable, "-m", "modeling.stages.test_replicas"]
-        arguments = (case, str(replicas), str(path))
-        done = run(command, *arguments, cwd=ROOT / "tests", timeout=300)
-        report = json.loads(read_output(done).splitlines()[-1])
-        assert report["replicas"] == replicas
-        with np.load(path) as arrays:
-            trained.append((report["losses"], dict(arrays)))
-    (losses, arrays), (other_losses, other_arrays) = trained
-    before = _take_prefixed(arrays, "before/")
-    after = _take_prefixed(arrays, "after/")
-    other_after = _take_prefixed(other_arrays, "after/")
+    (losses, before, after), (other_losses, _, other_after) = (
+        _train(tmp_path, case, replicas) for replicas in (1, 2)
+    )
     if CASES[case][0] == "gan":
         assert any(name.startswith("generator_average/") for name in after)
     if case in ("pairwise", "triplet"):
@@ -73,6 +65,34 @@ def test_two_replicas_give_the_weights_of_one(case, tmp_path):
     assert_trained_alike(before, after, other_after)
     for name, value in losses.items():
         assert other_losses[name] == pytest.approx(value, rel=1e-4, abs=1e-5), name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("case", "replicas"),
+    [("metric", 1), ("metric", 2), ("vae", 1), ("gan", 1)],
+)
+def test_xla_gives_the_weights_of_tensorflow_alone(case, replicas, tmp_path):
+    (losses, before, after), (other_losses, _, other_after) = (
+        _train(tmp_path, case, replicas, *options) for options in ((), ("xla",))
+    )
+    assert_trained_alike(before, after, other_after)
+    for name, value in losses.items():
+        assert other_losses[name] == pytest.approx(value, rel=1e-4, abs=1e-5), name
+
+
+def _train(folder, case, replicas, *options):
+    """Train in a process; return losses, and weights before and afterwards."""
+    path = folder / f"{replicas}{''.join(options)}.npz"
+    command = [sys.executable, "-m", "modeling.stages.test_replicas"]
+    arguments = (case, str(replicas), str(path), *options)
+    done = run(command, *arguments, cwd=ROOT / "tests", timeout=300)
+    report = json.loads(read_output(done).splitlines()[-1])
+    assert report["replicas"] == replicas
+    with np.load(path) as loaded:
+        arrays = dict(loaded)
+    weights = (_take_prefixed(arrays, prefix) for prefix in ("before/", "after/"))
+    return report["losses"], *weights
 
 
 def _take_prefixed(arrays, prefix):
@@ -89,14 +109,22 @@ def _take_presumed(weights):
     return {name.split("/")[-1]: weights.pop(name) for name in names}
 
 
-def _main(case: str, replicas: int, path: str) -> None:
+def _main(case: str, replicas: int, path: str, *options: str) -> None:
+    # Code that XLA makes in a hurry is fast enough for a few steps.
+    os.environ["XLA_FLAGS"] = "--xla_backend_optimization_level=0"
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(
         cpu, [tf.config.LogicalDeviceConfiguration()] * replicas
     )
     strategy = tf.distribute.MirroredStrategy([f"CPU:{k}" for k in range(replicas)])
     stage, bindings = CASES[case]
-    model = make_tiny_stage(stage, *bindings, strategy=strategy, plain_steps=True)
+    model = make_tiny_stage(
+        stage,
+        *bindings,
+        strategy=strategy,
+        plain_steps=True,
+        with_xla="xla" in options,
+    )
     before = copy_weights(model)
     losses = fit(model, STEPS)
     assert model.steps_done == STEPS
@@ -107,4 +135,4 @@ def _main(case: str, replicas: int, path: str) -> None:
 
 
 if __name__ == "__main__":
-    _main(sys.argv[1], int(sys.argv[2]), sys.argv[3])
+    _main(sys.argv[1], int(sys.argv[2]), *sys.argv[3:])

@@ -59,14 +59,18 @@ class _WeightNormalized(tf.keras.layers.Layer):
     def _apply_affine(self, outputs: tf.Tensor) -> tf.Tensor:
         return outputs * self.gain + self.bias if self.affine else outputs
 
-    def _normalize_kernel(self) -> tf.Tensor:
+    def _cast_kernel(self) -> tf.Tensor:
         """Return the kernel divided by its norm, in the compute dtype."""
+        return tf.cast(self._normalize_kernel(), self.compute_dtype)
+
+    def _normalize_kernel(self) -> tf.Tensor:
+        """Return the kernel divided by its norm, float32."""
         kernel = self.kernel
         if not self._is_folded:
             squares = tf.square(self._filter_kernel(kernel))
             total = tf.reduce_sum(squares, self._kernel_axes, keepdims=True)
             kernel = kernel / (tf.sqrt(self._kernel_scale * total) + NORM_EPSILON)
-        return tf.cast(kernel, self.compute_dtype)
+        return kernel
 
     def _filter_kernel(self, kernel: tf.Tensor) -> tf.Tensor:
         """Return the kernel that is applied, whose norm counts."""
@@ -88,7 +92,7 @@ class WNDense(_WeightNormalized):
         super().build(input_shape)
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        return self._apply_affine(tf.matmul(inputs, self._normalize_kernel()))
+        return self._apply_affine(tf.matmul(inputs, self._cast_kernel()))
 
     def assign_composition(
         self, other: "WNDense", kernel: tf.Tensor, bias: tf.Tensor
@@ -100,6 +104,7 @@ class WNDense(_WeightNormalized):
             kernel: float32 [in, other's in].
             bias: float32 [other's in].
         """
+        # Variables are read as float32 outside of a layer's call.
         other_kernel = other._normalize_kernel() * other.gain
         kernel = tf.matmul(kernel, other_kernel)
         gain = tf.norm(kernel, axis=0) + NORM_EPSILON
@@ -146,7 +151,7 @@ class WNConv2D(_Convolution):
         super().build(input_shape)
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        kernel, padding = self._normalize_kernel(), self.padding.upper()
+        kernel, padding = self._cast_kernel(), self.padding.upper()
         return self._apply_affine(tf.nn.conv2d(inputs, kernel, self.strides, padding))
 
 
@@ -188,7 +193,7 @@ class WNConv2DTranspose(_Convolution):
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         batch, height, width, _ = tf.unstack(tf.shape(inputs))
-        kernel = self._filter_kernel(self._normalize_kernel())
+        kernel = self._filter_kernel(self._cast_kernel())
         margin = 0
         if self.padding == "valid":
             margin = max(kernel.shape[0] - self.strides, 0)

@@ -3,8 +3,6 @@
 Source: section 3, equations 3 and 4; Rippel, Gelbart and Adams (arXiv 1402.0915).
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 import tensorflow as tf
 
@@ -28,28 +26,16 @@ def prefix_probabilities(dims: int, t: float) -> np.ndarray:
     return (weights / weights.sum()).astype(np.float32)
 
 
-def sample_prefix_lengths(
-    count: int, dims: int, t: float, seed: tf.Tensor | Sequence[int]
-) -> tf.Tensor:
-    """Sample `count` prefix lengths by their inverse cumulative distribution.
+def choose_prefix_lengths(uniforms: tf.Tensor, dims: int, t: float) -> tf.Tensor:
+    """Choose prefix lengths by their inverse cumulative distribution.
 
-    The draw is stateless; `seed` is two integers, int32 or int64 [2].
+    Args:
+        uniforms: float32 [count], from [0, 1).
+        dims: see `prefix_probabilities`.
+        t: see `prefix_probabilities`.
 
     Returns:
         int32 [count], in 1..dims.
     """
     upper = np.cumsum(prefix_probabilities(dims, t), dtype=np.float64)[:-1]
-    uniform = tf.random.stateless_uniform([count], seed)
-    return 1 + tf.searchsorted(upper.astype(np.float32), uniform, side="right")
-
-
-def sample_prefix_mask(
-    batch_size: int, dims: int, t: float, seed: tf.Tensor | Sequence[int]
-) -> tf.Tensor:
-    """Sample masks that keep a random prefix of each code; see `sample_prefix_lengths`.
-
-    Returns:
-        float32 [batch_size, dims], ones, then zeros; at least one 1 per row.
-    """
-    lengths = sample_prefix_lengths(batch_size, dims, t, seed)
-    return tf.sequence_mask(lengths, dims, tf.float32)
+    return 1 + tf.searchsorted(upper.astype(np.float32), uniforms, side="right")

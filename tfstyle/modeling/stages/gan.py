@@ -209,9 +209,9 @@ class ConditionalGAN(stage.Stage):
     ) -> dict[str, tf.Tensor]:
         styles = self.style_encoder(images)
         contents = self.content_encoder(images, styles)
-        noise = tf.random.stateless_normal(
-            [tf.shape(images)[0], self.code_sizes[2]], [self._seed, 0]
-        )
+        rows, first = tf.shape(images)[0], tf.constant(0)
+        draws = BatchDraws(self._seed, tf.constant(0, tf.int64), first, rows, rows)
+        noise = draws.normal("noise of evaluations", self.code_sizes[2])
         fakes = self.average([styles, contents, noise])
         style_loss, content_loss = self._code_losses(fakes, styles, contents)
         return {

@@ -125,6 +125,8 @@ class Stage(tf.keras.Model, abc.ABC):
     images_per_artist: int | None = None
     # Dimensions of the code that the stage's encoder gives; 0 without one.
     dims: int = 0
+    # Whether XLA compiles the steps.
+    with_xla: bool = False
     # Sizes of the codes that the stage's decoder takes; empty without one.
     code_sizes: Sequence[int] = ()
 
@@ -233,14 +235,38 @@ class Stage(tf.keras.Model, abc.ABC):
         }
         return {**self.networks, **items, "step": self.step}
 
+    def compile_step(
+        self, optimizers: list[tf.keras.optimizers.Optimizer], with_xla: bool
+    ) -> None:
+        """Give the stage its optimizers, and say whether XLA compiles its steps.
+
+        With one replica the whole step is compiled, with several the gradients:
+        replicas wait for each other where gradients are added up, which XLA's
+        functions cannot.
+        """
+        self.with_xla = with_xla
+        self.compile(optimizer=optimizers, jit_compile=with_xla and self._is_alone)
+
+    @property
+    def _is_alone(self) -> bool:
+        """Whether there is one replica."""
+        return self.distribute_strategy.num_replicas_in_sync == 1
+
     def train_step(self, batch: Batch) -> dict[str, tf.Tensor]:
-        gradients = self._accumulate(batch)
+        accumulate = self._accumulate
+        if self.with_xla and not self._is_alone:
+            accumulate = tf.function(accumulate, jit_compile=True)
+        gradients = accumulate(batch)
         for optimizer, variables, group in zip(
             self.optimizer, self.parameter_groups, gradients, strict=True
         ):
             if isinstance(optimizer, tf.keras.mixed_precision.LossScaleOptimizer):
                 group = optimizer.get_unscaled_gradients(group)
-            optimizer.apply_gradients(zip(group, variables, strict=True))
+            # Of one replica there is nothing to add up, and XLA could not compile it.
+            optimizer.apply_gradients(
+                zip(group, variables, strict=True),
+                skip_gradients_aggregation=self._is_alone,
+            )
         self.step.assign_add(1)
         self.after_update()
         return self._results()
