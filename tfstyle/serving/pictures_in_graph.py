@@ -7,8 +7,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfstyle.data import headers_in_graph
-from tfstyle.data.headers_in_graph import Header
+from tfstyle.data.in_graph import headers
+from tfstyle.data.in_graph.headers import Header
 from tfstyle.modeling.networks import color
 
 
@@ -18,7 +18,7 @@ def decode_pictures(
     """Decode pictures of any size to scaled Lab.
 
     What TensorFlow cannot decode as the records do is an invalid argument: other color
-    profiles than sRGB, and what `headers_in_graph` lists.
+    profiles than sRGB, and what `data.in_graph.headers` lists.
 
     Args:
         encoded: string [batch]; JPEG, PNG, or BMP without a palette.
@@ -56,7 +56,7 @@ def _require(condition: tf.Tensor, fault: str | tf.Tensor) -> Any:
 
 def _decode_upright(encoded: tf.Tensor, background: tuple[int, int, int]) -> tf.Tensor:
     """Decode a picture over the background: uint8 [height, width, 3]."""
-    header = headers_in_graph.read_header(encoded)
+    header = headers.read_header(encoded)
     with _require(header.fault == "", header.fault):
         image = _decode(tf.identity(encoded), header)
     channels = tf.shape(image)[2]

@@ -11,8 +11,8 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from tfstyle.data.bytes_in_graph import Blocks, Reader, compute_crc, to_number, walk
-from tfstyle.data.jpeg_scans_in_graph import add_noise
+from tfstyle.data.in_graph.jpeg_scans import add_noise
+from tfstyle.data.in_graph.reading import Blocks, Reader, compute_crc, to_number, walk
 from tfstyle.data.pictures import MAX_PIXELS
 
 # Damaged or hostile files have more.

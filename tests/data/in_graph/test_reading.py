@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tfstyle.data.bytes_in_graph import Reader, compute_crc, to_number, walk
+from tfstyle.data.in_graph.reading import Reader, compute_crc, to_number, walk
 
 DATA = bytes(range(250, 256)) + b"name" + bytes(range(20))
 

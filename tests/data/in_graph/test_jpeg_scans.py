@@ -6,9 +6,9 @@ import tensorflow as tf
 from PIL import Image
 
 from helpers.pictures import encode_picture
-from tfstyle.data.bytes_in_graph import Reader
 from tfstyle.data.formats import jpeg
-from tfstyle.data.jpeg_scans_in_graph import add_noise
+from tfstyle.data.in_graph.jpeg_scans import add_noise
+from tfstyle.data.in_graph.reading import Reader
 
 VALUES = np.random.default_rng(0).integers(0, 256, [40, 50, 3], np.uint8)
 KINDS = {

@@ -6,8 +6,8 @@ blocks are missing there: then noise after the scan changes the picture.
 
 import tensorflow as tf
 
-from tfstyle.data.bytes_in_graph import Reader
 from tfstyle.data.formats import jpeg
+from tfstyle.data.in_graph.reading import Reader
 
 _MAX_MARKERS = 1000  # damaged or hostile files have more
 _PROGRESSIVE, _TABLES, _END, _SCAN = 0xC2, 0xC4, 0xD9, 0xDA

@@ -10,13 +10,13 @@ import tensorflow as tf
 from helpers import encoders as write
 from helpers import icc
 from helpers.picture_table import COLOR
-from tfstyle.data import headers_in_graph
+from tfstyle.data.in_graph import headers
 from tfstyle.data.pictures.orientation import read_orientation
 
 
 @tf.function(input_signature=[tf.TensorSpec([], tf.string)])
 def read(encoded):
-    return headers_in_graph.read_header(encoded)
+    return headers.read_header(encoded)
 
 
 def read_fault(data: bytes) -> str:
@@ -67,7 +67,7 @@ def test_only_profiles_of_srgb_are_plain(gamma, primaries):
     ]
 
     is_srgb = gamma is None and primaries == "SRGB_D50"
-    assert faults == ["" if is_srgb else headers_in_graph.PROFILE_FAULT] * 2
+    assert faults == ["" if is_srgb else headers.PROFILE_FAULT] * 2
 
 
 def test_alike_orientations_are_read_by_the_records():
@@ -100,7 +100,7 @@ REPEATED = {
     "frames": jpeg_with(write.jpeg_segment(0xC0, b"\x08\0\1\0\1\1\1\x11\0")),
     **{
         f"{name} chunks": png_with(write.png_chunk(name.encode(), b"data") * 2)
-        for name in headers_in_graph._PNG_CHUNKS
+        for name in headers._PNG_CHUNKS
     },
 }
 
