@@ -3,10 +3,10 @@
 import dataclasses
 import io
 import itertools
-import re
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+import numpy as np
 from PIL import Image, ImageChops
 
 from tfstyle.data.formats.errors import PictureError
@@ -24,8 +24,6 @@ _APP0, _APP1, _APP2, _APP14 = 0xE0, 0xE1, 0xE2, 0xEE
 _RESTARTS = range(0xD0, 0xD8)
 _WITHOUT_DATA = (0x01, *_RESTARTS, 0xD8, _END)
 _EXIF, _PROFILE = b"Exif\0\0", b"ICC_PROFILE\0"
-# A marker, which fill bytes may precede. A zero after FF makes it a byte of the scan.
-_MARKER = re.compile(rb"\xff+([^\x00\xff])", re.DOTALL)
 
 # Bits that decode to other blocks than no bits do, which count as zeros: that the first
 # ones are 1 finds all of thousands of cuts within the last block.
@@ -178,14 +176,21 @@ def _find_segments(data: bytes) -> Iterator[_Segment]:
 
     Between them are the codes of scans, and bytes that decoders skip.
     """
+    codes = np.frombuffer(data, np.uint8)
+    # A zero after FF makes it a byte of the scan; further FF are fill bytes.
+    is_marker = (codes[:-1] == 0xFF) & (codes[1:] != 0) & (codes[1:] != 0xFF)
+    places = np.flatnonzero(is_marker)
     place = 2
-    while match := _MARKER.search(data, place):
-        marker, content = match[1][0], match.end()
+    while (i := int(np.searchsorted(places, place))) < len(places):
+        start = int(places[i])
+        marker, content = data[start + 1], start + 2
+        while start > place and data[start - 1] == 0xFF:
+            start -= 1
         place = content
         if marker not in _WITHOUT_DATA:
             place += max(2, int.from_bytes(data[place : place + 2], "big"))
             content += 2
-        yield _Segment(marker, match.start(), content, place)
+        yield _Segment(marker, start, content, place)
         if marker == _END:
             return
 
