@@ -169,5 +169,5 @@ def test_a_corrupt_file_of_enrolled_artists_is_an_error(tmp_path):
     Enrolled.empty(2).add("Ann", np.array([1.0, 2]), 3).write(path, "digest")
     path.write_bytes(path.read_bytes()[:100])
 
-    with pytest.raises(UserError, match="enrolled.npz is corrupt: put back a copy"):
+    with pytest.raises(UserError, match="enrolled.npz is corrupt .no .*: put back a"):
         read_enrolled(path, "digest", 2)

@@ -120,10 +120,10 @@ def read_enrolled(
             raise ValueError("counts are not above 0")
         return Enrolled(names, means, counts), []
     except (ValueError, KeyError) as error:
-        reason = str(error).removeprefix(f"{path} is corrupt ")
+        named = isinstance(error, UserError)
+        problem = str(error) if named else f"{path} is corrupt ({error})"
         raise UserError(
-            f"{path} is corrupt ({reason}): put back a copy, or move it away and enrol "
-            "its artists again"
+            f"{problem}: put back a copy, or move it away and enrol its artists again"
         ) from None
 
 
