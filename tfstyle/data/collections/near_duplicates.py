@@ -95,7 +95,9 @@ def _are_near(fingerprint: np.ndarray, others: np.ndarray) -> np.ndarray:
     picture, others = fingerprint.astype(np.int16), others.astype(np.int16)
     differences = (others - picture).astype(np.float32)
     rms = np.sqrt(np.square(differences).mean(axis=1))
-    pixels = np.abs(differences.reshape(len(others), -1, 3) @ _YCC.T).max(axis=1)
+    pixels = np.abs(differences.reshape(len(others), SIDE * SIDE, 3) @ _YCC.T).max(
+        axis=1
+    )
     ranges = np.maximum(np.ptp(others, axis=1), np.ptp(picture))
     near: np.ndarray = (pixels[:, 0] <= _LARGEST_LIGHTNESS * ranges) & (
         rms <= _LARGEST_RMS
