@@ -5,6 +5,7 @@ import re
 import shutil
 
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 from helpers.commands import error_line, read_output, run, tool
@@ -40,6 +41,32 @@ def test_pictures_are_counted_per_artist_and_split(folder, small_records):
     assert "pictures   32x32 pixels, crop, on #ffffff\n" in output
     size = sum(path.stat().st_size for path in folder.glob("*.tfrecord"))
     assert f"records    {folder}: 6 files, {size / 2**20:.1f} MiB\n" in output
+
+
+def test_sizes_and_features_are_summarized(folder, small_records):
+    lines = read_output(run(TOOL, str(folder))).splitlines()
+
+    rows = {line.split()[0]: line.split()[1:] for line in lines if line.strip()}
+    for split, examples in {"train": 60, "validation": 6, "test": 12, "": 78}.items():
+        paths = list(folder.glob(f"{split}*.tfrecord"))
+        size = sum(path.stat().st_size for path in paths)
+        expected = [
+            len(paths),
+            examples,
+            f"{size / 2**20:.1f}",
+            f"{size / examples:.0f}",
+        ]
+        line = next(line for line in lines if line.startswith(split or "total"))
+        assert line.split()[1:] == list(map(str, expected))
+    (record,) = tf.data.TFRecordDataset(small_records.shard_paths("test")).take(1)
+    features = tf.train.Example.FromString(record.numpy()).features.feature
+    kinds = {"bytes_list": "string", "int64_list": "int64"}
+    shown = {name: row[:2] for name, row in rows.items() if name.startswith("image/")}
+    assert shown == {
+        name: [kinds[feature.WhichOneof("kind")], "[]"]
+        for name, feature in features.items()
+    }
+    assert " ".join(rows["image/encoded"][2:]) == "png of uint8 [32, 32, 3]"
 
 
 def test_the_same_is_counted_without_dataset_json(folder):

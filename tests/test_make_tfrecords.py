@@ -1,5 +1,7 @@
+import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -11,8 +13,8 @@ import pytest
 from helpers import commands
 from helpers.pictures import make_pictures
 from tfstyle.core import names
-from tfstyle.data import records
-from tfstyle.data.collections import splits
+from tfstyle.data import pictures, record_writer, records
+from tfstyle.data.collections import sources, splits
 
 TOOL = commands.tool("make_tfrecords")
 SMALL = ("--image_size=8", "--min_images_per_artist=4", "--min_test_images=1")
@@ -30,12 +32,16 @@ def few(tmp_path) -> pathlib.Path:
 
 
 def assert_refused(result, output_dir, *words):
-    """Check for exit code 1, one line that has `words`, and nothing written."""
+    """Check for exit code 1, one line that has `words`, and no records.
+
+    Converted pictures are kept for the next command.
+    """
     lines = [line for line in result.stderr.splitlines() if "error:" in line]
     assert result.returncode == 1, result.stderr
     assert len(lines) == 1 and "Traceback" not in result.stderr, result.stderr
     assert all(word in lines[0] for word in words), lines[0]
-    assert not pathlib.Path(output_dir).exists()
+    written = [path.name for path in pathlib.Path(output_dir).glob("*")]
+    assert written in ([], [".converted"])
 
 
 def test_the_shipped_portraits_become_records(portraits_dir, tmp_path):
@@ -200,7 +206,10 @@ def test_help_explains_the_flags_without_loading_tensorflow():
     [
         ((), ["no artist has 50", "the most is 6", "lower --min_images_per_artist"]),
         (SMALL[:2], ["more than 10", "the most is 6", "lower --min_test_images"]),
-        ((*SMALL, "--image_size=64"), ["too_small: 8x8, needs 16x16", "first 2 "]),
+        (
+            (*SMALL, "--image_size=64"),
+            ["too_small: 8x8, needs 16", "2 pictures are"],
+        ),
         ((*SMALL, "--background=whitish"), ["--background=whitish is not a color"]),
         ((*SMALL, "--holdout_artists=1"), ["1 artist left", "--holdout_artists"]),
         ((*SMALL, "--holdout_artists=1.5"), ["got 1.5"]),
@@ -217,6 +226,20 @@ def test_help_explains_the_flags_without_loading_tensorflow():
 )
 def test_impossible_settings_name_the_flag_to_change(few, tmp_path, flags, words):
     assert_refused(run(few, tmp_path / "out", *flags), tmp_path / "out", *words)
+
+
+def test_beam_is_an_extra(few, tmp_path):
+    program = (
+        "import importlib.util, runpy, sys\n"
+        "importlib.util.find_spec = lambda name: None\n"
+        "sys.argv.pop(0)\n"
+        "runpy.run_path(sys.argv[0], run_name='__main__')\n"
+    )
+    flags = (f"--input_dir={few}", f"--output_dir={tmp_path}/out", *SMALL)
+    result = commands.run_code(program, TOOL[1], *flags, "--runner=DirectRunner")
+    assert_refused(result, tmp_path / "out", "--runner needs Apache Beam: pip install")
+    result = run(few, tmp_path / "out", *SMALL, "--beam_pipeline_options=a=1")
+    assert_refused(result, tmp_path / "out", "--beam_pipeline_options needs a --runner")
 
 
 def test_a_missing_input_folder_is_named(tmp_path):
@@ -334,26 +357,57 @@ def test_an_output_folder_that_is_a_file_is_named(few, tmp_path):
     assert "Traceback" not in result.stderr
 
 
-@pytest.mark.parametrize("num_workers", [1, 2])
-def test_an_interrupt_leaves_nothing_behind(tmp_path, num_workers):
+@pytest.mark.parametrize(
+    ("number", "num_workers"),
+    [(signal.SIGINT, 1), (signal.SIGINT, 2), (signal.SIGTERM, 2), (signal.SIGKILL, 2)],
+)
+def test_an_interrupted_command_goes_on_where_it_stopped(tmp_path, number, num_workers):
     few = make_pictures(tmp_path / "pictures", ["a", "b"], count=150, size=400)
     out = tmp_path / "out"
+    flags = ["--image_size=8", f"--num_workers={num_workers}"]
     process = subprocess.Popen(
-        [*TOOL, f"--input_dir={few}", f"--output_dir={out}"]
-        + ["--image_size=8", f"--num_workers={num_workers}"],
+        [*TOOL, f"--input_dir={few}", f"--output_dir={out}", *flags],
+        stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
         # A shell starts background jobs with the signal ignored.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
-    deadline = time.monotonic() + 30
-    while not (out / ".partial" / "spool").exists():
+    deadline = time.monotonic() + 60
+    spool = out / ".converted" / "00000.pictures"
+    while not spool.exists() or not spool.stat().st_size:
         assert time.monotonic() < deadline and process.poll() is None
-        time.sleep(0.01)
-    # A terminal sends the signal to the workers too.
-    os.killpg(process.pid, signal.SIGINT)
-    _, stderr = process.communicate(timeout=30)
-    assert process.returncode == 130
-    assert "interrupted" in stderr and "Traceback" not in stderr
-    assert not out.exists()
+        time.sleep(0.001)
+    if number == signal.SIGTERM:
+        process.send_signal(number)
+    else:  # a terminal sends the signal to the workers too
+        os.killpg(process.pid, number)
+    stdout, stderr = process.communicate(timeout=30)
+    if number != signal.SIGKILL:
+        assert process.returncode == 130
+        assert "interrupted" in stderr and "Traceback" not in stderr
+        assert [path.name for path in out.iterdir()] == [".converted"]
+        assert f"converted pictures are kept in {out}/.converted: the same" in stdout
+
+    output = commands.read_output(run(few, out, *flags))
+    converted = re.search(r"resuming with (\d+) converted pictures, (\d+) are", output)
+    assert converted and sum(map(int, converted.groups())) == 300
+    assert int(converted[1]) > 0
+    assert not list(out.glob(".*"))
+    # As without the interruption.
+    files, skipped = sources.scan_artist_folders(str(few))
+    record_writer.write_dataset(
+        str(tmp_path / "other"),
+        *(files, pictures.Conversion(8, min_size=2)),
+        skipped=skipped,
+    )
+    assert content_of(out) == content_of(tmp_path / "other")
+
+
+def content_of(folder) -> dict:
+    """Return the files, dataset.json without the settings, which flags write as 0.0."""
+    content = {path.name: path.read_bytes() for path in folder.iterdir()}
+    index = json.loads(content["dataset.json"])
+    del index["settings"]
+    return {**content, "dataset.json": index}

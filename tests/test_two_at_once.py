@@ -45,7 +45,7 @@ def test_of_two_makers_of_records_the_second_is_refused(pictures, tmp_path, over
         record_writer.write_dataset(str(out), sources, Conversion(8), rule)
     flags = [*RECORDS, f"--output_dir={out}", *["--overwrite"] * overwrite]
     first = start(*tool("make_tfrecords"), f"--input_dir={pictures}", *flags)
-    spool = out / ".partial" / "spool"
+    spool = out / ".converted" / "00000.pictures"
     while not spool.exists():
         assert first.poll() is None
         time.sleep(0.005)

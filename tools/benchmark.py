@@ -2,6 +2,7 @@
 
     python tools/benchmark.py objectives     equation 2's loss: time and memory
     python tools/benchmark.py metric         the metric stage's step and pipeline
+    python tools/benchmark.py records        making records: pictures/s and memory
 
 Variants run in turn, so that a machine that slows down slows all of them. The command
 prints medians and their ratios. It measures the same network in PyTorch too, if torch
@@ -12,6 +13,7 @@ import argparse
 import functools
 import itertools
 import pathlib
+import shutil
 import statistics
 import subprocess
 import sys
@@ -30,6 +32,7 @@ from PIL import Image
 from tfstyle.core import gin_config
 from tfstyle.data import input_pipeline, pictures, record_writer, records
 from tfstyle.data.collections import splits
+from tfstyle.data.collections.conversion_pool import count_processors
 from tfstyle.data.collections.sources import Source
 from tfstyle.data.examples import parse_example
 from tfstyle.modeling.objectives import nested_dropout, style
@@ -66,8 +69,15 @@ def main() -> None:
     metric.add_argument("--width", type=float, default=0.25, help="of Table 1's S")
     metric.add_argument("--steps", type=int, default=10, help="per round")
     metric.set_defaults(measure=_measure_metric)
+    making = commands.add_parser("records", help="pictures/s of make_tfrecords")
+    making.add_argument("--counts", type=int, nargs="+", default=[1000])
+    making.add_argument("--source_size", type=int, default=256, help="of JPEG files")
+    making.add_argument("--image_size", type=int, default=128, help="of the records")
+    making.add_argument("--workers", type=int, default=count_processors())
+    making.set_defaults(measure=_measure_records)
     for command in (objectives, metric):
         command.add_argument("--batch_size", type=int, default=32)
+    for command in (objectives, metric, making):
         command.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
     arguments.measure(arguments)
@@ -310,6 +320,47 @@ def _make_timer(dataset: tf.data.Dataset, steps: int) -> Callable[[], float]:
         return (time.perf_counter() - start) * steps / _PIPELINE_BATCHES
 
     return run
+
+
+# Records
+
+
+def _measure_records(arguments: argparse.Namespace) -> None:
+    import records_benchmark  # beside this script
+
+    size, workers = arguments.image_size, arguments.workers
+    print(
+        f"records of {size}x{size} from JPEG of {arguments.source_size}x"
+        f"{arguments.source_size}, {workers} processes"
+    )
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        for count in sorted(arguments.counts):
+            records_benchmark.make_pictures(
+                folder / "pictures", count, arguments.source_size, workers
+            )
+            peaks: dict[str, float] = {}
+
+            def run(variant: str, peaks: dict[str, float] = peaks) -> float:
+                output = tempfile.mkdtemp(dir=folder)
+                seconds, peak = records_benchmark.measure(
+                    *(variant, folder / "pictures", f"{output}/out", size, workers)
+                )
+                shutil.rmtree(output)
+                peaks[variant] = max(peak, peaks.get(variant, 0))
+                return seconds
+
+            medians = _measure_medians(
+                {v: functools.partial(run, v) for v in records_benchmark.VARIANTS},
+                arguments.rounds,
+            )
+            for variant, seconds in medians.items():
+                print(
+                    f"  {count:>7} pictures  {variant:12s}{count / seconds:9.1f}"
+                    f" pictures/s {seconds / count * 1e3:7.2f} ms"
+                    f" {peaks[variant]:7.0f} MiB"
+                    f" {seconds / medians['records']:6.2f}x the time of records"
+                )
 
 
 if __name__ == "__main__":

@@ -9,14 +9,11 @@ the artist, a square box that is widened to head and hair, the angle by which it
 tilted, and the likelihood that it is a face. Interrupted runs go on where they stopped.
 """
 
-import concurrent.futures
 import contextlib
 import dataclasses
 import functools
 import itertools
 import json
-import multiprocessing
-import os
 import pathlib
 from collections.abc import Iterator
 from typing import Any, TextIO, TypedDict
@@ -29,6 +26,10 @@ from tfstyle.core.progress import progress_bar
 from tfstyle.data import pictures
 from tfstyle.data.catalogs import face_detection
 from tfstyle.data.catalogs.face_detection import Detector, Search
+from tfstyle.data.collections.conversion_pool import (
+    count_processors,
+    map_in_processes,
+)
 from tfstyle.data.collections.sources import Source, scan_artist_folders
 
 _INPUT_DIR = cli.define_path(
@@ -180,26 +181,15 @@ def _write_line(file: TextIO, row: dict) -> None:
 
 def _detect_all(sources: list[Source], search: Search) -> Iterator[tuple[Source, dict]]:
     """Search all pictures, in as many processes as asked for, in order."""
-    workers = _NUM_WORKERS.value or len(os.sched_getaffinity(0))
-    workers = min(workers, max(1, len(sources) // _CHUNK))
-    context = multiprocessing.get_context("spawn")
-    numbers = context.Queue()
-    for number in range(workers):
-        numbers.put(number)
-    with concurrent.futures.ProcessPoolExecutor(
-        workers, context, _prepare_process, (numbers,)
-    ) as pool:
-        find = functools.partial(_find, search=search, cascade=_CASCADE.value)
-        paths = [source.path for source in sources]
-        # Not all at once: what waits in a queue is lost in an interruption.
-        for start in range(0, len(sources), 16 * workers):
-            part = slice(start, start + 16 * workers)
-            results = pool.map(find, paths[part], chunksize=_CHUNK)
-            yield from zip(sources[part], results, strict=True)
-
-
-def _prepare_process(numbers: "multiprocessing.Queue[int]") -> None:
-    face_detection.use_one_processor(numbers.get())
+    results = map_in_processes(
+        functools.partial(_find, search=search, cascade=_CASCADE.value),
+        [source.path for source in sources],
+        min(_NUM_WORKERS.value or count_processors(), max(1, len(sources) // _CHUNK)),
+        name=str,
+        chunk=_CHUNK,
+        prepare=face_detection.use_one_processor,
+    )
+    yield from zip(sources, results, strict=True)
 
 
 @functools.cache

@@ -4,10 +4,10 @@
     python tools/inspect_tfrecords.py RECORDS_DIR --verify
     python tools/inspect_tfrecords.py RECORDS_DIR --sheet=sheet.png
 
-Prints the pictures of each artist and split. --verify reads all records, decodes their
-pictures, and compares them with dataset.json; each fault is printed with its file,
-record, and byte, and the exit code is 1. Without dataset.json everything is counted
-from the records.
+Prints the size and the examples of each split, the features, and the pictures of each
+artist. --verify reads all records, decodes their pictures, and compares them with
+dataset.json; each fault is printed with its file, record, and byte, and the exit code
+is 1. Without dataset.json everything is counted from the records.
 """
 
 import collections
@@ -92,6 +92,8 @@ def _inspect(folder: str) -> tuple[Counts, list[str]]:
     size = dataset.image_size
     print(f"pictures   {size}x{size} pixels, {dataset.fit}, on {dataset.background}")
     _print_files(folder, sorted(listed))
+    _print_sizes(dataset)
+    _print_features(dataset)
     counts = _read_counts(dataset)
     _print_counts(counts)
     if not _VERIFY.value:
@@ -139,6 +141,35 @@ def _print_files(folder: str, paths: list[str]) -> None:
     existing = [pathlib.Path(path) for path in paths if pathlib.Path(path).is_file()]
     size = sum(path.stat().st_size for path in existing)
     print(f"records    {folder}: {len(existing)} files, {size / 2**20:.1f} MiB")
+
+
+def _print_sizes(dataset: "Dataset") -> None:
+    """Print the files, the examples, and the size of each split, and of all."""
+    print(
+        f"\n{'split':<10}{'files':>7}{'examples':>10}{'MiB':>10}{'bytes/example':>15}"
+    )
+    splits = {split: shards for split, shards in dataset.shards.items() if shards}
+    for name, shards in {**splits, "total": sum(splits.values(), ())}.items():
+        examples = sum(shard.examples for shard in shards)
+        size = sum(shard.bytes for shard in shards)
+        print(
+            f"{name:<10}{len(shards):>7}{examples:>10}{size / 2**20:>10.1f}"
+            f"{size / max(1, examples):>15.0f}"
+        )
+
+
+def _print_features(dataset: "Dataset") -> None:
+    """Print the features of an example, with type, shape, and content."""
+    from tfstyle.data import examples
+
+    image_format = dataset.settings.get("format", "jpeg or png")
+    features = examples.describe_features(
+        dataset.image_size, image_format, len(dataset.contents)
+    )
+    print(f"\n{'feature':<22}{'type':<8}shape")
+    for name, dtype, note in features:
+        print(f"{name:<22}{dtype:<8}[]      {note}".rstrip())
+    print()
 
 
 def _print_counts(counts: Counts) -> None:

@@ -4,32 +4,43 @@
 
     python tools/make_tfrecords.py --manifest=works.jsonl --output_dir=RECORDS
 
-The pictures are PICTURES/ARTIST/anything.png, of any format and size, or those of a
-manifest: rows with `path` and `artist`, and optionally `box` [x, y, width, height] and
-`angle` (degrees counter-clockwise) of a face, `group` (variants of one work),
-`content`, `licence`, and `creator`. Whatever is left
-out is listed with the reason in RECORDS/skipped.tsv; for pictures found under two
-artists (`ambiguous`), the list names the other copy. Near-identical pictures of an
-artist stay in one split; RECORDS/near_duplicates.tsv lists them. The same pictures and
-settings always give the same records.
+The pictures are PICTURES/ARTIST/anything.png, of any format and size; PICTURES may be
+an archive (.zip, .tar, .tar.gz, ..). Or they are those of a manifest: rows with `path`
+and `artist`, and optionally `box` [x, y, width, height] and `angle` (degrees
+counter-clockwise) of a face, `group` (variants of one work), `content`, `licence`, and
+`creator`. Whatever is left out is listed with the reason in RECORDS/skipped.tsv; for
+pictures found under two artists (`ambiguous`), the list names the other copy.
+Near-identical pictures of an artist stay in one split; RECORDS/near_duplicates.tsv
+lists them. The same pictures and settings always give the same records.
 """
 
 import collections
+import contextlib
 import dataclasses
+import importlib.util
 import math
 import os
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from absl import flags
 
 from tfstyle.core import cli, names
 from tfstyle.core.cli import UserError
+from tfstyle.core.files import temporary_folder
+from tfstyle.core.locks import folder_lock
 from tfstyle.core.paths import quote
 from tfstyle.data import pictures
 from tfstyle.data.catalogs import manifests
-from tfstyle.data.collections import exclusions, sources, spellings, splits
+from tfstyle.data.collections import (
+    archives,
+    conversion_pool,
+    exclusions,
+    sources,
+    spellings,
+    splits,
+)
 from tfstyle.data.excluded_works import NEAR
 
 if TYPE_CHECKING:
@@ -38,7 +49,12 @@ if TYPE_CHECKING:
 FLAGS = flags.FLAGS
 
 # Numbers behind a help text are the least and the largest value.
-cli.define_path("input_dir", None, "Folder that holds one folder per artist.")
+cli.define_path(
+    "input_dir",
+    None,
+    "Folder that holds one folder per artist, or an archive of it (.zip, .tar, .tar.gz,"
+    " .tar.bz2, .tar.xz), which is unpacked beside the records for the time being.",
+)
 cli.define_path(
     "manifest",
     None,
@@ -127,6 +143,18 @@ flags.DEFINE_integer(
 flags.DEFINE_integer(
     "num_workers", 0, "Processes that convert pictures. Default: one per core.", 0
 )
+flags.DEFINE_string(
+    "runner",
+    None,
+    "Convert the pictures by Apache Beam (extra beam) with this runner, such as"
+    " DirectRunner. Its workers need the pictures and the records at the same paths.",
+)
+flags.DEFINE_list(
+    "beam_pipeline_options",
+    [],
+    "Options of --runner, such as direct_num_workers=4,"
+    "direct_running_mode=multi_processing.",
+)
 flags.DEFINE_integer("seed", 0, "Determines the splits and the order.")
 flags.DEFINE_float(
     "max_skipped_fraction",
@@ -138,10 +166,65 @@ flags.DEFINE_float(
 flags.DEFINE_bool("overwrite", False, "Replace records of other pictures or settings.")
 
 
+# Beside the records, while they are made from an archive.
+_UNPACKED, _UNPACKED_LOCK = ".unpacked", ".unpacked.lock"
+
+
 def main() -> None:
     """Find the pictures and write them as records."""
     _check_flags()
-    _make_records(_scan_manifest() if FLAGS.manifest else _scan_folders())
+    with _open_input() as (input_dir, left_out):
+        scan = _scan_manifest if FLAGS.manifest else _scan_folders
+        found = scan(input_dir)
+        _make_records(found._replace(skipped=[*left_out, *found.skipped]))
+
+
+@contextlib.contextmanager
+def _open_input() -> Iterator[tuple[str, list[sources.SkippedFile]]]:
+    """Yield the input folder, unpacked if it is an archive, and what it leaves out."""
+    archive = FLAGS.input_dir or str(pathlib.Path(FLAGS.manifest).parent)
+    if not archives.is_archive(archive):
+        if pathlib.Path(archive).is_file():
+            raise UserError(
+                f"--input_dir={names.show(archive)} is neither a folder nor an archive"
+                f" ({', '.join(archives.SUFFIXES)})"
+            )
+        yield archive, []
+        return
+    with (
+        folder_lock(FLAGS.output_dir, name=_UNPACKED_LOCK),
+        temporary_folder(pathlib.Path(FLAGS.output_dir, _UNPACKED)) as folder,
+    ):
+        left_out = archives.unpack(archive, folder, pictures.MAX_BYTES)
+        _print_left_out(left_out)
+        root = str(folder)
+        if not FLAGS.manifest:
+            root, beside = sources.find_artist_root(root)
+            inner = os.path.relpath(root, folder)
+            if inner != ".":
+                print(f"note: the artist folders are in {names.show(inner)}")
+            left_out = [
+                *((name.removeprefix(f"{inner}/"), why) for name, why in left_out),
+                *beside,
+            ]
+        try:
+            yield root, left_out
+        except UserError as error:
+            # The folder is gone when this is read.
+            text = str(error).replace(names.show(root), names.show(archive))
+            raise UserError(text) from None
+
+
+def _print_left_out(left_out: list[sources.SkippedFile]) -> None:
+    """Print what of an archive was not unpacked."""
+    counts = collections.Counter(reason for _, reason in left_out)
+    for reason, count in counts.most_common():
+        first = next(name for name, why in left_out if why == reason)
+        archive = names.show(FLAGS.input_dir)
+        print(
+            f"note: {count} members of {archive} are left out: {reason}, the first is"
+            f" {names.show(first)}"
+        )
 
 
 class Scan(NamedTuple):
@@ -154,18 +237,18 @@ class Scan(NamedTuple):
     counts: dict[str, int]
 
 
-def _scan_folders() -> Scan:
+def _scan_folders(input_dir: str) -> Scan:
     """Find the pictures of artist folders."""
-    artists = sources.list_artist_folders(FLAGS.input_dir)
+    artists = sources.list_artist_folders(input_dir)
     excluded = exclusions.read_exclusions(
-        FLAGS.exclude_artists or [], FLAGS.input_dir, FLAGS.allow_unmatched_exclusions
+        FLAGS.exclude_artists or [], input_dir, FLAGS.allow_unmatched_exclusions
     )
     left = [artist for artist in artists if artist not in excluded.folders]
-    files, skipped = sources.scan_artist_folders(FLAGS.input_dir, excluded.folders)
+    files, skipped = sources.scan_artist_folders(input_dir, excluded.folders)
     nesting = sources.describe_nesting(FLAGS.input_dir, files)
     for note in (
         *([nesting] if nesting else []),
-        *sources.describe_left_out(FLAGS.input_dir, files, skipped),
+        *sources.describe_left_out(input_dir, files, skipped),
         *spellings.describe_twins(FLAGS.input_dir, left),
         *excluded.notes,
     ):
@@ -177,11 +260,11 @@ def _scan_folders() -> Scan:
         if reason == sources.EXCLUDED:
             owner = artist if artist in counts else ""
             counts[owner] = counts.get(owner, 0) + 1
-    works = sources.list_excluded(FLAGS.input_dir, skipped)
+    works = sources.list_excluded(input_dir, skipped)
     return Scan(files, skipped, works, counts)
 
 
-def _scan_manifest() -> Scan:
+def _scan_manifest(input_dir: str) -> Scan:
     """Find the works of a manifest; print its faulty rows."""
     entries, faults, ignored = manifests.read_manifest(FLAGS.manifest)
     artists = sorted({entry.artist for entry in entries})
@@ -191,7 +274,6 @@ def _scan_manifest() -> Scan:
     out = [artist for artist in artists if names.to_path(artist) in excluded.folders]
     dropped = manifests.read_decisions(FLAGS.decisions) if FLAGS.decisions else set()
     unknown = dropped - {entry.key for entry in entries}
-    input_dir = FLAGS.input_dir or str(pathlib.Path(FLAGS.manifest).parent)
     files, skipped = manifests.list_sources(entries, input_dir, out, dropped)
     shown = names.show(FLAGS.manifest)
     for fault in faults:
@@ -223,6 +305,10 @@ def _check_flags() -> None:
     for flag in ("output_dir",) if FLAGS.manifest else ("input_dir", "output_dir"):
         if not FLAGS[flag].value:
             raise UserError(f"--{flag} is missing (see --help)")
+    if FLAGS.runner is not None and importlib.util.find_spec("apache_beam") is None:
+        raise UserError("--runner needs Apache Beam: pip install '.[beam]'")
+    if FLAGS.beam_pipeline_options and FLAGS.runner is None:
+        raise UserError("--beam_pipeline_options needs a --runner")
     if FLAGS.decisions and not FLAGS.manifest:
         raise UserError("--decisions needs the --manifest that was reviewed")
     for flag in (
@@ -270,15 +356,24 @@ def _make_records(scan: Scan) -> None:
             conversion,
             rule,
             num_shards=FLAGS.num_shards,
-            num_workers=FLAGS.num_workers or os.cpu_count() or 1,
+            num_workers=FLAGS.num_workers or conversion_pool.count_processors(),
             max_skipped_fraction=FLAGS.max_skipped_fraction,
             skipped=scan.skipped,
             excluded=scan.excluded,
             overwrite=FLAGS.overwrite,
+            beam_options=_list_beam_options(),
         )
     if FLAGS.exclude_artists is not None:
         _print_excluded(scan.counts, dataset.skipped)
     _print_summary(dataset, pathlib.Path(FLAGS.output_dir, records.SKIPPED_FILE))
+
+
+def _list_beam_options() -> list[str] | None:
+    if FLAGS.runner is None:
+        return None
+    return [
+        f"--{text}" for text in (f"runner={FLAGS.runner}", *FLAGS.beam_pipeline_options)
+    ]
 
 
 def _read_conversion() -> pictures.Conversion:

@@ -12,7 +12,6 @@ browser remembers them meanwhile.
 """
 
 import hashlib
-import os
 import pathlib
 import re
 
@@ -23,6 +22,7 @@ from tfstyle.core.cli import UserError
 from tfstyle.core.files import atomic_folder
 from tfstyle.core.progress import track
 from tfstyle.data.catalogs import manifests, review
+from tfstyle.data.collections.conversion_pool import count_processors
 
 _MANIFEST = cli.define_path(
     "manifest", None, "Manifest of faces, such as tools/detect_faces.py writes."
@@ -53,7 +53,7 @@ def main() -> None:
         raise UserError(f"--manifest={manifest} lists no pictures")
     entries = review.sort_for_review(entries)
     input_dir = _INPUT_DIR.value or str(manifest.parent)
-    workers = _NUM_WORKERS.value or len(os.sched_getaffinity(0))
+    workers = _NUM_WORKERS.value or count_processors()
     digest = hashlib.sha256(manifest.read_bytes()).hexdigest()[:16]
     with atomic_folder(
         _OUTPUT_DIR.value,

@@ -3,6 +3,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import shutil
 
 import numpy as np
 import pytest
@@ -13,8 +14,9 @@ from helpers.pictures import make_pictures
 from tfstyle.core import names
 from tfstyle.core.cli import UserError
 from tfstyle.data import record_writer, records
-from tfstyle.data.collections.sources import scan_artist_folders
+from tfstyle.data.collections.sources import Source, scan_artist_folders
 from tfstyle.data.collections.splits import SplitRule
+from tfstyle.data.conversion.spool import Spool
 from tfstyle.data.examples import parse_example
 from tfstyle.data.pictures import Conversion
 
@@ -264,10 +266,133 @@ def test_foreign_shards_are_replaced_only_with_overwrite(pictures, tmp_path):
 
 
 def test_a_failed_write_leaves_nothing_behind(tmp_path):
-    pictures = make_pictures(tmp_path / "in", ["a"])
-    with pytest.raises(UserError):
-        write(pictures, tmp_path / "out")
+    pictures = make_pictures(tmp_path / "in", ["a", "b"])
+    for path in pictures.rglob("*.png"):
+        path.write_bytes(b"")
+    with pytest.raises(UserError, match="1 pictures are unusable"):
+        write(pictures, tmp_path / "out", max_skipped_fraction=0)
     assert not (tmp_path / "out").exists()
+
+
+def count_conversions(monkeypatch) -> list[str]:
+    """Return a list to which the name of each picture that is converted is added."""
+    converted = []
+    convert = Conversion.convert_file
+
+    def convert_file(conversion, path, face=None):
+        converted.append(pathlib.Path(path).relative_to(path.split("/in/")[0] + "/in"))
+        return convert(conversion, path, face)
+
+    monkeypatch.setattr(Conversion, "convert_file", convert_file)
+    return converted
+
+
+def fail_after(monkeypatch, count: int, error: BaseException) -> None:
+    """Make the spool fail at the picture after so many."""
+    add = Spool.add
+
+    def add_or_fail(spool, *arguments):
+        if len(spool) == count:
+            monkeypatch.setattr(Spool, "add", add)
+            raise error
+        add(spool, *arguments)
+
+    monkeypatch.setattr(Spool, "add", add_or_fail)
+
+
+@pytest.mark.parametrize(
+    "error", [KeyboardInterrupt(), OSError(28, "No space left on device")]
+)
+def test_a_call_goes_on_with_the_pictures_of_an_interrupted_one(
+    pictures, tmp_path, monkeypatch, caplog, error
+):
+    (pictures / "b" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    expected = contents_of(write(pictures, tmp_path / "expected").records_dir)
+    converted = count_conversions(monkeypatch)
+    for count in (3, 7):
+        fail_after(monkeypatch, count, error)
+        with pytest.raises(type(error)):
+            write(pictures, tmp_path / "out")
+        assert [path.name for path in (tmp_path / "out").iterdir()] == [".converted"]
+    caplog.set_level("INFO")
+    dataset = write(pictures, tmp_path / "out")
+    assert "resuming with 7 converted pictures, 6 are to be converted" in caplog.text
+    assert contents_of(dataset.records_dir) == expected
+    # The one at which each call failed is converted again.
+    repeated = {"a/3.png": 2, "b/1.png": 2}
+    counts = collections.Counter(map(str, converted))
+    assert counts == {name: repeated.get(name, 1) for name in counts}
+    assert len(counts) == 13
+
+
+def test_what_changed_after_an_interruption_is_converted_again(
+    pictures, tmp_path, monkeypatch
+):
+    fail_after(monkeypatch, 10, KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        write(pictures, tmp_path / "out")
+    (pictures / "a" / "0.png").unlink()
+    shutil.copy(pictures / "b" / "5.png", pictures / "a" / "1.png")
+    (pictures / "b" / "5.png").unlink()
+    (pictures / "a" / "2.png").rename(pictures / "a" / "9.png")
+    os.utime(pictures / "a" / "3.png", (0, 0))
+    expected = contents_of(write(pictures, tmp_path / "expected").records_dir)
+    converted = count_conversions(monkeypatch)
+    dataset = write(pictures, tmp_path / "out")
+    assert contents_of(dataset.records_dir) == expected
+    assert sorted(map(str, converted)) == ["a/1.png", "a/3.png", "a/9.png", "b/4.png"]
+
+
+def test_other_splits_go_on_but_another_conversion_starts_over(
+    pictures, tmp_path, monkeypatch, caplog
+):
+    fail_after(monkeypatch, 10, KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        write(pictures, tmp_path / "out")
+    converted = count_conversions(monkeypatch)
+    fail_after(monkeypatch, 11, KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        write(pictures, tmp_path / "out", dataclasses.replace(RULE, seed=1))
+    assert len(converted) == 2
+    caplog.set_level("INFO")
+    dataset = write(pictures, tmp_path / "out", size=7)
+    assert "converted with other settings are converted again" in caplog.text
+    assert len(converted) == 2 + 12
+    assert contents_of(dataset.records_dir) == contents_of(
+        write(pictures, tmp_path / "expected", size=7).records_dir
+    )
+
+
+def test_copies_of_excluded_works_leave_what_was_converted_before(
+    pictures, tmp_path, monkeypatch
+):
+    path = tmp_path / "excluded.png"
+    with Image.open(pictures / "a" / "1.png") as image:
+        image.save(path, compress_level=0)
+    excluded = [Source(str(path), "x", "x/excluded.png")]
+    fail_after(monkeypatch, 10, KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        write(pictures, tmp_path / "out")
+    dataset = write(pictures, tmp_path / "out", excluded=excluded)
+    assert skipped_in(dataset) == {"a/1.png": "copy_of_excluded x/excluded.png"}
+    assert (
+        dataset.digest
+        == write(pictures, tmp_path / "expected", excluded=excluded).digest
+    )
+
+
+def test_too_many_unusable_pictures_are_counted_over_interruptions(
+    pictures, tmp_path, monkeypatch
+):
+    for name in ("a/0.png", "b/5.png"):
+        (pictures / name).write_bytes(b"")
+    fail_after(monkeypatch, 4, KeyboardInterrupt())
+    with pytest.raises(KeyboardInterrupt):
+        write(pictures, tmp_path / "out", max_skipped_fraction=0.1)
+    with pytest.raises(UserError, match="2 pictures are unusable .* of all 12; the f"):
+        write(pictures, tmp_path / "out", max_skipped_fraction=0.1)
+    dataset = write(pictures, tmp_path / "out", max_skipped_fraction=0.2)
+    assert sum(dataset.skipped.values()) == 2
 
 
 def test_an_interrupted_overwrite_leaves_the_old_records(
@@ -286,6 +411,9 @@ def test_an_interrupted_overwrite_leaves_the_old_records(
     monkeypatch.setattr(tf.io.TFRecordWriter, "write", interrupt)
     with pytest.raises(KeyboardInterrupt):
         write(make_pictures(tmp_path / "in", ["c"]), tmp_path / "out", overwrite=True)
+    kept = tmp_path / "out" / ".converted"
+    assert kept.is_dir()
+    shutil.rmtree(kept)
     assert contents_of(dataset.records_dir) == before
 
 
@@ -308,7 +436,7 @@ def test_overwriting_removes_old_shards_but_nothing_else(pictures, tmp_path):
 
 def test_files_of_a_killed_run_are_replaced(pictures, tmp_path):
     (tmp_path / "out" / ".partial").mkdir(parents=True)
-    (tmp_path / "out" / ".partial" / "spool").write_bytes(b"half")
+    (tmp_path / "out" / ".partial" / "test-00000-of-00001.tfrecord").write_bytes(b"")
     (tmp_path / "out" / "train-00000-of-00009.tfrecord").write_bytes(b"half")
     dataset = write(pictures, tmp_path / "out")
     assert len(contents_of(dataset.records_dir)) == 5

@@ -83,6 +83,24 @@ def serialize_example(
     return example.SerializeToString(deterministic=True)
 
 
+def describe_features(
+    image_size: int, image_format: str, contents: int = 0
+) -> list[tuple[str, str, str]]:
+    """Return the name, type, and content of each feature; all have the shape [].
+
+    Args:
+        image_size: side of the pictures.
+        image_format: of the encoded pictures.
+        contents: number of content labels; with 0, records hold none.
+    """
+    encoded = f"{image_format} of uint8 [{image_size}, {image_size}, 3]"
+    notes = {"image/encoded": encoded, "image/content/label": "-1 if unknown"}
+    types = dict(_FEATURES)
+    if contents:
+        types |= {name: dtype for name, (dtype, _) in _CONTENT_FEATURES.items()}
+    return [(name, types[name].name, notes.get(name, "")) for name in sorted(types)]
+
+
 def parse_example(serialized: tf.Tensor) -> dict[str, tf.Tensor]:
     """Parse one serialized record (string []) without decoding its picture.
 

@@ -33,6 +33,10 @@ class ExcludedWorks:
         conversion: that of the records.
         num_workers: processes that convert them.
         find_near: whether near-identical pictures count as copies, too.
+
+    Attributes:
+        skipped: the pictures that `refuse` refused, with the reason.
+        copies: the excluded work of each, by name.
     """
 
     def __init__(
@@ -44,9 +48,11 @@ class ExcludedWorks:
     ) -> None:
         # A copy may be larger than a work that is too small itself.
         conversion = dataclasses.replace(conversion, min_size=1)
-        results = convert_all(sources, conversion, num_workers, 1.0)
+        results = convert_all(sources, conversion, num_workers)
         if sources:
             results = track(results, len(sources), "reading excluded works")
+        self.skipped: list[SkippedFile] = []
+        self.copies: dict[str, str] = {}
         self._names: list[str] = []
         self._by_content: dict[str, str] = {}
         fingerprints = bytearray()
@@ -68,6 +74,15 @@ class ExcludedWorks:
         shape = (len(self._names), FINGERPRINT_BYTES)
         rows = np.frombuffer(fingerprints, np.uint8).reshape(shape)
         self._near = NearFinder(rows) if self._names else None
+
+    def refuse(self, source: Source, picture: ConvertedPicture) -> bool:
+        """Return whether a picture is left out, and note it if it is."""
+        found = self.find(picture)
+        if found is None:
+            return False
+        reason, self.copies[source.name] = found
+        self.skipped.append((source.name, reason))
+        return True
 
     def find(self, picture: ConvertedPicture) -> tuple[str, str] | None:
         """Return why a picture is left out, and the excluded work; None if it is not.

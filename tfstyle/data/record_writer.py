@@ -1,8 +1,8 @@
 """Write a records folder: convert pictures, divide them into splits, write shards.
 
-The pictures wait in one file between the two passes, because the content of an example
+The pictures wait in a spool between the two passes, because the content of an example
 depends on all pictures (duplicates, counts), and decoding the originals twice takes
-far longer than reading this file in another order.
+far longer than reading the spool in another order.
 """
 
 import collections
@@ -22,18 +22,24 @@ from tfstyle.core.cli import UserError
 from tfstyle.core.files import atomic_folder
 from tfstyle.core.locks import folder_lock
 from tfstyle.core.paths import for_tensorflow
-from tfstyle.core.progress import progress_bar, track
+from tfstyle.core.progress import progress_bar
 from tfstyle.data import records
 from tfstyle.data.collections import near_duplicates, splits
-from tfstyle.data.collections.conversion_pool import Converted, convert_all
-from tfstyle.data.collections.sources import SkippedFile, Source, sign_sources
+from tfstyle.data.collections.conversion_pool import convert_all
+from tfstyle.data.collections.sources import (
+    SkippedFile,
+    Source,
+    sign_source,
+    sign_sources,
+)
 from tfstyle.data.collections.splits import SplitPlan, SplitRule
+from tfstyle.data.conversion.spool import Spool, open_spool
 from tfstyle.data.examples import (
     compute_digest,
     compute_split_digest,
     serialize_example,
 )
-from tfstyle.data.excluded_works import ExcludedWorks, hash_content, log_near_copies
+from tfstyle.data.excluded_works import ExcludedWorks, log_near_copies
 from tfstyle.data.pictures import Conversion, PictureError
 from tfstyle.data.records import INDEX_FILE, SKIPPED_FILE, Dataset, Rights, Shard
 
@@ -45,6 +51,7 @@ _OWN_FILES = re.compile(
     rf"({'|'.join(splits.SPLITS)})-\d+-of-\d+\.tfrecord"
     rf"|{INDEX_FILE}|{SKIPPED_FILE}|{NEAR_FILE}"
 )
+_SPOOL_FOLDER = ".converted"  # hidden, because others may be beside the records
 _EXAMPLES_PER_SHARD = 2048  # about 80 MB at 256x256
 
 
@@ -81,11 +88,14 @@ def write_dataset(
     skipped: Iterable[SkippedFile] = (),
     excluded: Sequence[Source] = (),
     overwrite: bool = False,
+    beam_options: Sequence[str] | None = None,
 ) -> Dataset:
     """Convert pictures, divide them into splits and write them as records.
 
-    The same sources and settings give the same bytes, whatever `num_workers`. On any
-    failure `records_dir` is unchanged.
+    The same sources and settings give the same bytes, whatever `num_workers`, and
+    whether or not an earlier call was interrupted. On any failure the files of
+    `records_dir` are unchanged, except that a hidden folder keeps the converted
+    pictures for the next call.
 
     Args:
         records_dir: the folder to write.
@@ -102,6 +112,8 @@ def write_dataset(
             left out, and near-identical ones if `rule` joins these.
         overwrite: replace records in `records_dir`. A dataset.json that does not
             describe records is never replaced.
+        beam_options: convert the pictures by an Apache Beam pipeline with these
+            options; what it leaves out is converted here.
 
     Raises:
         UserError: `records_dir` cannot be written, is being written by another
@@ -121,6 +133,7 @@ def write_dataset(
 
     with (
         folder_lock(records_dir),
+        open_spool(pathlib.Path(records_dir, _SPOOL_FOLDER), conversion) as spool,
         atomic_folder(
             records_dir, own_files=_OWN_FILES, last=INDEX_FILE, overwrite=overwrite
         ) as folder,
@@ -128,10 +141,15 @@ def write_dataset(
         works = ExcludedWorks(
             excluded, conversion, num_workers, rule.join_near_duplicates
         )
-        results = convert_all(sources, conversion, num_workers, max_skipped_fraction)
-        spool, unusable, copies = _write_spool(
-            folder, track(results, len(sources), "reading pictures"), works
+        spool.refuse = works.refuse
+        keys = {sign_source(source): source for source in sources}
+        spool.resume(keys)
+        if beam_options is not None:
+            _convert_by_beam(spool, keys, conversion, beam_options)
+        unusable = _fill_spool(
+            spool, keys, conversion, num_workers, max_skipped_fraction
         )
+        unusable += works.skipped
         unused = [*skipped, *rare, *unusable]
         reasons = [reason for _, reason in unused]
         near = _find_near_duplicates(spool) if rule.join_near_duplicates else []
@@ -140,7 +158,6 @@ def write_dataset(
         unused += [(filenames[index], reason) for index, reason in plan.skipped]
         contents = _number_contents(plan, spool)
         shards = _write_shards(folder, plan, spool, contents, conversion, num_shards)
-        spool.remove()
         dataset = Dataset(
             records_dir=records_dir,
             image_size=conversion.image_size,
@@ -160,28 +177,13 @@ def write_dataset(
             contents=tuple(contents),
             rights=_count_rights(plan, spool),
         )
-        copies |= {filenames[i]: filenames[copy] for i, copy in plan.copies.items()}
+        copies = {filenames[i]: filenames[copy] for i, copy in plan.copies.items()}
+        copies |= works.copies
         _write_skipped(folder / SKIPPED_FILE, unused, copies)
         log_near_copies(unusable, copies)
         _write_near_duplicates(folder / NEAR_FILE, plan, spool, near)
         records.write_index(folder / INDEX_FILE, dataset)
     return dataset
-
-
-@dataclasses.dataclass
-class _Spool:
-    """A file of encoded pictures, one after the other, and one of fingerprints."""
-
-    path: pathlib.Path
-    fingerprints: pathlib.Path
-    sources: list[Source] = dataclasses.field(default_factory=list)
-    contents: list[str] = dataclasses.field(default_factory=list)  # sha256
-    positions: list[int] = dataclasses.field(default_factory=lambda: [0])  # and the end
-
-    def remove(self) -> None:
-        """Delete the files."""
-        self.path.unlink()
-        self.fingerprints.unlink()
 
 
 def _refuse_foreign_index(path: pathlib.Path) -> None:
@@ -210,66 +212,88 @@ def _split_off_rare_artists(
     return frequent, rare
 
 
-def _write_spool(
-    folder: pathlib.Path,
-    results: Iterable[tuple[Source, Converted]],
-    excluded: ExcludedWorks,
-) -> tuple[_Spool, list[SkippedFile], dict[str, str]]:
-    """Write the usable pictures to one file.
+def _convert_by_beam(
+    spool: Spool,
+    sources: Mapping[str, Source],
+    conversion: Conversion,
+    options: Sequence[str],
+) -> None:
+    from tfstyle.data.conversion import beam_pipeline  # needs an extra
 
-    Returns:
-        The file, the unusable pictures, and the excluded works that some of these are
-        copies of, by name.
-    """
-    spool, unusable = _Spool(folder / "spool", folder / "fingerprints"), []
-    copies: dict[str, str] = {}
-    with spool.path.open("wb") as file, spool.fingerprints.open("wb") as fingerprints:
-        for source, result in results:
-            if isinstance(result, PictureError):
-                unusable.append((source.name, result.reason))
+    left = {key: source for key, source in sources.items() if key not in spool.keys}
+    before = len(spool.keys)
+    beam_pipeline.fill_spool(spool, left, conversion, options)
+    count = len(spool.keys) - before
+    logger.info("Apache Beam has converted %d of %d pictures", count, len(left))
+
+
+def _fill_spool(
+    spool: Spool,
+    sources: Mapping[str, Source],
+    conversion: Conversion,
+    num_workers: int,
+    max_skipped_fraction: float,
+) -> list[SkippedFile]:
+    """Convert the pictures that the spool lacks; return the unusable files."""
+    left = {key: source for key, source in sources.items() if key not in spool.keys}
+    unusable: list[SkippedFile] = []
+    first = ""
+    results = convert_all([*left.values()], conversion, num_workers)
+    with progress_bar(len(sources), "reading pictures", len(spool.keys)) as bar:
+        for key, (source, result) in zip(left, results, strict=True):
+            bar.update()
+            if not isinstance(result, PictureError):
+                spool.add(key, source, result)
                 continue
-            if (found := excluded.find(result)) is not None:
-                reason, copies[source.name] = found
-                unusable.append((source.name, reason))
-                continue
-            file.write(result.encoded)
-            fingerprints.write(result.fingerprint)
-            spool.sources.append(source)
-            spool.contents.append(hash_content(result))
-            spool.positions.append(file.tell())
-    return spool, unusable, copies
+            unusable.append((source.name, result.reason))
+            first = first or f"{names.show(source.path)} ({result})"
+            if len(unusable) > max_skipped_fraction * len(sources):
+                _refuse_unusable(unusable, max_skipped_fraction, len(sources), first)
+    return unusable
 
 
-def _find_near_duplicates(spool: _Spool) -> list[tuple[int, int]]:
+def _refuse_unusable(
+    unusable: Sequence[SkippedFile], allowed: float, total: int, first: str
+) -> None:
+    reasons = collections.Counter(reason for _, reason in unusable)
+    counts = ", ".join(f"{count} {reason}" for reason, count in reasons.items())
+    raise UserError(
+        f"{len(unusable)} pictures are unusable ({counts}), more than"
+        f" --max_skipped_fraction={allowed:g} of all {total}; the first is {first}"
+    )
+
+
+def _find_near_duplicates(spool: Spool) -> list[tuple[int, int]]:
     """Find pairs of near-identical pictures whose pixels are not the same."""
     firsts = {content: i for i, content in reversed([*enumerate(spool.contents)])}
     if not firsts:
         return []
-    shape = (len(spool.sources), near_duplicates.FINGERPRINT_BYTES)
-    fingerprints = np.memmap(spool.fingerprints, np.uint8, "r", shape=shape)
-    return near_duplicates.find_pairs(fingerprints, np.array(sorted(firsts.values())))
+    rows = np.array(sorted(firsts.values()))
+    return near_duplicates.find_pairs(spool.map_fingerprints(), rows)
 
 
 def _write_shards(
     folder: pathlib.Path,
     plan: SplitPlan,
-    spool: _Spool,
+    spool: Spool,
     contents: Mapping[str, int],
     conversion: Conversion,
     num_shards: int,
 ) -> dict[str, tuple[Shard, ...]]:
     labels, shards = plan.labels, {}
     total = sum(map(len, plan.examples.values()))
-    with spool.path.open("rb") as file, progress_bar(total, "writing") as bar:
+    with progress_bar(total, "writing") as bar:
 
         def serialize(index: int) -> bytes:
             bar.update()
             source = spool.sources[index]
-            begin, end = spool.positions[index : index + 2]
-            file.seek(begin)
-            encoded, label = file.read(end - begin), labels[source.artist]
-            content_label = contents.get(source.content, -1)
-            return serialize_example(encoded, source, label, conversion, content_label)
+            return serialize_example(
+                spool.read(index),
+                source,
+                labels[source.artist],
+                conversion,
+                contents.get(source.content, -1),
+            )
 
         for split, indices in plan.examples.items():
             target = num_shards or -(-len(indices) // _EXAMPLES_PER_SHARD)
@@ -294,17 +318,17 @@ def _write_shard(path: pathlib.Path, examples: Iterable[bytes]) -> None:
         raise UserError(f"cannot write {path}: {error.message}") from None
 
 
-def _list_used(plan: SplitPlan, spool: _Spool) -> list[Source]:
+def _list_used(plan: SplitPlan, spool: Spool) -> list[Source]:
     return [spool.sources[i] for indices in plan.examples.values() for i in indices]
 
 
-def _number_contents(plan: SplitPlan, spool: _Spool) -> dict[str, int]:
+def _number_contents(plan: SplitPlan, spool: Spool) -> dict[str, int]:
     """Return a label for each content that works show."""
     contents = {source.content for source in _list_used(plan, spool)} - {""}
     return {content: label for label, content in enumerate(sorted(contents))}
 
 
-def _count_rights(plan: SplitPlan, spool: _Spool) -> tuple[Rights, ...]:
+def _count_rights(plan: SplitPlan, spool: Spool) -> tuple[Rights, ...]:
     """Count works by licence and creator; none if no work has either."""
     counts = collections.Counter(
         (source.licence, source.creator) for source in _list_used(plan, spool)
@@ -314,7 +338,7 @@ def _count_rights(plan: SplitPlan, spool: _Spool) -> tuple[Rights, ...]:
     return tuple(Rights(*rights, count) for rights, count in sorted(counts.items()))
 
 
-def _compute_digest(plan: SplitPlan, spool: _Spool) -> str:
+def _compute_digest(plan: SplitPlan, spool: Spool) -> str:
     labels = plan.labels
     return compute_digest(
         (spool.sources[i].name, labels[spool.sources[i].artist], spool.contents[i])
@@ -333,7 +357,7 @@ def _write_skipped(
 def _write_near_duplicates(
     path: pathlib.Path,
     plan: SplitPlan,
-    spool: _Spool,
+    spool: Spool,
     pairs: Iterable[tuple[int, int]],
 ) -> None:
     """List the near-identical pictures of the records, and log how many there are."""

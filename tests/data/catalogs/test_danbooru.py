@@ -130,3 +130,14 @@ def test_a_file_that_ends_early_is_named(compress, tmp_path):
     path.write_bytes(compress(b'{"id": 1}\n' * 1000)[:-9])
     with pytest.raises(UserError, match=r"posts.json is cut short or corrupt"):
         list(danbooru.read_lines(path))
+
+
+def test_half_a_character_is_no_artist():
+    post = {
+        "id": 1,
+        "file_ext": "png",
+        "tag_string": "a",
+        "tag_string_artist": "\ud800",
+    }
+    with pytest.raises(PostError, match="bad_artist"):
+        danbooru.parse_post(json.dumps(post).encode())

@@ -6,7 +6,11 @@ import time
 import pytest
 
 from helpers.commands import read_output, run_code
-from tfstyle.data.collections import conversion_pool
+from helpers.pictures import make_pictures
+from tfstyle.core.cli import UserError
+from tfstyle.data.collections import conversion_pool, near_duplicates
+from tfstyle.data.collections.sources import Source
+from tfstyle.data.pictures import Conversion
 
 
 @pytest.fixture
@@ -60,3 +64,63 @@ def test_threads_other_than_the_main_one_may_convert(default_interrupts):
     thread.start()
     thread.join()
     assert handlers == [signal.default_int_handler]
+
+
+@pytest.mark.parametrize("format", ["png", "jpeg"])
+def test_fingerprints_are_those_of_the_encoded_pictures(tmp_path, format):
+    folder = make_pictures(tmp_path, ["a"], count=1, size=40)
+    source = Source(str(folder / "a" / "0.png"), "a", "a/0.png")
+    converted = conversion_pool.convert(Conversion(32, format=format), source)
+    expected = near_duplicates.compute_fingerprint(converted.encoded)
+    assert converted.fingerprint == expected
+
+
+def double(value):
+    return 2 * value
+
+
+def fail_process(value):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.mark.parametrize("num_workers", [0, 1, 2])
+def test_results_come_in_order(num_workers):
+    results = conversion_pool.map_in_processes(
+        double, range(50), num_workers, name=str, chunk=3
+    )
+    assert list(results) == list(range(0, 100, 2))
+
+
+def note_number(number):
+    os.environ["NUMBER"] = str(number)
+
+
+def read_number(_):
+    time.sleep(0.01)
+    return os.environ["NUMBER"], os.getpid()
+
+
+def test_processes_are_prepared_with_their_numbers():
+    results = conversion_pool.map_in_processes(
+        read_number, range(40), 2, name=str, chunk=1, prepare=note_number
+    )
+    numbers = dict(set(results))
+    assert numbers.keys() <= {"0", "1"}
+    assert str(os.getpid()) not in map(str, numbers.values())
+    assert "NUMBER" not in os.environ
+
+
+def test_a_dead_process_is_an_error_that_names_the_place():
+    results = conversion_pool.map_in_processes(
+        fail_process, ["a.png"], 2, name=str, prepare=note_number
+    )
+    with pytest.raises(UserError, match="a worker process died, .* near a.png: lower"):
+        list(results)
+
+
+def test_processors_are_counted_where_the_system_does_not_tell_them(monkeypatch):
+    allowed = len(os.sched_getaffinity(0))
+    assert conversion_pool.count_processors() == allowed
+    monkeypatch.delattr(os, "sched_getaffinity")  # as on macOS
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
+    assert conversion_pool.count_processors() == 1

@@ -5,17 +5,15 @@ its numbers and flags as text; from 2021 on it holds one text of tags per catego
 `id` may be missing. Posts are JSON lines, plain or compressed.
 """
 
-import bz2
 import dataclasses
-import gzip
-import io
 import json
-import lzma
 import pathlib
 from collections.abc import Collection, Iterator, Mapping
-from typing import Any, BinaryIO
+from typing import Any
 
+from tfstyle.core import names
 from tfstyle.core.cli import UserError
+from tfstyle.data.collections import archives
 
 # Until 2021 "s" was everything safe; since 2022 there is "g", and "s" is sensitive.
 OLD_RATINGS = {"s": "safe", "q": "questionable", "e": "explicit"}
@@ -27,13 +25,13 @@ RATINGS = ("safe", *NEW_RATINGS.values())
 
 # Ten times as many as Danbooru has; memory is reserved by the largest.
 _LARGEST_ID = 100_000_000
+_LINES_PER_POSITION = 1000  # asking the file each time takes as long as a line
 _ARTIST_CATEGORY = "1"
 # Stand beside the artist's name, or in its place, in the artist category.
 _NO_ARTISTS = frozenset({"banned_artist", "artist_request", "artist_unknown"})
 _STILL = frozenset({"jpg", "jpeg", "png", "gif", "webp", "bmp", "avif"})
 _ANIMATED = frozenset({"animated", "animated_gif", "animated_png", "ugoira", "video"})
 _PHOTOS = frozenset({"photo", "photo_(medium)", "cosplay_photo"})
-_OPENERS = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,15 +71,12 @@ def read_lines(path: pathlib.Path) -> Iterator[tuple[int, bytes]]:
         raise UserError(f"{path} is not a file")
     try:
         with path.open("rb") as stored:
-            start = stored.peek(6) if isinstance(stored, io.BufferedReader) else b""
-            opener = next(
-                (open_ for magic, open_ in _OPENERS.items() if start.startswith(magic)),
-                None,
-            )
-            lines: BinaryIO = opener(stored) if opener else stored  # type: ignore
-            for line in lines:
-                yield stored.tell(), line
-    except (EOFError, lzma.LZMAError, gzip.BadGzipFile) as error:
+            position = 0
+            for number, line in enumerate(archives.open_compressed(stored)):
+                if number % _LINES_PER_POSITION == 0:
+                    position = stored.tell()
+                yield position, line
+    except archives.COMPRESSION_ERRORS as error:
         raise UserError(f"{path} is cut short or corrupt: {error}") from None
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror or error}") from None
@@ -110,30 +105,51 @@ def parse_post(line: bytes, exclude_tags: Collection[str] = ()) -> Post:
         tags = str(post.get("tag_string") or "").split()
     else:
         raise PostError("not_a_post")
-    named = set(artists) - _NO_ARTISTS
     number, extension = _read_number(post.get("id")), str(post.get("file_ext") or "")
-    reasons = {
-        "no_id": number is None,
-        "deleted": _read_flag(post.get("is_deleted")),
-        "banned": _read_flag(post.get("is_banned")) or "banned_artist" in artists,
-        "animated": extension.lower() not in _STILL or not _ANIMATED.isdisjoint(tags),
-        "photo": not _PHOTOS.isdisjoint(tags),
-        "no_artist": not named,
-        "several_artists": len(named) > 1,
-        "excluded_tag": not set(exclude_tags).isdisjoint(tags),
-    }
-    for reason, holds in reasons.items():
-        if holds:
-            raise PostError(reason)
+    reason = _find_reason(post, number, extension.lower(), artists, tags, exclude_tags)
+    if reason:
+        raise PostError(reason)
     assert number is not None
+    (artist,) = set(artists) - _NO_ARTISTS
     return Post(
         number=number,
-        artist=named.pop(),
+        artist=artist,
         extension=extension.lower(),
         rating=str(post.get("rating") or "")[:1].lower(),
         parent=_read_number(post.get("parent_id")),
         has_children=_read_flag(post.get("has_children")),
     )
+
+
+def _find_reason(
+    post: Mapping[str, Any],
+    number: int | None,
+    extension: str,
+    artists: Collection[str],
+    tags: Collection[str],
+    exclude_tags: Collection[str],
+) -> str | None:
+    """Return the first reason not to use a post."""
+    if number is None:
+        return "no_id"
+    if _read_flag(post.get("is_deleted")):
+        return "deleted"
+    if _read_flag(post.get("is_banned")) or "banned_artist" in artists:
+        return "banned"
+    if extension not in _STILL or not _ANIMATED.isdisjoint(tags):
+        return "animated"
+    if not _PHOTOS.isdisjoint(tags):
+        return "photo"
+    named = set(artists) - _NO_ARTISTS
+    if len(named) != 1:
+        return "several_artists" if named else "no_artist"
+    try:
+        names.encode(*named)
+    except UnicodeEncodeError:  # half of a surrogate pair, as JSON can spell it
+        return "bad_artist"
+    if exclude_tags and not set(exclude_tags).isdisjoint(tags):
+        return "excluded_tag"
+    return None
 
 
 def _split_tag_objects(tags: list[Any]) -> tuple[list[str], list[str]]:
@@ -158,4 +174,6 @@ def _read_number(value: Any) -> int | None:
 
 def _read_flag(value: Any) -> bool:
     """Read a flag that may be text or a number."""
+    if value is None or isinstance(value, bool):
+        return bool(value)
     return str(value).lower() in ("true", "1", "t")

@@ -1,6 +1,5 @@
 """Pages on which a person drops the detections that are no faces."""
 
-import concurrent.futures
 import functools
 import itertools
 import os
@@ -13,13 +12,14 @@ from tfstyle.core.files import write_text
 from tfstyle.core.names import show, to_path
 from tfstyle.data import pictures
 from tfstyle.data.catalogs.manifests import DECISIONS_FORMAT, Entry
+from tfstyle.data.collections.conversion_pool import map_in_processes
 from tfstyle.data.pictures.faces import cut_face
 
 INDEX = "index.html"
 _SIZE = 112  # of a crop, in pixels
 _JPEG_QUALITY = 85
 _UNKNOWN_LIKELIHOOD = 1.0
-_CHUNK = 16
+_MIN_PER_WORKER = 16
 
 
 def sort_for_review(entries: Sequence[Entry]) -> list[Entry]:
@@ -42,13 +42,15 @@ def write_crops(
     Yields:
         For each entry, None or why its picture cannot be used.
     """
-    write = functools.partial(_write_crop, input_dir=input_dir)
-    paths = [folder / f"{number:05d}.jpg" for number in range(len(entries))]
-    if workers == 1 or len(entries) < _CHUNK:
-        yield from map(write, entries, paths)
-        return
-    with concurrent.futures.ProcessPoolExecutor(workers) as pool:
-        yield from pool.map(write, entries, paths, chunksize=_CHUNK)
+    crops = [
+        (entry, folder / f"{number:05d}.jpg") for number, entry in enumerate(entries)
+    ]
+    yield from map_in_processes(
+        functools.partial(_write_crop, input_dir),
+        crops,
+        min(workers, len(entries) // _MIN_PER_WORKER),
+        lambda crop: crop[0].path,
+    )
 
 
 def write_pages(
@@ -111,16 +113,17 @@ def write_pages(
     return names
 
 
-def _write_crop(entry: Entry, path: pathlib.Path, input_dir: str) -> str | None:
+def _write_crop(input_dir: str, crop: tuple[Entry, pathlib.Path]) -> str | None:
+    entry, path = crop
     source = os.path.join(input_dir, to_path(entry.path))  # noqa: PTH118 (may be absolute)
     try:
         if entry.face is None:
-            crop = pictures.load_picture(source, _SIZE)
+            picture = pictures.load_picture(source, _SIZE)
         else:
-            crop = cut_face(pictures.load_upright(source), entry.face, _SIZE)
+            picture = cut_face(pictures.load_upright(source), entry.face, _SIZE)
     except pictures.PictureError as error:
         return str(error)
-    crop.save(path, quality=_JPEG_QUALITY)
+    picture.save(path, quality=_JPEG_QUALITY)
     return None
 
 

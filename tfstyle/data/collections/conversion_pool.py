@@ -1,4 +1,4 @@
-"""Convert many pictures on all cores, in order, with few of them in memory.
+"""Work on many pictures on all cores, in order, with few of them in memory.
 
 The workers are fresh processes that import Pillow but not TensorFlow.
 """
@@ -7,23 +7,27 @@ import collections
 import concurrent.futures
 import contextlib
 import dataclasses
+import functools
 import itertools
 import multiprocessing
+import os
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from multiprocessing import resource_tracker
-from typing import Any
+from typing import Any, TypeVar
 
 from tfstyle.core import names
 from tfstyle.core.cli import UserError
 from tfstyle.data.collections import near_duplicates
 from tfstyle.data.collections.sources import Source
-from tfstyle.data.pictures import Conversion, PictureError
+from tfstyle.data.pictures import Conversion, PictureError, encode_picture
 
-_CHUNK = 16  # pictures per message to a worker
 _CHUNKS_AHEAD = 4  # per worker; bounds the memory of waiting pictures
 _MIN_PER_WORKER = 64  # starting a process takes as long as converting this many
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,39 +47,104 @@ Converted = ConvertedPicture | PictureError
 
 
 def convert_all(
-    sources: Sequence[Source],
-    conversion: Conversion,
-    num_workers: int,
-    max_skipped_fraction: float,
+    sources: Sequence[Source], conversion: Conversion, num_workers: int
 ) -> Iterator[tuple[Source, Converted]]:
-    """Convert pictures in order; see `record_writer.write_dataset`.
+    """Convert pictures in order.
 
     Yields:
         Each source with its picture, or with the reason why it is unusable.
 
     Raises:
-        UserError: too many pictures are unusable, or a worker died.
+        UserError: a worker died.
     """
-    reasons: collections.Counter[str] = collections.Counter()
-    first = ""
-    num_workers = min(num_workers, len(sources) // _MIN_PER_WORKER)
-    if num_workers > 1:
-        results = _convert_in_pool(sources, conversion, num_workers)
+    results = map_in_processes(
+        functools.partial(convert, conversion),
+        sources,
+        min(num_workers, len(sources) // _MIN_PER_WORKER),
+        lambda source: source.path,
+    )
+    yield from zip(sources, results, strict=True)
+
+
+def convert(conversion: Conversion, source: Source) -> Converted:
+    """Convert a picture, or return the reason why it is unusable."""
+    try:
+        picture = conversion.convert_file(source.path, source.face)
+    except PictureError as error:
+        return error
+    encoded = encode_picture(picture, conversion.format)
+    if conversion.format == "png":  # no need to decode what is still there
+        fingerprint = near_duplicates.shrink_to_fingerprint(picture)
     else:
-        results = (_convert(source, conversion) for source in sources)
-    for count, (source, result) in enumerate(zip(sources, results, strict=True), 1):
-        if isinstance(result, PictureError):
-            reasons[result.reason] += 1
-            first = first or f"{names.show(source.path)} ({result})"
-            if reasons.total() > max_skipped_fraction * len(sources):
-                counts = ", ".join(f"{n} {reason}" for reason, n in reasons.items())
-                raise UserError(
-                    f"{reasons.total()} of the first {count} pictures are unusable"
-                    f" ({counts}), more than --max_skipped_fraction="
-                    f"{max_skipped_fraction:g} of all {len(sources)}; the first is"
-                    f" {first}"
-                )
-        yield source, result
+        fingerprint = near_duplicates.compute_fingerprint(encoded)
+    return ConvertedPicture(encoded, fingerprint)
+
+
+def count_processors() -> int:
+    """Return how many processors this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # of Linux
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def map_in_processes(
+    function: Callable[[Item], Result],
+    items: Sequence[Item],
+    num_workers: int,
+    name: Callable[[Item], str],
+    chunk: int = 16,
+    prepare: Callable[[int], None] | None = None,
+) -> Iterator[Result]:
+    """Apply a function to items in new processes, with few results in memory.
+
+    Args:
+        function: that processes can import.
+        items: its arguments.
+        num_workers: the number of processes. With less than 2, and nothing to prepare,
+            this process applies the function.
+        name: returns the path of an item, for errors.
+        chunk: items that a process is given at a time.
+        prepare: called first in each process, with its number.
+
+    Yields:
+        The results, in order.
+
+    Raises:
+        UserError: a process died.
+    """
+    if num_workers < 2 and prepare is None:
+        yield from map(function, items)
+        return
+    # "fork" is unsafe: this process may run TensorFlow's threads.
+    context = multiprocessing.get_context("spawn")
+    num_workers = max(1, num_workers)
+    numbers = context.SimpleQueue()
+    for number in range(num_workers):
+        numbers.put(number)
+    pool = concurrent.futures.ProcessPoolExecutor(
+        num_workers, context, _prepare_process, (prepare, numbers)
+    )
+    resource_tracker.ensure_running()  # it unblocks the signal when it starts
+    starts = iter(range(0, len(items), chunk))
+    pending: collections.deque[Any] = collections.deque()  # chunks and their futures
+    try:
+        while True:
+            num_free = num_workers * _CHUNKS_AHEAD - len(pending)
+            with defer_interrupts():
+                for start in itertools.islice(starts, num_free):
+                    part = items[start : start + chunk]
+                    pending.append((part, pool.submit(_map_chunk, function, part)))
+            if not pending:
+                return
+            part, future = pending.popleft()
+            yield from future.result()
+    except concurrent.futures.process.BrokenProcessPool:
+        raise UserError(
+            "a worker process died, perhaps out of memory, near"
+            f" {names.show(name(part[0]))}: lower --num_workers"
+        ) from None
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 @contextlib.contextmanager
@@ -102,46 +171,13 @@ def defer_interrupts() -> Iterator[None]:
             signal.raise_signal(signal.SIGINT)
 
 
-def _convert_in_pool(
-    sources: Sequence[Source], conversion: Conversion, num_workers: int
-) -> Iterator[Converted]:
-    pool = concurrent.futures.ProcessPoolExecutor(
-        num_workers,
-        # "fork" is unsafe: this process may run TensorFlow's threads.
-        mp_context=multiprocessing.get_context("spawn"),
-    )
-    resource_tracker.ensure_running()  # it unblocks the signal when it starts
-    chunks = iter([sources[i : i + _CHUNK] for i in range(0, len(sources), _CHUNK)])
-    pending: collections.deque[Any] = collections.deque()  # chunks and their futures
-    try:
-        while True:
-            num_free = num_workers * _CHUNKS_AHEAD - len(pending)
-            with defer_interrupts():
-                for chunk in itertools.islice(chunks, num_free):
-                    future = pool.submit(_convert_chunk, chunk, conversion)
-                    pending.append((chunk, future))
-            if not pending:
-                return
-            chunk, future = pending.popleft()
-            yield from future.result()
-    except concurrent.futures.process.BrokenProcessPool:
-        raise UserError(
-            "a worker process died, perhaps out of memory, near"
-            f" {names.show(chunk[0].path)}: lower --num_workers"
-        ) from None
-    finally:
-        pool.shutdown(cancel_futures=True)
+def _map_chunk(
+    function: Callable[[Item], Result], items: Sequence[Item]
+) -> list[Result]:
+    return [function(item) for item in items]
 
 
-def _convert_chunk(
-    sources: Sequence[Source], conversion: Conversion
-) -> list[Converted]:
-    return [_convert(source, conversion) for source in sources]
-
-
-def _convert(source: Source, conversion: Conversion) -> Converted:
-    try:
-        encoded = conversion.encode_file(source.path, source.face)
-    except PictureError as error:
-        return error
-    return ConvertedPicture(encoded, near_duplicates.compute_fingerprint(encoded))
+def _prepare_process(prepare: Callable[[int], None] | None, numbers: Any) -> None:
+    number = numbers.get()
+    if prepare:
+        prepare(number)

@@ -43,8 +43,12 @@ def compute_fingerprint(encoded: bytes) -> bytes:
     """
     with Image.open(io.BytesIO(encoded)) as image:
         image.draft("RGB", (4 * SIDE, 4 * SIDE))  # decodes JPEG no larger than needed
-        thumbnail = image.convert("RGB").resize((SIDE, SIDE), Image.Resampling.LANCZOS)
-    return thumbnail.tobytes()
+        return shrink_to_fingerprint(image.convert("RGB"))
+
+
+def shrink_to_fingerprint(picture: Image.Image) -> bytes:
+    """Return the fingerprint of an RGB picture."""
+    return picture.resize((SIDE, SIDE), Image.Resampling.LANCZOS).tobytes()
 
 
 def find_pairs(fingerprints: np.ndarray, rows: np.ndarray) -> list[tuple[int, int]]:

@@ -30,7 +30,7 @@ _NOTES = {
 _NESTED_FRACTION = 0.9  # of the artist folders, to suspect another layout
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, slots=True)
 class Source:
     """A picture file that may become an example.
 
@@ -68,11 +68,9 @@ def list_artist_folders(input_dir: str) -> list[str]:
     if not root.is_dir():
         raise UserError(f"--input_dir={shown} is not a folder")
     try:
-        entries = sorted(path.name for path in root.iterdir())
+        artists = _list_folders(input_dir)
     except OSError as error:
         raise UserError(f"--input_dir={shown}: {error.strerror}") from None
-    folders = [name for name in entries if (root / name).is_dir()]
-    artists = [name for name in folders if walking.classify_folder(name) is None]
     if not artists:
         loose = len(_list_loose_pictures(input_dir))
         content = f"{loose} pictures but no folders" if loose else "no folders"
@@ -82,6 +80,25 @@ def list_artist_folders(input_dir: str) -> list[str]:
             f" as in {example}"
         )
     return artists
+
+
+def find_artist_root(folder: str) -> tuple[str, list[SkippedFile]]:
+    """Find the folder of artist folders in an unpacked archive.
+
+    An archive often holds a single folder that holds all others. One artist alone is
+    no collection, so a single folder with folders in it is not an artist's.
+
+    Returns:
+        The folder, and what is left out beside and above it.
+    """
+    root, skipped = folder, list[SkippedFile]()
+    while True:
+        inner = _list_folders(root)
+        if len(inner) != 1 or not _list_folders(os.path.join(root, *inner)):  # noqa: PTH118
+            return root, skipped
+        skipped += [(name, "beside_artists") for name in _list_loose_pictures(root)]
+        skipped += _list_left_out_folders(root)
+        root = os.path.join(root, *inner)  # noqa: PTH118
 
 
 def scan_artist_folders(
@@ -152,7 +169,7 @@ def describe_nesting(input_dir: str, sources: Iterable[Source]) -> str | None:
     """Return a note if the folders look like GROUP/ARTIST/picture.png, else None.
 
     They do if nearly all artist folders of `input_dir` hold several folders of pictures
-    and no pictures beside them.
+    and no pictures beside them. `input_dir` may be an archive.
     """
     subfolders: dict[str, set[str]] = collections.defaultdict(set)
     for source in sources:
@@ -163,13 +180,15 @@ def describe_nesting(input_dir: str, sources: Iterable[Source]) -> str | None:
     ]
     if len(nested) < _NESTED_FRACTION * len(subfolders):
         return None
+    is_folder = pathlib.Path(input_dir).is_dir()
+    first, folder = ("", names.quote(input_dir)) if is_folder else ("unpack it, ", ".")
     return (
         f"note: {len(nested)} of the {len(subfolders)} folders of"
         f" {names.show(input_dir)} hold all"
         f" their pictures in subfolders, {sum(map(len, nested))} in total. Each outer"
-        " folder counts as one artist. If the subfolders are the artists, point"
+        f" folder counts as one artist. If the subfolders are the artists, {first}point"
         " --input_dir one level down, or copy them into one folder: mkdir FLAT &&"
-        f" cp -r {names.quote(input_dir)}/*/* FLAT"
+        f" cp -r {folder}/*/* FLAT"
     )
 
 
@@ -211,17 +230,37 @@ def sign_sources(sources: Sequence[Source]) -> str:
     """
     digest = hashlib.sha256()
     for source in sorted(sources, key=lambda source: source.name):
-        try:
-            status = pathlib.Path(source.path).stat()
-            state = (status.st_size, status.st_mtime_ns)
-        except OSError:  # a dangling link; the conversion skips it as unreadable
-            state = (0, 0)
         described = (source.face, source.content, source.licence, source.creator)
+        state = _read_state(source)
         fields: tuple[object, ...] = (source.name, source.artist, source.group, *state)
         # Most pictures have no description, and older digests none at all.
         fields += described if any(described) else ()
         digest.update(repr(fields).encode())
     return digest.hexdigest()
+
+
+def sign_source(source: Source) -> str:
+    """Return a digest that changes when a file or the part to use of it does."""
+    fields = (source.name, source.face, *_read_state(source))
+    return hashlib.sha256(repr(fields).encode()).hexdigest()[:32]
+
+
+def _read_state(source: Source) -> tuple[int, int]:
+    """Return the size and the modification time of a file."""
+    try:
+        status = os.stat(source.path)  # noqa: PTH116 (half the time of pathlib)
+    except OSError:  # a dangling link; the conversion skips it as unreadable
+        return 0, 0
+    return status.st_size, status.st_mtime_ns
+
+
+def _list_folders(folder: str) -> list[str]:
+    """List the folders in a folder, without hidden ones and the system's, sorted."""
+    return sorted(
+        path.name
+        for path in pathlib.Path(folder).iterdir()
+        if path.is_dir() and walking.classify_folder(path.name) is None
+    )
 
 
 def _list_loose_pictures(input_dir: str) -> list[str]:

@@ -15,11 +15,18 @@ from tfstyle.data.pictures.conversion import (
     normalize_color,
     to_square_rgb,
 )
-from tfstyle.data.pictures.opening import MAX_PIXELS, SUFFIXES, normalize, read_picture
+from tfstyle.data.pictures.opening import (
+    MAX_BYTES,
+    MAX_PIXELS,
+    SUFFIXES,
+    normalize,
+    read_picture,
+)
 
 __all__ = [
     "FITS",
     "FORMATS",
+    "MAX_BYTES",
     "MAX_PIXELS",
     "RESULT_FORMATS",
     "SUFFIXES",

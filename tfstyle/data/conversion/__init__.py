@@ -1,0 +1,1 @@
+"""Conversion that outlives interruptions, and on many machines."""
