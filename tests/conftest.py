@@ -1,5 +1,6 @@
 """Records that tests of all rooms share, made once per session by the real library."""
 
+import dataclasses
 import pathlib
 import shutil
 
@@ -55,6 +56,23 @@ def small_records(tmp_path_factory) -> records.Dataset:
     sources = list_portraits(artists=range(3), count=26)
     rule = splits.SplitRule(min_images_per_artist=20, min_test_images=4)
     folder = tmp_path_factory.mktemp("small") / "records"
+    return record_writer.write_dataset(
+        str(folder), sources, Conversion(32), rule, num_shards=2
+    )
+
+
+@pytest.fixture(scope="session")
+def labeled_records(tmp_path_factory) -> records.Dataset:
+    """The pictures of small_records, with contents: the number of the file modulo 13.
+
+    Contents are no part of the digest, so a run on small_records takes these too.
+    """
+    sources = [
+        dataclasses.replace(source, content=f"{int(source.name[-9:-4]) % 13:02}")
+        for source in list_portraits(artists=range(3), count=26)
+    ]
+    rule = splits.SplitRule(min_images_per_artist=20, min_test_images=4)
+    folder = tmp_path_factory.mktemp("labeled") / "records"
     return record_writer.write_dataset(
         str(folder), sources, Conversion(32), rule, num_shards=2
     )

@@ -12,7 +12,7 @@ PACKAGE = ROOT / "tfstyle"
 ORDER = (
     ("core", "data.formats"),
     ("data.pictures", "metrics"),
-    ("data.collections",),
+    ("data.collections", "data.in_graph"),
     ("data.catalogs", "data.conversion"),
     ("data",),
     ("modeling.networks",),

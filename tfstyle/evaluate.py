@@ -52,7 +52,8 @@ _MATCH_FILENAMES = flags.DEFINE_bool(
     "match_filenames",
     False,
     "Works by different artists with the same file name show the same, such as letters "
-    "in typefaces: compare style transfers with the true pictures.",
+    "in typefaces: compare style transfers with the true pictures. Content labels, in "
+    "records of a manifest with contents, count instead and need no flag.",
 )
 
 

@@ -42,8 +42,8 @@ _MAX_BATCH_SIZE = flags.DEFINE_integer(
 _MAX_PIXELS = flags.DEFINE_integer(
     "max_pixels",
     50_000_000,
-    "Pixels of a picture at most, of all frames of a GIF together. A picture is refused"
-    " by its header, before it is decoded, which takes about 50 bytes for each pixel.",
+    "Pixels of a picture at most. A picture is refused by its header, before it is"
+    " decoded, which takes about 50 bytes for each pixel.",
     lower_bound=1,
 )
 _MAX_CONNECTIONS = flags.DEFINE_integer(

@@ -389,3 +389,19 @@ def test_a_corrupt_record_among_a_few_pictures_names_its_shard(corruptible, corr
     with pytest.raises(UserError) as error:
         input_pipeline.read_pictures(dataset, ["train"], range(30, 60))
     assert path in str(error.value)
+
+
+def test_content_labels_are_read_in_the_order_of_pictures(
+    labeled_records, small_records
+):
+    for split in ("train", "test"):
+        names = [
+            name
+            for batch in input_pipeline.eval_batches(labeled_records, split)
+            for name in batch["filename"].numpy()
+            if name
+        ]
+        labels = input_pipeline.read_content_labels(labeled_records, split)
+        assert labels.tolist() == [int(name[-9:-4]) % 13 for name in names]
+        unknown = input_pipeline.read_content_labels(small_records, split)
+        assert unknown.tolist() == [-1] * len(names)

@@ -4,6 +4,7 @@ They write what Pillow cannot, and the pixels of their files are known by constr
 Compressed formats use codes that do not compress.
 """
 
+import lzma
 import struct
 import zlib
 
@@ -245,7 +246,7 @@ def _lzw_uncompressed(values: np.ndarray, bits: int, high_first: bool) -> bytes:
 
 # TIFF
 
-NONE, LZW, DEFLATE, PACKBITS = 1, 5, 8, 32773
+NONE, LZW, DEFLATE, PACKBITS, LZMA = 1, 5, 8, 32773, 34925
 UNSIGNED, SIGNED, FLOAT = 1, 2, 3
 
 
@@ -350,6 +351,8 @@ def _encode_block(
         raw = pack_bits(block.reshape(height, -1), bits)
     if compression == DEFLATE:
         return zlib.compress(raw)
+    if compression == LZMA:
+        return lzma.compress(raw)
     if compression == LZW:
         return _lzw_uncompressed(np.frombuffer(raw, np.uint8), 8, high_first=True)
     if compression == PACKBITS:
@@ -403,8 +406,12 @@ def write_tga(
     palette: bytes = b"",
     palette_depth: int = 0,
     identifier: bytes = b"",
+    attributes: int | None = None,
 ) -> bytes:
-    """Write a TGA around its pixels; flags 0x20 means the top row first."""
+    """Write a TGA around its pixels; flags 0x20 means the top row first.
+
+    `attributes` is the kind of alpha in the extension area of TGA 2.0.
+    """
     number = len(palette) * 8 // palette_depth if palette else 0
     header = struct.pack(
         "<BBBHHBHHHHBB",
@@ -421,7 +428,12 @@ def write_tga(
         depth,
         flags,
     )
-    return header + identifier + palette + pixels
+    data = header + identifier + palette + pixels
+    if attributes is None:
+        return data
+    extension = struct.pack("<H", 495) + b"\0" * 492 + bytes([attributes])
+    footer = struct.pack("<II", len(data), 0) + b"TRUEVISION-XFILE.\0"
+    return data + extension + footer
 
 
 def tga_rle(pixels: np.ndarray) -> bytes:
@@ -501,3 +513,11 @@ def _encode_blocks(levels: np.ndarray) -> bytes:
 def exif(orientation: int, order: str = "<") -> bytes:
     """Write EXIF data (a TIFF without pixels) with an orientation."""
     return _tiff_header({274: (3, (orientation,))}, order, big=False)
+
+
+def exif_entries(*entries: tuple[int, int, int, bytes]) -> bytes:
+    """Write little-endian EXIF data of tags, types, counts and four bytes each."""
+    data = b"II*\0" + struct.pack("<IH", 8, len(entries))
+    for tag, kind, count, value in entries:
+        data += struct.pack("<HHI", tag, kind, count) + value
+    return data + b"\0\0\0\0"

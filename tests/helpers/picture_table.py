@@ -271,10 +271,154 @@ def _png_chunk_rows() -> Iterator[Row]:
             rgb(**{where: rotated}),
             np.rot90(COLOR, -1),
         )
-    whole = rgb()
+    yield from _png_odd_chunk_rows()
+    yield from _png_damaged_rows()
+
+
+def _png_odd_chunk_rows() -> Iterator[Row]:
+    """Rows of chunks that viewers leave out, or of which they heed the first."""
+    chunk = write.png_chunk
+
+    def rgb(*chunks: bytes, **options) -> bytes:
+        before = b"".join(chunks)
+        return write.write_png(COLOR, write.RGB, before=before, **options)
+
+    def numbers(kind: bytes, *values: int) -> bytes:
+        return chunk(kind, b"".join(value.to_bytes(4, "big") for value in values))
+
+    for kind in (
+        b"gAMA",
+        b"cHRM",
+        b"cICP",
+        b"sRGB",
+        b"iCCP",
+        b"pHYs",
+        b"sBIT",
+        b"tRNS",
+    ):
+        name = kind.decode()
+        yield Row(f"png {name} of one byte", rgb(chunk(kind, b"\1")), COLOR)
+    yield Row("png eXIf of one byte", rgb(chunk(b"eXIf", b"I")), COLOR)
+    large = zlib.compress(bytes(2**21))
+    yield Row("png large zTXt", rgb(chunk(b"zTXt", b"a\0\0" + large)), COLOR)
+    yield Row("png large iTXt", rgb(chunk(b"iTXt", b"a\0\1\0\0\0" + large)), COLOR)
+    adobe = icc.matrix_profile(icc.ADOBE_RGB_D50, 563 / 256) + bytes(2**21)
+    yield Row(
+        "png large profile",
+        rgb(chunk(b"iCCP", b"Adobe\0\0" + zlib.compress(adobe))),
+        icc.convert_rgb(COLOR, icc.ADOBE_RGB_D50, 563 / 256),
+        2,
+    )
+    stream = bytearray(zlib.compress(bytes(range(256)) * 9))
+    stream[20] ^= 0xFF
+    yield Row(
+        "png profile of damaged data", rgb(chunk(b"iCCP", b"a\0\0" + stream)), COLOR
+    )
+    turn, upright = chunk(b"eXIf", write.exif(6)), chunk(b"eXIf", write.exif(1))
+    yield Row("png EXIF turned, then upright", rgb(turn, upright), np.rot90(COLOR, -1))
+    yield Row("png EXIF upright, then turned", rgb(upright, turn), COLOR)
+    prefixed = chunk(b"eXIf", b"Exif\0\0" + write.exif(6))
+    yield Row("png EXIF with the prefix of JPEG", rgb(prefixed), COLOR)
+    linear, plain = numbers(b"gAMA", 100000), numbers(b"gAMA", 45455)
+    light = icc.convert_rgb(COLOR, icc.SRGB_D50, 1)
+    yield Row("png gAMA linear, then of sRGB", rgb(linear, plain), light, 2)
+    yield Row("png gAMA of sRGB, then linear", rgb(plain, linear), COLOR)
+    yield Row("png linear gAMA after the pixels", rgb(after=linear), COLOR)
+    for gamma in (0, 1, 2**31, 2**32 - 1):
+        yield Row(f"png gAMA {gamma}", rgb(numbers(b"gAMA", gamma)), COLOR)
+    white, primaries = (31270, 32900), (64000, 33000, 30000, 60000, 15000, 6000)
+    impossible = {
+        "of zeros": (0,) * 8,
+        "of no white": (0, 0, *primaries),
+        "on a line": (*white, *(30000, 30000) * 3),
+        "of huge numbers": (2**31,) * 8,
+        "with white outside": (90000, 5000, *primaries),
+    }
+    for name, values in impossible.items():
+        data = rgb(plain, numbers(b"cHRM", *values))
+        yield Row(f"png gAMA and cHRM {name}", data, COLOR)
+    ignored = {
+        "PQ in limited range": (9, 16, 0, 0),
+        "P3 in limited range": (12, 13, 0, 0),
+        "of YCbCr": (12, 13, 1, 1),
+        "unspecified": (2, 2, 0, 1),
+        "reserved": (0, 255, 0, 1),
+    }
+    for name, values in ignored.items():
+        yield Row(f"png cICP {name}", rgb(chunk(b"cICP", bytes(values))), COLOR)
+    pq = chunk(b"cICP", bytes((9, 16, 0, 1)))
+    yield Row("png cICP of PQ", rgb(pq), None, reason="high dynamic range (PQ)")
+
+    def key(y: int, x: int) -> bytes:
+        return chunk(b"tRNS", b"".join(bytes([0, level]) for level in COLOR[y, x]))
+
+    is_key = np.equal(COLOR, COLOR[3, 5]).all(axis=-1)
+    seen = over(COLOR, np.where(is_key, 0, 255))
+    yield Row("png tRNS twice", rgb(key(3, 5), key(4, 6)), seen)
+    yield Row("png tRNS after the pixels", rgb(after=key(3, 5)), COLOR)
+    colors, alphas = chunk(b"PLTE", PALETTE.tobytes()), chunk(b"tRNS", b"\0\x80")
+    more = chunk(b"tRNS", bytes(17))
+
+    def indexed(*chunks: bytes) -> bytes:
+        return write.write_png(INDEX, write.PALETTE, 8, before=b"".join(chunks))
+
+    shown = PALETTE[INDEX]
+    yield Row("png palette after tRNS", indexed(alphas, colors), shown)
+    yield Row("png palette with too many alphas", indexed(colors, more), shown)
+    yield Row("png palette before gAMA", indexed(colors, linear), shown)
+    few = chunk(b"PLTE", PALETTE[:9].tobytes())
+    known = np.where((INDEX < 9)[..., None], shown, 0)
+    yield Row("png palette of too few colors", indexed(few), known)
+
+
+def _png_damaged_rows() -> Iterator[Row]:
+    """Rows whose pixels are not whole."""
+    chunk = write.png_chunk
+    whole = write.write_png(COLOR, write.RGB)
     place = whole.index(b"IDAT")
     yield Row("png cut in its pixels", whole[: place + 60], None, reason="truncated")
-    yield Row("png header only", whole[:40], None)
+    yield Row("png header only", whole[:40], None, reason="truncated")
+    flipped = bytearray(whole)
+    flipped[place + 30] ^= 1
+    yield Row("png with a flipped bit", bytes(flipped), None, reason="its IDAT chunk")
+    rows = b"".join(b"\0" + row.tobytes() for row in COLOR)
+    compressed = zlib.compress(rows)
+
+    def of_pixels(*parts: bytes, between: bytes = b"") -> bytes:
+        chunks = between.join(chunk(b"IDAT", part) for part in parts)
+        return whole[: place - 4] + chunks + chunk(b"IEND")
+
+    halves = compressed[:50], compressed[50:]
+    yield Row("png pixels in two chunks", of_pixels(*halves), COLOR)
+    text = chunk(b"tEXt", b"Title\0text")
+    yield Row("png pixels interrupted by text", of_pixels(*halves, between=text), None)
+    yield Row("png too many rows", of_pixels(zlib.compress(rows + rows)), COLOR)
+    yield Row("png without a checksum of pixels", of_pixels(compressed[:-4]), COLOR)
+    fewer = of_pixels(zlib.compress(rows[: 49 * 15]))
+    yield Row("png too few rows", fewer, None, reason="735 of 784 bytes of pixels")
+    wrong = of_pixels(compressed[:-1] + b"?")
+    yield Row("png wrong checksum of pixels", wrong, None, reason="its pixels")
+    filter_9 = of_pixels(zlib.compress(b"\x09" + rows[1:]))
+    yield Row("png unknown filter", filter_9, None, reason="its pixels")
+    colors = PALETTE.tobytes()
+    for kind in (b"PLTE", b"tRNS"):
+        table = chunk(b"PLTE", colors, crc=1 if kind == b"PLTE" else None)
+        table += chunk(b"tRNS", b"\0", crc=1 if kind == b"tRNS" else None)
+        data = write.write_png(INDEX, write.PALETTE, before=table)
+        name = kind.decode()
+        yield Row(
+            f"png wrong checksum of {name}", data, None, reason=f"its {name} chunk"
+        )
+    for name, table in {
+        "no palette": b"",
+        "two palettes": chunk(b"PLTE", colors) * 2,
+        "an empty palette": chunk(b"PLTE"),
+        "a palette of 7 bytes": chunk(b"PLTE", colors[:7]),
+    }.items():
+        data = write.write_png(INDEX, write.PALETTE, before=table)
+        yield Row(f"png {name}", data, None, reason="its palette")
+    unknown = write.write_png(COLOR, write.RGB, before=chunk(b"ABCD"))
+    yield Row("png unknown critical chunk", unknown, None, reason="a chunk ABCD")
 
 
 def _jpeg_rows() -> Iterator[Row]:
@@ -384,12 +528,63 @@ def _jpeg_rows() -> Iterator[Row]:
     yield Row(
         "jpeg with data after its end", jpeg(ycc(color)) + b"\0" * 500, big(color), 2
     )
-    yield Row("jpeg cut in its pixels", jpeg(ycc(color), end=b"")[:-6], None)
+    yield from _jpeg_metadata_rows(jpeg(ycc(color)), big(color))
+    cut, end, text = jpeg(ycc(color), end=b"")[:-6], b"\xff\xd9", b"some text " * 9
+    for name, data in {
+        "its pixels": cut,
+        "its pixels, with an end": cut + end,
+        "its pixels, with text": cut + text,
+        "its pixels, with an end and text": cut + end + text,
+    }.items():
+        yield Row(f"jpeg cut in {name}", data, None, reason="truncated")
     yield Row(
         "jpeg cut and filled with zeros",
         jpeg(ycc(color), end=b"")[:-9] + b"\0" * 999,
         None,
     )
+
+
+def _jpeg_metadata_rows(data: bytes, shown: np.ndarray) -> Iterator[Row]:
+    """Rows of a picture with odd segments before its first one."""
+
+    def with_segments(*segments: bytes) -> bytes:
+        return data[:2] + b"".join(segments) + data[2:]
+
+    def exif(*entries: tuple[int, int, int, bytes]) -> bytes:
+        return write.jpeg_segment(0xE1, b"Exif\0\0" + write.exif_entries(*entries))
+
+    # Tag, type, count, value: browsers heed the first orientation that is a SHORT.
+    six, one = (0x112, 3, 1, b"\6\0\0\0"), (0x112, 3, 1, b"\1\0\0\0")
+    bad = (0x10F, 99, 2**31, b"\xff" * 4)
+    empty = write.jpeg_segment(0xE1, b"Exif\0\0")
+    for name, segments in {
+        "after a bad tag": [exif(bad, six)],
+        "after 600 tags": [exif(*[(0x1000, 3, 1, bytes(4))] * 600, six)],
+        "before another": [exif(six, one)],
+        "before one of another segment": [exif(six), exif(one)],
+        "after an empty segment": [empty, exif(six)],
+    }.items():
+        rotated = np.rot90(shown, -1)
+        yield Row(f"jpeg orientation {name}", with_segments(*segments), rotated, 2)
+    for kind, value in {
+        4: b"\6\0\0\0",
+        8: b"\6\0\0\0",
+        9: b"\6\0\0\0",
+        11: b"\0\0\xc0@",
+    }.items():
+        entry = (0x112, kind, 1, value)
+        yield Row(
+            f"jpeg orientation of type {kind}", with_segments(exif(entry)), shown, 2
+        )
+    twice = (0x112, 3, 2, b"\6\0\6\0")
+    yield Row("jpeg two values of orientation", with_segments(exif(twice)), shown, 2)
+    for name, segment in {
+        "a short JFIF segment": write.jpeg_segment(0xE0, b"JFIF\0"),
+        "a profile of one byte": write.jpeg_segment(0xE2, b"ICC_PROFILE\0\1"),
+        "a short Adobe segment": write.jpeg_segment(0xEE, b"Adobe"),
+        "a damaged MPF segment": write.jpeg_segment(0xE2, b"MPF\0" + b"\xff" * 9),
+    }.items():
+        yield Row(f"jpeg with {name}", with_segments(segment), shown, 2)
 
 
 def turned(pixels: np.ndarray, orientation: int) -> np.ndarray:
@@ -564,6 +759,31 @@ def _bmp_rows() -> Iterator[Row]:
         2,
     )
     yield Row("bmp cut", bmp(data, 16, 16, 24)[:-99], None)
+    odd = bmp(rows([row.tobytes() for row in bgr[:15, :15]]), 15, 15, 24)
+    indices = rows([write.pack_bits(row[None], 4) for row in INDEX])
+    for name, file, shown in (
+        ("24 bits", odd, COLOR[:15, :15]),
+        ("24 bits with a palette", bmp(data, 16, 16, 24, PALETTE), COLOR),
+        ("4 bits", bmp(indices, 16, 16, 4, PALETTE), PALETTE[INDEX]),
+        (
+            "4 bits OS/2",
+            bmp(indices, 16, 16, 4, PALETTE, header_size=12),
+            PALETTE[INDEX],
+        ),
+        ("32 bits", bmp(rows(packed), 16, 16, 32, compression=3, masks=masks), COLOR),
+    ):
+        for offset in (0, 20):
+            moved = file[:10] + offset.to_bytes(4, "little") + file[14:]
+            yield Row(
+                f"bmp {name} with pixels at {offset}",
+                moved,
+                shown if offset == 0 else None,
+                reason="inside of its header",
+            )
+        for tail in (b"\0\0", b"\0" * 4, b"more"):
+            yield Row(f"bmp {name} before {tail!r}", file + tail, shown)
+    yield Row("bmp without its last padding", odd[:-3], COLOR[:15, :15])
+    yield Row("bmp without its last byte", odd[:-4], None, reason="truncated")
 
 
 def _gif_rows() -> Iterator[Row]:
@@ -613,7 +833,28 @@ def _gif_rows() -> Iterator[Row]:
         2,
     )
     yield Row("gif without its end", gif(INDEX, PALETTE)[:-1], shown)
-    yield Row("gif cut", gif(INDEX, PALETTE)[:-99], None)
+    yield Row("gif cut", gif(INDEX, PALETTE)[:-99], None, reason="truncated")
+    closed = gif(INDEX, PALETTE)[:-99] + b"\0;"
+    yield Row("gif cut, with an end", closed, None, reason="truncated")
+    rows = bytearray(gif(INDEX[:8], PALETTE))
+    frame = rows.index(b",")
+    rows[8] = rows[frame + 7] = 16  # heights of the screen and the frame
+    yield Row("gif of too few rows", bytes(rows), None, reason="truncated")
+    empty = bytearray(gif(INDEX, PALETTE))
+    empty[empty.index(b",") + 5] = 0
+    yield Row("gif of no width", bytes(empty), None, reason="has no pixels")
+    codes = bytearray(gif(INDEX, PALETTE))
+    codes[-60:-50] = b"\xff" * 10
+    yield Row("gif of impossible codes", bytes(codes), None, reason="damaged")
+    control = b"\x21\xf9\4\1\0\0\5\0"
+    yield Row(
+        "gif transparency in the first of two controls",
+        gif(INDEX, PALETTE, extensions=control),
+        over(shown, alpha),
+    )
+    yield Row(
+        "gif short control", gif(INDEX, PALETTE, extensions=b"\x21\xf9\1\1\0"), shown
+    )
 
 
 def _tiff_rows() -> Iterator[Row]:
@@ -714,6 +955,7 @@ def _tiff_rows() -> Iterator[Row]:
         "lzw": write.LZW,
         "deflate": write.DEFLATE,
         "packbits": write.PACKBITS,
+        "lzma": write.LZMA,
     }.items():
         yield Row(f"tiff rgb {name}", tiff(COLOR, 2, compression=code), COLOR)
         yield Row(
@@ -848,6 +1090,18 @@ def _tiff_rows() -> Iterator[Row]:
     yield Row(
         "tiff float to 65535", tiff(GRAY * 257.0, 1, 32, write.FLOAT), gray3(GRAY)
     )
+    lights = np.where(_X == 3, 40.0, GRAY / 255)
+    yield Row(
+        "tiff float with many lights",
+        tiff(lights, 1, 32, write.FLOAT),
+        gray3(np.where(_X == 3, 255, GRAY)),
+    )
+    yield Row(
+        "tiff float of high dynamic range",
+        tiff(GRAY / 10.0, 1, 32, write.FLOAT),
+        None,
+        reason="white",
+    )
     holes = GRAY / 255.0
     holes[0, 3], holes[0, 4], holes[0, 5] = np.nan, np.inf, -np.inf
     shown_holes = GRAY.copy()
@@ -858,9 +1112,185 @@ def _tiff_rows() -> Iterator[Row]:
     ycc = np.stack([GRAY, np.full_like(GRAY, 128), np.full_like(GRAY, 128)], axis=-1)
     subsampling = {530: (3, (1, 1))}
     yield Row("tiff ycc", tiff(ycc, 6, tags=subsampling), gray3(GRAY), 2)
+    yield from _tiff_alpha_rows(lab, stored)
+    yield from _tiff_ycc_rows()
+    preview = tiff(COLOR, 2, tags={254: (4, (1,))})
+    yield Row("tiff preview of a raw picture", preview, None, reason="preview")
+    yield Row("tiff page", tiff(COLOR, 2, tags={254: (4, (2,))}), COLOR)
     yield Row("tiff mask", tiff(HALVES, 4, 1), None)
+    many = np.repeat(GRAY[..., None], 17, axis=-1)
+    yield Row("tiff of 17 channels", tiff(many, 1, extra=(0,) * 16), gray3(GRAY))
+    yield Row(
+        "tiff palette of floats",
+        tiff(INDEX * 1.0, 3, 32, write.FLOAT),
+        None,
+        reason="photometric 3",
+    )
+    yield Row(
+        "tiff zstd", tiff(COLOR, 2, compression=50000), None, reason="compression 50000"
+    )
     yield Row("tiff cut", tiff(COLOR, 2)[:-99], None)
     yield Row("tiff float cut", tiff(COLOR / 255.0, 2, 32, write.FLOAT)[:-99], None)
+
+
+def _tiff_alpha_rows(lab: np.ndarray, stored: np.ndarray) -> Iterator[Row]:
+    """Alpha of each kind of colors; it may follow samples without a meaning."""
+    tiff = write.write_tiff
+    kinds = {
+        "gray": (1, GRAY[..., None], gray3(GRAY)),
+        "white-is-zero": (0, GRAY[..., None], gray3(255 - GRAY)),
+        "rgb": (2, COLOR, COLOR),
+        "palette": (3, INDEX[..., None], PALETTE[INDEX]),
+        "cmyk": (5, INK, inked(INK)),
+        "ycc": (6, np.stack([GRAY] + 2 * [np.full_like(GRAY, 128)], -1), gray3(GRAY)),
+        "lab": (8, stored.astype(np.uint8), icc.lab_to_srgb(lab)),
+    }
+    table = np.concatenate([PALETTE.T.astype(int) * 257, np.zeros([3, 240], int)], 1)
+    tags = {320: (3, tuple(table.ravel().tolist())), 530: (3, (1, 1))}
+    for name, (photometric, colors, shown) in kinds.items():
+        for extra in ((2,), (0, 2), (999, 0)):
+            channels = [ALPHA if kind else GRAY for kind in extra]
+            values = np.concatenate([colors, np.stack(channels, -1)], axis=-1)
+            yield Row(
+                f"tiff {name} with alpha {extra}",
+                tiff(values, photometric, extra=extra, tags=tags),
+                over(shown, ALPHA),
+                3,
+            )
+        values = np.concatenate([colors, ALPHA[..., None]], axis=-1)
+        if name not in ("gray", "rgb"):
+            yield Row(
+                f"tiff {name} with associated alpha",
+                tiff(values, photometric, extra=(1,), tags=tags),
+                None,
+                reason="extra samples (1,)",
+            )
+
+
+def _tiff_ycc_rows() -> Iterator[Row]:
+    """Y, Cb and Cr of other coefficients and ranges, by the equations of TIFF 6.0."""
+    tiff = write.write_tiff
+    color = 64 + COLOR // 2  # far from the limits
+    for name, luma, limits in (
+        ("of BT.709", (0.2125, 0.7154, 0.0721), (0, 255, 128, 255, 128, 255)),
+        ("of studio range", (0.299, 0.587, 0.114), (15, 235, 128, 240, 128, 240)),
+    ):
+        red, green, blue = np.moveaxis(color.astype(float), -1, 0)
+        y = luma[0] * red + luma[1] * green + luma[2] * blue
+        cb, cr = (blue - y) / (2 - 2 * luma[2]), (red - y) / (2 - 2 * luma[0])
+        stored = [
+            low + values * (high - low) / coding
+            for values, low, high, coding in (
+                (y, *limits[:2], 255),
+                (cb, *limits[2:4], 127),
+                (cr, *limits[4:], 127),
+            )
+        ]
+        values = np.rint(np.stack(stored, axis=-1)).astype(np.uint8)
+        ratios = [part for n in luma for part in (round(n * 10000), 10000)]
+        ranges = [part for n in limits for part in (n, 1)]
+        tags = {530: (3, (1, 1)), 529: (5, tuple(ratios)), 532: (5, tuple(ranges))}
+        yield Row(f"tiff ycc {name}", tiff(values, 6, tags=tags), color, 2)
+        tags[532] = (5, (0, 1, 0, 1, 128, 1, 255, 1, 128, 1, 255, 1))
+        yield Row(
+            f"tiff ycc {name}, without a range",
+            tiff(values, 6, tags=tags),
+            None,
+            reason="coefficients",
+        )
+
+
+def _tga_alpha_rows(bgra: np.ndarray) -> Iterator[Row]:
+    """Kinds of alpha in the extension area: 0 none, 1 and 2 undefined, 3 useful, 4
+    multiplied into the colors.
+    """
+    tga = write.write_tga
+    share = ALPHA[..., None] / 255.0
+    multiplied = bgra.copy()
+    multiplied[..., :3] = np.rint(bgra[..., :3] * share)
+    seen = over(COLOR, ALPHA)
+    for flags in (0x20, 0x28):
+        for kind, pixels, shown in (
+            (0, bgra, seen if flags & 15 else COLOR),
+            (1, bgra, COLOR),
+            (2, bgra, COLOR),
+            (3, bgra, seen),
+            (4, multiplied, seen),
+        ):
+            yield Row(
+                f"tga 32 bits with flags {flags}, alpha of kind {kind}",
+                tga(pixels.tobytes(), 16, 16, 2, 32, flags, attributes=kind),
+                shown,
+                2,
+            )
+    gray = np.stack([GRAY, ALPHA], axis=-1)
+    gray_multiplied = np.rint(gray * np.stack([share[..., 0], np.ones([16, 16])], -1))
+    gray_seen = over(gray3(GRAY), ALPHA)
+    for kind, pixels, shown in (
+        (None, gray, gray_seen),
+        (1, gray, gray3(GRAY)),
+        (3, gray, gray_seen),
+        (4, gray_multiplied.astype(np.uint8), gray_seen),
+    ):
+        for code in (3, 11):
+            data = write.tga_rle(pixels.reshape(-1, 2)) if code == 11 else pixels
+            yield Row(
+                f"tga gray with alpha of kind {kind}, type {code}",
+                tga(bytes(data), 16, 16, code, 16, 0x28, attributes=kind),
+                shown,
+                2,
+            )
+    bits = np.arange(16) % 3 != 0
+    words = PALETTE.astype(int) >> 3
+    words = bits << 15 | words[:, 0] << 10 | words[:, 1] << 5 | words[:, 2]
+    shown = scaled((PALETTE >> 3)[INDEX], 31)
+    for flags in (0x20, 0x21):
+        yield Row(
+            f"tga palette of 16 bits with flags {flags}",
+            tga(
+                INDEX.tobytes(),
+                16,
+                16,
+                1,
+                8,
+                flags,
+                palette=words.astype("<u2").tobytes(),
+                palette_depth=16,
+            ),
+            over(shown, 255 * bits[INDEX]) if flags & 15 else shown,
+            1,
+        )
+    for name, alpha in (("", np.arange(16) * 17), (" of zeros", np.zeros(16, int))):
+        table = np.concatenate([PALETTE[:, ::-1], alpha[:, None]], 1).astype(np.uint8)
+        yield Row(
+            f"tga palette with alpha{name}",
+            tga(
+                INDEX.tobytes(),
+                16,
+                16,
+                1,
+                8,
+                0x28,
+                palette=table.tobytes(),
+                palette_depth=32,
+            ),
+            PALETTE[INDEX] if name else over(PALETTE[INDEX], alpha[INDEX]),
+            1,
+        )
+    yield Row(
+        "tga of 16-bit indices",
+        tga(
+            INDEX.astype("<u2").tobytes(),
+            16,
+            16,
+            1,
+            16,
+            palette=b"123",
+            palette_depth=24,
+        ),
+        None,
+        reason="TGA of type 1 and 16 bits",
+    )
 
 
 def _other_rows() -> Iterator[Row]:
@@ -930,6 +1360,8 @@ def _other_rows() -> Iterator[Row]:
         scaled(five, 31),
         1,
     )
+
+    yield from _tga_alpha_rows(bgra)
 
     def text(values: np.ndarray) -> bytes:
         return b" ".join(str(int(v)).encode() for v in values.ravel())
@@ -1027,7 +1459,7 @@ def _other_rows() -> Iterator[Row]:
         np.rot90(COLOR, -1),
         4,
     )
-    yield Row("jpeg 2000", encode_picture(image, "JPEG2000"), None, reason="JPEG2000")
+    yield Row("jpeg 2000", encode_picture(image, "JPEG2000"), None, reason="JPEG 2000")
     yield Row("ico", encode_picture(image, "ICO", sizes=[(16, 16)]), None, reason="ICO")
     yield Row("pcx", encode_picture(image, "PCX"), None, reason="PCX")
     yield Row("sgi", encode_picture(image, "SGI"), None, reason="SGI")

@@ -366,7 +366,7 @@ def test_the_clients_limits_are_those_of_the_server():
 
 def test_a_picture_that_no_request_can_hold_is_refused_before_it_is_sent(client):
     with pytest.raises(ValueError, match="do not fit a request"):
-        client.encode_content([encode_picture(Image.new("L", (1, 1))) + bytes(2**26)])
+        client.encode_content([encode_picture(Image.new("RGB", (5000, 5000)), "BMP")])
 
 
 def test_a_large_batch_size_is_cut_to_the_servers_rows(client):

@@ -105,7 +105,6 @@ OPAQUE = {
     "jpeg gray": lambda p: encode_picture(p.convert("L"), "JPEG"),
     "jpeg cmyk": lambda p: encode_picture(p.convert("CMYK"), "JPEG", quality=95),
     "bmp with 24 bits": lambda p: encode_picture(p, "BMP"),
-    "gif": lambda p: encode_picture(p, "GIF"),
 }
 
 
@@ -172,17 +171,28 @@ def test_16_bit_colors_and_alpha_are_decoded(channels):
     assert largest_difference(tf.io.encode_png(values).numpy()) <= 1
 
 
-def test_an_animation_becomes_its_first_frame():
-    frames = [drawing(*RESIZED), Image.new("RGB", RESIZED, (255, 0, 0))]
-    data = encode_picture(frames[0], "GIF", save_all=True, append_images=frames[1:])
+@pytest.mark.parametrize("size", [(40, 33), (40, 40), (33, 17), (99, 1)], ids=str)
+@pytest.mark.parametrize("kind", ["rgb", "with coarse color", "progressive", "gray"])
+def test_a_truncated_jpeg_with_an_end_is_refused(kind, size):
+    data = OPAQUE[f"jpeg {kind}"](Image.fromarray(noise(*size)))
+    place = data.rindex(b"\xff\xda")
+    middle = (place + len(data)) // 2 + 8
 
     assert largest_difference(data) <= 1
+    with pytest.raises(tf.errors.InvalidArgumentError, match="truncated"):
+        decode(data[:middle] + b"\xff\xd9")
+
+
+def test_no_warning_of_libjpeg_is_shown_for_usual_pictures(capfd):
+    decode(OPAQUE["jpeg rgb"](drawing(64, 48)), OPAQUE["jpeg gray"](drawing(50, 47)))
+
+    assert "JPEG" not in capfd.readouterr().err
 
 
 def test_pictures_of_many_kinds_share_a_batch():
     picture = drawing(*RESIZED)
     data = [OPAQUE["jpeg rgb"](picture), TRANSPARENT["gradient"](picture)]
-    data += [OPAQUE["png gray"](picture), OPAQUE["gif"](drawing(20, 13))]
+    data += [OPAQUE["png gray"](picture), OPAQUE["bmp with 24 bits"](drawing(20, 13))]
 
     batch = decode(*data)
 

@@ -2,10 +2,8 @@
 
 import dataclasses
 import shutil
-import types
 
 import pytest
-import tensorflow as tf
 
 from helpers.commands import ROOT, STEPS, list_files, refuse_training, train
 from tfstyle.core.cli import UserError
@@ -27,61 +25,6 @@ def trained(small_records, tmp_path_factory):
 def run_dir(trained, tmp_path):
     """A copy, to be changed."""
     return shutil.copytree(trained, tmp_path / "run")
-
-
-# Strategies.
-
-
-def test_an_unknown_strategy_is_an_error_that_lists_the_known_ones():
-    with pytest.raises(UserError, match='"mirrored", "multi_worker" or .* got \'tpu\''):
-        trainer.make_strategy("tpu")
-
-
-@pytest.mark.parametrize("name", ["mirrored", "one_device"])
-def test_a_strategy_on_the_cpu_has_one_replica(name):
-    strategy = trainer.make_strategy(name)
-    assert isinstance(strategy, tf.distribute.Strategy)
-    assert strategy.num_replicas_in_sync == 1
-
-
-def test_devices_that_cannot_grow_are_no_reason_to_fail(monkeypatch):
-    """As GPUs that the caller has divided; CPUs raise the same error."""
-    cpus = tf.config.list_physical_devices("CPU")
-    with pytest.raises(ValueError):
-        tf.config.experimental.set_memory_growth(cpus[0], True)
-    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: cpus)
-
-    trainer.make_strategy("one_device")
-
-
-@pytest.mark.parametrize(
-    ("asked", "gpus", "replicas", "compares", "expected"),
-    [
-        (None, 0, 1, False, False),
-        (None, 1, 1, False, True),
-        (None, 2, 2, False, True),
-        (None, 1, 1, True, True),
-        (None, 2, 2, True, False),  # XLA cannot gather codes from replicas
-        (True, 0, 1, False, True),
-        (False, 1, 1, False, False),
-    ],
-)
-def test_xla_compiles_on_gpus_unless_told_otherwise(
-    asked, gpus, replicas, compares, expected, monkeypatch
-):
-    monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: [kind] * gpus)
-    settings = TrainSettings(stage="metric", batch_size=8, steps=1, jit_compile=asked)
-    model = types.SimpleNamespace(images_per_artist=4 if compares else None)
-    strategy = types.SimpleNamespace(num_replicas_in_sync=replicas)
-    assert trainer._choose_xla(settings, model, strategy) == expected
-
-
-def test_xla_is_refused_where_replicas_compare_their_pictures():
-    settings = TrainSettings(stage="metric", batch_size=8, steps=1, jit_compile=True)
-    model = types.SimpleNamespace(images_per_artist=4)
-    strategy = types.SimpleNamespace(num_replicas_in_sync=2)
-    with pytest.raises(UserError, match="train.jit_compile = True: XLA cannot"):
-        trainer._choose_xla(settings, model, strategy)
 
 
 def test_a_batch_is_divided_into_equal_parts():

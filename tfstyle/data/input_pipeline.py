@@ -207,6 +207,22 @@ def read_pictures(
     return pictures
 
 
+def read_content_labels(dataset: Dataset, split: str) -> np.ndarray:
+    """Read what the works of a split show, without decoding pictures.
+
+    Returns:
+        int64 [n], content labels in the order of `eval_batches`; -1 where unknown.
+
+    Raises:
+        UserError: a record is corrupt.
+    """
+    paths = [for_tensorflow(path) for path in dataset.shard_paths(split)]
+    examples = tf.data.TFRecordDataset(paths)
+    labels = examples.map(lambda serialized: parse_example(serialized)["content_label"])
+    with report_bad_records(lambda: dataset):
+        return np.fromiter(labels.as_numpy_iterator(), np.int64)
+
+
 def check_image_size(dataset: Dataset, image_size: int) -> None:
     """Raise UserError unless the records' pictures have side `image_size`."""
     if dataset.image_size != image_size:

@@ -3,10 +3,12 @@
 The conversion is that of `tfstyle.data.pictures`, by which the records were made.
 """
 
+from typing import Any
+
 import tensorflow as tf
 
-from tfstyle.data import headers_in_graph
-from tfstyle.data.headers_in_graph import Header
+from tfstyle.data.in_graph import headers
+from tfstyle.data.in_graph.headers import Header
 from tfstyle.modeling.networks import color
 
 
@@ -16,11 +18,10 @@ def decode_pictures(
     """Decode pictures of any size to scaled Lab.
 
     What TensorFlow cannot decode as the records do is an invalid argument: other color
-    profiles than sRGB, and what `headers_in_graph` lists.
+    profiles than sRGB, and what `data.in_graph.headers` lists.
 
     Args:
-        encoded: string [batch]; JPEG, PNG, BMP without a palette or GIF without
-            transparency (the first frame).
+        encoded: string [batch]; JPEG, PNG, or BMP without a palette.
         image_size: side of the square result.
         fit: "crop", "pad" or "stretch", as in `pictures.to_square_rgb`.
         background: RGB levels behind transparent pixels.
@@ -47,11 +48,16 @@ def encode_pictures(images: tf.Tensor) -> tf.Tensor:
     )
 
 
+def _require(condition: tf.Tensor, fault: str | tf.Tensor) -> Any:
+    """Return a context whose operations fail with a fault unless a condition holds."""
+    check = tf.debugging.Assert(condition, [fault])
+    return tf.control_dependencies([] if check is None else [check])
+
+
 def _decode_upright(encoded: tf.Tensor, background: tuple[int, int, int]) -> tf.Tensor:
     """Decode a picture over the background: uint8 [height, width, 3]."""
-    header = headers_in_graph.read_header(encoded)
-    decodable = tf.debugging.Assert(header.fault == "", [header.fault])
-    with tf.control_dependencies([decodable] if decodable is not None else []):
+    header = headers.read_header(encoded)
+    with _require(header.fault == "", header.fault):
         image = _decode(tf.identity(encoded), header)
     channels = tf.shape(image)[2]
     rgb = tf.cond(
@@ -67,19 +73,34 @@ def _decode(encoded: tf.Tensor, header: Header) -> tf.Tensor:
     is_bmp = tf.strings.substr(tf.strings.join([encoded, b"\0\0"]), 0, 2) == b"BM"
     image = tf.case(
         [
-            (
-                tf.io.is_jpeg(encoded),
-                # The fast default differs from Pillow's decoder by up to 20 levels.
-                lambda: tf.io.decode_jpeg(encoded, 3, dct_method="INTEGER_ACCURATE"),
-            ),
+            (tf.io.is_jpeg(encoded), lambda: _decode_jpeg(encoded, header.noisy)),
             # A single transparent color is decoded only if alpha is requested.
             (header.has_alpha, lambda: tf.io.decode_png(encoded, channels=4)),
             # The fourth byte has no meaning.
             (is_bmp, lambda: tf.io.decode_bmp(encoded)[..., :3]),
         ],
-        lambda: tf.io.decode_image(encoded, channels=0, expand_animations=False),
+        lambda: tf.io.decode_png(encoded),
     )
     return tf.ensure_shape(image, [None, None, None])
+
+
+def _decode_jpeg(encoded: tf.Tensor, noisy: tf.Tensor) -> tf.Tensor:
+    """Decode a JPEG: uint8 [height, width, 3].
+
+    `noisy` is the file with noise after its scans, which changes truncated pictures.
+    """
+    # The fast default differs from Pillow's decoder by up to 20 levels.
+    image = tf.io.decode_jpeg(encoded, 3, dct_method="INTEGER_ACCURATE")
+    height, width = tf.shape(image)[0], tf.shape(image)[1]
+    # The last row is left out if it has no blocks of its own: only if it is decoded,
+    # libjpeg warns of the noise on stderr, and of that in progressive files.
+    rows = tf.where(height % 8 == 1, height, height - 1)
+    other = tf.io.decode_and_crop_jpeg(
+        noisy, [0, 0, rows, width], 3, dct_method="INTEGER_ACCURATE"
+    )
+    is_whole = tf.reduce_all(other == image[:rows])
+    with _require(is_whole, "the JPEG is truncated: the end of a scan is missing"):
+        return tf.identity(image)
 
 
 def _composite(image: tf.Tensor, background: tuple[int, int, int]) -> tf.Tensor:

@@ -30,7 +30,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route, request_response
 
-from tfstyle.data.formats import headers
+from tfstyle.data import headers
 from tfstyle.serving import json_tensors, servables
 from tfstyle.serving.connections import RareLine
 from tfstyle.serving.json_tensors import ServingError

@@ -141,6 +141,9 @@ class Servable:
                     for name, array in inputs.items()
                 }
             )
+        except tf.errors.DataLossError as error:  # of a compressed color profile
+            reason = summarize_error(error.message)
+            raise ServingError(f"the picture is damaged: {reason}") from error
         except tf.errors.OpError as error:
             raise ServingError(
                 summarize_error(error.message),

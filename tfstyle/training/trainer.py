@@ -25,7 +25,7 @@ from tfstyle.runs.checkpoints import restore
 from tfstyle.runs.description import StageDescription
 from tfstyle.runs.folder import StageFolder, stage_lock
 from tfstyle.runs.trained_run import TrainedRun
-from tfstyle.training import finishing, identity
+from tfstyle.training import devices, finishing, identity
 from tfstyle.training.callbacks import Housekeeping
 from tfstyle.training.monitoring import Monitor
 from tfstyle.training.settings import Paths, TrainSettings
@@ -99,31 +99,6 @@ def train(paths: Paths, settings: TrainSettings) -> None:
                 training.run_to_end()
 
 
-def make_strategy(name: str) -> tf.distribute.Strategy:
-    """Make the distribution strategy that a configuration names.
-
-    Raises:
-        UserError: if there is no such strategy.
-    """
-    for gpu in tf.config.list_physical_devices("GPU"):
-        # Without growth the first process takes all the memory of every GPU. Once a
-        # device is in use it is too late, so it stays as it was set first.
-        # Nor can devices grow that the caller has divided.
-        with contextlib.suppress(RuntimeError, ValueError):
-            tf.config.experimental.set_memory_growth(gpu, True)
-    if name == "mirrored":
-        return tf.distribute.MirroredStrategy()
-    if name == "multi_worker":
-        return tf.distribute.MultiWorkerMirroredStrategy()
-    if name == "one_device":
-        gpus = tf.config.list_logical_devices("GPU")
-        return tf.distribute.OneDeviceStrategy(gpus[0].name if gpus else "/cpu:0")
-    raise UserError(
-        'train.strategy must be "mirrored", "multi_worker" or "one_device", '
-        f"got {name!r}"
-    )
-
-
 def build_stage(
     settings: TrainSettings, run: TrainedRun, dataset: records.Dataset
 ) -> Stage:
@@ -136,7 +111,7 @@ def build_stage(
     if settings.deterministic:
         tf.config.experimental.enable_op_determinism()
     tf.keras.mixed_precision.set_global_policy(settings.precision)
-    strategy = make_strategy(settings.strategy)
+    strategy = devices.make_strategy(settings.strategy)
     parts = strategy.num_replicas_in_sync * settings.accumulation_steps
     if settings.batch_size % parts:
         raise UserError(
@@ -159,29 +134,14 @@ def build_stage(
             raise
         except (ValueError, TypeError) as error:
             raise UserError(f"configuration: {error}") from error
-        model.compile_step(optimizer_list, _choose_xla(settings, model, strategy))
+        model.compile_step(
+            optimizer_list, devices.choose_xla(settings, model, strategy)
+        )
         for optimizer, variables in zip(
             model.optimizer, model.parameter_groups, strict=True
         ):
             optimizer.build(list(variables))
     return model
-
-
-def _choose_xla(
-    settings: TrainSettings, model: Stage, strategy: tf.distribute.Strategy
-) -> bool:
-    """Decide whether XLA compiles the step: by itself on GPUs, if it can."""
-    several = strategy.num_replicas_in_sync > 1
-    if several and model.images_per_artist:  # compared with those of other replicas
-        if settings.jit_compile:
-            raise UserError(
-                "train.jit_compile = True: XLA cannot compile an objective that "
-                "compares pictures of several replicas; leave the setting out"
-            )
-        return False
-    if settings.jit_compile is None:
-        return bool(tf.config.list_logical_devices("GPU"))
-    return settings.jit_compile
 
 
 @dataclasses.dataclass

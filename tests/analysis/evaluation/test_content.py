@@ -1,6 +1,7 @@
 """The numbers of the content code, computed a second time."""
 
 import dataclasses
+import functools
 import json
 
 import numpy as np
@@ -126,3 +127,43 @@ def test_the_summary_describes_what_the_code_holds_and_leaks(content):
         text = "\n".join(other.summarize())
         assert "normalized to 1" in text
         assert ("what the style predicts" in text) == (normalized == "given_style")
+
+
+def test_records_without_contents_have_no_accuracies_of_contents(content):
+    assert content.known_contents is None
+
+
+def test_contents_are_probed_as_artists_are(run, labeled_records):
+    """The contents follow from the file names, which the records hold beside them."""
+    labeled = TrainedRun(run.path, labeled_records.records_dir)
+    known = measure_content(labeled, Options()).known_contents
+    train, test = (
+        input_pipeline.eval_batches(labeled_records, split)
+        for split in ("train", "test")
+    )
+
+    def encode(name, images):
+        if name:
+            return labeled.style_encoder(images)
+        return labeled.content_encoder(images, labeled.style_encoder(images))
+
+    for name in ("", "style_"):
+        sets = [
+            collect_codes(functools.partial(encode, name), batches)
+            for batches in (train, test)
+        ]
+        ids = [
+            np.array([int(file[-9:-4]) % 13 for file in part.filenames])
+            for part in sets
+        ]
+        for kind in ("linear", "mlp"):
+            expected = probes.probe_accuracy(
+                sets[0].codes, ids[0], sets[1].codes, ids[1], kind
+            )
+            assert getattr(known, name + kind) == pytest.approx(expected)
+    assert (known.contents, known.pictures) == (13, len(ids[1]))
+    counts = np.bincount(ids[0])
+    likeliest = np.flatnonzero(counts == counts.max())
+    assert known.chance == pytest.approx(
+        np.isin(ids[1], likeliest).mean() / len(likeliest)
+    )

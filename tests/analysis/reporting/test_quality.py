@@ -8,7 +8,7 @@ from tfstyle.analysis.evaluation.generator import Generator
 from tfstyle.analysis.evaluation.run import Evaluation
 from tfstyle.analysis.realism.fidelity import Distances, Fidelity
 from tfstyle.analysis.realism.quality import KindQuality, Quality
-from tfstyle.analysis.realism.transfers import METHODS, Agreement, Transfers
+from tfstyle.analysis.realism.transfers import FILENAMES, METHODS, Agreement, Transfers
 from tfstyle.analysis.reporting.quality import quality_section, transfers_section
 
 FRECHET = {"generated": 12.6, "real": 3.16, "shuffled": 81.2}
@@ -173,17 +173,32 @@ def test_without_measures_only_the_given_pictures_are_shown(tmp_path):
 
 
 def test_transfers_are_tabulated_and_shown_beside_the_true_pictures(trained, tmp_path):
-    agreement = Agreement(error=spread(0.0125), similarity=spread(0.5))
+    agreement = Agreement(
+        error=spread(0.0125),
+        similarity=spread(0.5),
+        content_accuracy=spread(0.75),
+        artist_accuracy=spread(0.25),
+    )
     measured = Transfers(
-        protocol="", pictures=12, seeds=[0], methods=dict.fromkeys(METHODS, agreement)
+        protocol="",
+        pictures=12,
+        unseen=7,
+        matched_by=FILENAMES,
+        seeds=[0],
+        methods=dict.fromkeys(METHODS, agreement),
     )
     section = transfers_section(trained, measured, tmp_path)
 
-    assert section.table[0] == ["pictures", "squared error", "structural similarity"]
+    assert section.table[0] == [
+        *("pictures", "squared error", "structural similarity"),
+        *("content recognized", "artist recognized"),
+    ]
     row = [METHODS["copy"], "0.0125 +- 0.0100", "0.500 +- 0.010"]
+    row += ["75.0% +- 1.0%", "25.0% +- 1.0%"]
     assert row in section.table
     assert len(section.table) == 1 + len(METHODS)
     assert section.text.startswith("12 test pictures")
+    assert "same file names" in section.text and " 7 pictures combine" in section.text
     with Image.open(tmp_path / "transfers.png") as sheet:
-        # Content, style, truth, and every method, of 32 pixels each.
-        assert sheet.width >= (3 + len(METHODS)) * 32
+        # Content, style, and every method, of 32 pixels each.
+        assert sheet.width >= (2 + len(METHODS)) * 32

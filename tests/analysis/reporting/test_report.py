@@ -13,6 +13,7 @@ from helpers import configuration as tiny
 from helpers import runs
 from helpers.commands import module, read_output, run
 from tfstyle.analysis.drawing import artist_map, grids
+from tfstyle.analysis.evaluation.run import Evaluation
 from tfstyle.analysis.reporting import dimensions
 from tfstyle.analysis.reporting.report import draw_run, draw_runs
 from tfstyle.core.cli import UserError
@@ -182,6 +183,31 @@ def test_a_run_with_only_a_classifier_has_no_style_dimensions(tiny_run, tmp_path
     assert page.headings == ["The collection and the run", "The style space"]
     assert "(arXiv 1805.07997)" in report.read_text()  # its figure numbers are used
     assert [path.name for path in (run_dir / "figures").iterdir()] == ["figure_1.png"]
+
+
+@pytest.mark.slow
+def test_contents_that_records_tell_are_measured_and_shown(
+    tiny_run, labeled_records, tmp_path
+):
+    """Without a flag: by probes of the codes, and by transfers to true pictures."""
+    run_dir = runs.keep_stages(tiny_run, tmp_path / "run", "metric", "vae", "gan")
+    report = draw_run(TrainedRun(run_dir, labeled_records.records_dir))
+
+    assert "Transfers against true pictures" in Page(report).headings
+    assert "figures/transfers.png" in Page(report).files
+    text = report.read_text()
+    for label in (
+        "content accuracy of a linear probe of the content code",
+        "content recognized",
+        "artist recognized",
+    ):
+        assert label in text
+    evaluation = Evaluation.read(TrainedRun(run_dir))
+    assert evaluation.generator.transfers.matched_by == "content labels"
+    assert evaluation.content.known_contents.contents == 13
+    lines = "\n".join(evaluation.summarize())
+    assert "vae: content accuracy of a linear probe of the content code: " in lines
+    assert ", the true picture itself: squared error 0.0000" in lines
 
 
 def test_the_table_has_every_dimension_with_its_name_and_artists(

@@ -53,6 +53,8 @@ def draw_work(seed: int) -> Image.Image:
         lambda work: reencode(work, "JPEG", quality=30),
         lambda work: reencode(work, "WEBP", quality=30),
         lambda work: reencode(work.resize((128, 128)), "JPEG", quality=75),
+        lambda work: reencode(work.resize((90, 90)), "JPEG", quality=60),
+        lambda work: reencode(work.resize((64, 64)), "JPEG", quality=60),
         lambda work: work.quantize(256, kmeans=2).convert("RGB"),
         lambda work: work.crop((1, 1, 255, 255)),
     ],
@@ -79,6 +81,29 @@ def test_another_work_is_not_near(change, tmp_path):
     assert find(original, fingerprint(change(draw_work(0)), tmp_path)) == []
 
 
+@pytest.mark.parametrize("number", [5, 12])
+@pytest.mark.parametrize("seed", range(3))
+def test_a_colorful_work_is_near_its_thumbnail(number, seed, tmp_path):
+    """JPEG stores one color for 2x2 pixels, here of 16x16 that the work has."""
+    rng = np.random.default_rng(seed)
+    colors = Image.fromarray(rng.integers(60, 200, [number, number, 3], np.uint8))
+    work = colors.resize((1000, 1000), Image.Resampling.NEAREST)
+    thumbnail = reencode(work.resize((64, 64)), "JPEG", quality=60)
+    pair = [fingerprint(picture, tmp_path) for picture in (work, thumbnail)]
+
+    assert find(*pair) == [(0, 1)]
+
+
+def test_a_work_in_other_colors_is_not_near(tmp_path):
+    """Of the same lightness everywhere."""
+    works = []
+    for red, blue in ((198, 98), (158, 203)):  # 0.299 * 40 = 0.114 * 105
+        values = np.full([64, 64, 3], 128, np.uint8)
+        values[20:40, 20:40] = (red, 128, blue)
+        works.append(fingerprint(Image.fromarray(values), tmp_path))
+    assert find(*works) == []
+
+
 def test_faint_drawings_are_compared_by_their_own_contrast(tmp_path):
     """Gray lines on white differ by few levels, wherever they are."""
     sheets = []
@@ -99,9 +124,13 @@ def test_pairs_are_those_of_comparing_all_with_all():
     expected = []
     for i, left in enumerate(prints.astype(float)):
         for j, right in enumerate(prints.astype(float)[:i]):
-            difference = np.abs(left - right)
+            difference = left - right
+            red, green, blue = difference.reshape(-1, 3).T
+            y = 0.299 * red + 0.587 * green + 0.114 * blue
+            color = np.maximum(abs(blue - y) / 1.772, abs(red - y) / 1.402)
             span = max(np.ptp(left), np.ptp(right))
-            if difference.max() <= span / 8 and np.mean(difference**2) <= 25:
+            is_similar = abs(y).max() <= span / 10 and color.max() <= span / 8
+            if is_similar and np.mean(difference**2) <= 36:
                 expected.append((j, i))
 
     pairs = near_duplicates.find_pairs(prints, np.arange(160))

@@ -13,9 +13,16 @@ from PIL import Image
 
 from helpers.pictures import encode_picture
 from tfstyle.data.collections import walking
+from tfstyle.data.pictures import recognition
 
 NOISE = Image.fromarray(np.random.default_rng(0).integers(0, 256, [8, 8, 3], np.uint8))
+LARGER = NOISE.resize((16, 16))
 PNG = encode_picture(NOISE)
+
+
+TGA_MODES = ("L", "LA", "P", "RGB", "RGBA")
+KRITA = b"PK\x03\x04" + bytes(26) + b"mimetypeapplication/x-krita"
+OTHERS = ("DDS", "ICNS", "ICO", "JPEG2000", "PCX", "SGI", "EPS")
 
 
 @pytest.fixture
@@ -42,6 +49,10 @@ def walk(root, *rule):
         ),
         *((encode_picture(NOISE, name), None) for name in ("WEBP", "TIFF", "PPM")),
         (encode_picture(NOISE, "AVIF"), None),
+        *((encode_picture(NOISE.convert(mode), "TGA"), None) for mode in TGA_MODES),
+        (encode_picture(NOISE, "TGA", rle=True), None),
+        (b"Pf\n8 8\n-1\n" + bytes(256), None),
+        *((encode_picture(LARGER, name), "unsupported_format") for name in OTHERS),
         (encode_picture(NOISE.convert("1"), "PPM"), None),
         (encode_picture(NOISE, "TIFF", big_tiff=True), None),
         (b"MM\x00*" + bytes(20), None),
@@ -51,6 +62,14 @@ def walk(root, *rule):
         (b"P6 is the name of my pen", "not_a_picture"),
         (b"<html><svg>", "not_a_picture"),
         (b"PK\x03\x04", "not_a_picture"),
+        (b"\x00\x01\x00\x00\x00\x0c\x00\x80" + bytes(40), "not_a_picture"),  # a font
+        (b"\x00\x00\x00\x01Bud1\x00\x00", "not_a_picture"),  # of macOS
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "not_a_picture"),  # Thumbs.db
+        (struct.pack(">I", 24) + b"ftypisom", "not_a_picture"),
+        (b"RIFF\x24\x00\x00\x00WAVE", "not_a_picture"),
+        (bytes(512), "not_a_picture"),
+        (b"\n1. a list", "not_a_picture"),
+        (b"# notes\n#define a word", "not_a_picture"),
         (b"%PDF-1.7", "not_a_picture"),
         (struct.pack(">I", 24) + b"ftypheic", "unsupported_format"),
         (b"8BPS\x00\x01", "unsupported_format"),
@@ -61,6 +80,13 @@ def walk(root, *rule):
         (b"\xef\xbb\xbf<!-- by hand -->\n<svg>", "unsupported_format"),
         (b"%!PS-Adobe-3.0 EPSF-3.0", "unsupported_format"),
         (b"qoif" + bytes(4), "unsupported_format"),
+        (b"gimp xcf v011", "unsupported_format"),
+        (b"CSFCHUNK" + bytes(8), "unsupported_format"),
+        (KRITA, "unsupported_format"),
+        (b"#define a_width 8\n", "unsupported_format"),
+        (b"P7\nWIDTH 8", "unsupported_format"),
+        (struct.pack(">I", 24) + b"ftypmif1\0\0\0\0mif1heic", "unsupported_format"),
+        (struct.pack(">I", 28) + b"ftypmif1\0\0\0\0mif1miafavif", None),
     ],
 )
 @pytest.mark.parametrize("name", ["scan", "0001.jpg~", "photo.jpeg.1", "é.txt"])
@@ -90,6 +116,11 @@ def test_a_file_with_the_suffix_of_a_picture_is_judged_when_it_is_read(root, nam
         "~snapshot",
         "@GMT-2024.05.01-10.00.00",
         "Mine.lrdata",
+        "Mine.lrcat-data",
+        "FOUND.000",
+        "found.017",
+        "RECYCLER.BIN",
+        "LOST.DIR",
     ],
 )
 def test_folders_of_systems_are_left_out_at_any_depth(root, folder):
@@ -112,7 +143,32 @@ def test_what_is_hidden_is_left_out(root, folder):
     assert walk(root) == (["a.png"], {f"{folder}/": "hidden", "._a.png": "hidden"})
 
 
-@pytest.mark.parametrize("name", ["@artist", "#hash", "recycled paper", "thumb"])
+@pytest.mark.parametrize("suffix", ["photoslibrary", "photolibrary", "cocatalog"])
+def test_of_a_library_of_pictures_only_the_originals_are_works(root, suffix):
+    library = root / "inner" / f"Mine.{suffix}"
+    for folder in ("originals/A", "Masters", "resources/derivatives", "Thumbnails"):
+        (library / folder).mkdir(parents=True)
+        (library / folder / "0.png").write_bytes(PNG)
+
+    names, skipped = walk(root)
+
+    name = f"inner/Mine.{suffix}"
+    assert names == ["a.png", f"{name}/Masters/0.png", f"{name}/originals/A/0.png"]
+    assert skipped == dict.fromkeys(
+        (f"{name}/Thumbnails/", f"{name}/resources/"), "system_folder"
+    )
+
+
+@pytest.mark.parametrize("name", ["Thumbs", "Masters", "resources", "Thumbnails"])
+def test_the_folder_of_an_artist_may_have_the_name_of_previews(name):
+    assert walking.classify_folder(name) is None
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["@artist", "#hash", "recycled paper", "thumb", "Thumbnails", "originals"]
+    + ["resources", "found.art", "found.0001", "lrdata"],
+)
 def test_other_names_with_such_signs_are_folders_of_pictures(root, name):
     (root / name).mkdir()
     (root / name / "0.png").write_bytes(PNG)
@@ -210,3 +266,11 @@ def test_what_may_not_be_read_is_named(root):
         "closed/": "unreadable_folder",
         "closed file": "unreadable",
     }
+
+
+def test_random_bytes_are_no_pictures():
+    """Each format has a mark, or a header that contradicts most bytes."""
+    rng = np.random.default_rng(0)
+    starts = [rng.integers(0, 256, 64, np.uint8).tobytes() for _ in range(20_000)]
+
+    assert not [start for start in starts if recognition.recognize(start)]

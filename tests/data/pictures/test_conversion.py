@@ -4,11 +4,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from helpers.picture_table import BACKGROUND, ROWS
 from helpers.pictures import encode_picture, open_picture
 from tfstyle.data import pictures
 from tfstyle.data.pictures import PictureError, load_picture, to_square_rgb
 
 RED = (255, 0, 0)
+BEHIND = "#{:02x}{:02x}{:02x}".format(*BACKGROUND)
+READ_BY_PILLOW = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "TGA", "PPM")
 
 
 def pixel(image: Image.Image) -> tuple[int, int, int]:
@@ -62,7 +65,62 @@ def test_16_bit_gray_in_32_bits_is_scaled():
     assert pixel(to_square_rgb(gray, 4)) == (64, 64, 64)
 
 
-@pytest.mark.parametrize("white", [1.0, 255.0, 65535.0, 1e6])
+@pytest.mark.parametrize("levels", [[0, 255], [-1, 9000], [0, 65536], [7, 7]])
+def test_integers_that_do_not_fill_16_bits_are_refused(levels):
+    """They would come out black, or be cut off."""
+    with pytest.raises(PictureError, match=f"from {levels[0]} to {levels[1]}"):
+        to_square_rgb(Image.fromarray(np.array([levels], np.int32)), 4)
+
+
+@pytest.mark.parametrize("mode", ["I;16", "I;16L", "I;16B", "I"])
+def test_16_bits_in_memory_are_scaled_whatever_their_order(mode):
+    values = np.full([8, 8], 0x4040)
+    kind = {"I": "i4", "I;16B": ">u2"}.get(mode, "<u2")
+    image = Image.frombytes(mode, (8, 8), values.astype(kind).tobytes())
+
+    assert pixel(to_square_rgb(image, 4)) == (64, 64, 64)
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+def test_a_loaded_picture_is_read_from_its_file(row, tmp_path):
+    """Pillow's pixels may be others."""
+    (tmp_path / "picture").write_bytes(row.data)
+    try:
+        with Image.open(tmp_path / "picture", formats=READ_BY_PILLOW) as loaded:
+            loaded.load()
+    except Exception:
+        return  # Pillow does not read it
+
+    if row.pixels is None:
+        with pytest.raises(PictureError):
+            to_square_rgb(loaded, 16)
+    else:
+        size = len(row.pixels)
+        shown = np.asarray(to_square_rgb(loaded, size, background=BEHIND))
+        assert abs(shown.astype(int) - row.pixels).max() <= row.tolerance
+
+
+def test_a_loaded_picture_that_was_changed_is_taken_as_it_is(tmp_path):
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    with Image.open(tmp_path / "a.png") as loaded:
+        loaded.load()
+    loaded.paste(RED, (0, 0, 8, 8))
+
+    assert pixel(to_square_rgb(loaded, 4)) == RED
+
+
+@pytest.mark.parametrize("kind", [np.uint16, np.int32, np.float32])
+def test_a_loaded_tiff_without_a_file_is_refused(kind):
+    """Whether white is 0 is known no more, nor whether samples have a sign."""
+    data = encode_picture(Image.fromarray(np.full([8, 8], 999, kind)), "TIFF")
+    loaded = open_picture(data)
+    loaded.load()
+
+    with pytest.raises(PictureError, match="pass the file"):
+        to_square_rgb(loaded, 4)
+
+
+@pytest.mark.parametrize("white", [1.0, 255.0, 65535.0])
 def test_floating_point_gray_is_scaled_to_its_range(white):
     values = np.array([[0.0, white], [white, np.nan]], np.float32)
     result = np.asarray(to_square_rgb(Image.fromarray(values), 2))[..., 0]

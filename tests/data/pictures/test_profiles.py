@@ -103,3 +103,33 @@ def test_display_p3_as_video_code_points_is_converted():
 def test_a_high_dynamic_range_is_refused_by_name(transfer, name):
     with pytest.raises(PictureError, match=f"unsupported.*{name}"):
         profiles.make_video_profile(9, transfer)
+
+
+def test_a_profile_of_colors_is_not_plain_for_gray():
+    adobe = icc.matrix_profile(icc.ADOBE_RGB_D50, 563 / 256)
+
+    assert not profiles.is_plain(adobe, "L")
+    assert profiles.is_plain(icc.matrix_profile(icc.SRGB_D50, None), "L")
+
+
+SRGB = profiles._SRGB_CHROMATICITIES
+
+
+@pytest.mark.parametrize("gamma", [0.0, 0.00015, 6250.1, float("inf")])
+def test_a_gamma_that_libpng_ignores_makes_no_profile(gamma):
+    assert profiles.make_png_profile(gamma, None) is None
+
+
+@pytest.mark.parametrize(
+    "chromaticities",
+    [(0.0,) * 8, (0.0, 0.0, *SRGB[2:]), (0.3, 0.3) * 4, (0.9, 0.05, *SRGB[2:])]
+    + [(*SRGB[:2], 0.8, 0.3, 0.8, 0.3, 0.1, 0.1), (20000.0,) * 8],
+)
+def test_impossible_primaries_make_no_profile(chromaticities):
+    assert profiles.make_png_profile(1.0, chromaticities) is None
+
+
+def test_the_primaries_of_wide_color_spaces_are_possible():
+    prophoto = (0.3457, 0.3585, 0.7347, 0.2653, 0.1596, 0.8404, 0.0366, 0.0001)
+
+    assert profiles.make_png_profile(1 / 1.8, prophoto) is not None

@@ -1,9 +1,10 @@
-"""Styles near artists and between them."""
+"""Styles near artists and between them; the nearest works of pictures."""
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from tfstyle.modeling.networks.codes import ArtistPrior
+from tfstyle.modeling.networks.codes import ArtistPrior, nearest_works_table
 from tfstyle.modeling.networks.frozen_codes import CodeStatistics
 
 MEANS = np.array([[1.0, 0.5], [-1.0, 0.5], [0.0, -1.0]], np.float32)
@@ -63,3 +64,23 @@ def test_any_number_of_artists_has_a_prior(artists):
     assert np.isfinite(styles).all()
     # Means that vary by more than 1 leave nothing for an artist's works.
     assert (prior.deviation >= 0).all()
+
+
+def test_rows_of_nearest_works_are_padded_where_a_split_has_few():
+    """The second picture is searched twice, as two equal files, so it has one other."""
+    works = np.array([0, 100, 100], np.uint8)[:, None, None, None]
+    works = np.broadcast_to(works, [3, 8, 8, 3])
+    batches = [{"image": tf.constant(works), "mask": tf.ones([3])}]
+    table = nearest_works_table(
+        lambda images: tf.reduce_mean(images, axis=[1, 2]),
+        works[:2],
+        ["a", "b"],
+        batches,
+    )
+    levels = [
+        [None if cell is None else int(cell[0, 0, 0]) for cell in row]
+        for row in table.rows
+    ]
+
+    assert levels == [[0, 100, 100], [100, 0, None]]
+    assert table.column_captions == ["picture", "nearest 1", "nearest 2"]

@@ -1,4 +1,4 @@
-"""Measurements of the content code: its error, its activity, and its artist leak."""
+"""Measurements of the content code: error, activity, and what probes find in it."""
 
 import dataclasses
 import math
@@ -24,6 +24,7 @@ _NORMALIZED: dict[ContentNormalization, bool | str] = {
     ContentNormalization.STANDARD: True,
     ContentNormalization.GIVEN_STYLE: "given_style",
 }
+_ALL = slice(None)  # rows
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -53,6 +54,34 @@ class Leak(results.Result):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class KnownContents(results.Result):
+    """How well probes recover what test pictures show, where records tell.
+
+    Args:
+        contents: number of different contents of the training pictures.
+        pictures: number of test pictures with one of them.
+    """
+
+    contents: int
+    pictures: int
+    linear: float = measured(
+        "content accuracy of a linear probe of the content code",
+        ".1%",
+        "The content code should reveal what a picture shows: how often a linear "
+        "classifier that sees the content code alone finds the content of a test "
+        "picture.",
+    )
+    mlp: float = measured(
+        "content accuracy of an MLP probe of the content code",
+        ".1%",
+        "The same for a network with a hidden layer.",
+    )
+    style_linear: float = reference("style code", "linear")
+    style_mlp: float = reference("style code", "mlp")
+    chance: float = reference("chance", "linear", "mlp")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Content(results.Result):
     """What is measured of the vae stage.
 
@@ -68,6 +97,7 @@ class Content(results.Result):
             the style predicts was subtracted.
         deviations: of the kept dimensions' codes over the training pictures.
         leak: of the artist.
+        known_contents: None unless records say what test pictures show.
     """
 
     dims: list[int]
@@ -99,6 +129,12 @@ class Content(results.Result):
     normalized: bool | str
     deviations: list[float]
     leak: Leak
+    known_contents: KnownContents | None = None
+
+    def list_all_rows(self) -> list[results.Row]:
+        """List all measures."""
+        rows = self.list_rows() + self.leak.list_rows()
+        return rows + (self.known_contents.list_rows() if self.known_contents else [])
 
     def describe_deviations(self) -> str:
         """Describe how similar contents drawn from N(0, I) are to those of pictures."""
@@ -118,7 +154,7 @@ class Content(results.Result):
         lines = [
             f"content dimensions: {self.kept_dims} kept, {self.recommended_dims} "
             "recommended",
-            *map(str, self.list_rows() + self.leak.list_rows()),
+            *map(str, self.list_all_rows()),
             f"KL divergence {sum(self.kl):.1f} nats in {len(self.kl)} dimensions",
             self.describe_deviations(),
         ]
@@ -148,6 +184,7 @@ def measure_content(run: TrainedRun, options: results.Options) -> Content:
     if dataset.has_validation:
         chosen_by = measure_errors(dataset.validation_split)
     use = passes.measure_content_use(encoder, test)
+    artist_and_content = _Probes(run)
     content = Content(
         dims=dims,
         errors=errors,
@@ -168,7 +205,8 @@ def measure_content(run: TrainedRun, options: results.Options) -> Content:
         active_kept=int(use.active[:kept_dims].sum()),
         normalized=_NORMALIZED[statistics.normalization],
         deviations=statistics.deviation.tolist(),
-        leak=_measure_leak(run, dims),
+        leak=artist_and_content.measure_leak(dims),
+        known_contents=artist_and_content.measure_known_contents(),
     )
     _log(run, content, start)
     return content
@@ -182,56 +220,108 @@ PART = results.Part(
 )
 
 
-def _measure_leak(run: TrainedRun, dims: list[int]) -> Leak:
-    """Train probes on training pictures, and find the artists of test pictures."""
-    style_encoder, content_encoder = run.style_encoder, run.content_encoder
-    raw_encoder = run.network(vae.SPEC.name, "content_encoder")
+class _Probes:
+    """Probes that are trained on codes of training pictures, and tested on others."""
 
-    # All codes in one pass: decoding a picture takes longer than encoding it.
-    def encode(images: tf.Tensor) -> tf.Tensor:
-        styles = style_encoder(images)
-        contents = content_encoder(images, styles)
-        return tf.concat([styles, contents, raw_encoder(images)[0]], axis=1)
+    def __init__(self, run: TrainedRun) -> None:
+        style_encoder, content_encoder = run.style_encoder, run.content_encoder
+        raw_encoder = run.network(vae.SPEC.name, "content_encoder")
 
-    dataset = run.dataset
-    train = collect_codes(encode, input_pipeline.eval_batches(dataset, "train"))
-    test = collect_codes(
-        encode, input_pipeline.eval_batches(dataset, dataset.test_split)
-    )
-    style = slice(0, style_encoder.dims)
-    content = slice(style.stop, style.stop + content_encoder.dims)
+        # All codes in one pass: decoding a picture takes longer than encoding it.
+        def encode(images: tf.Tensor) -> tf.Tensor:
+            styles = style_encoder(images)
+            contents = content_encoder(images, styles)
+            return tf.concat([styles, contents, raw_encoder(images)[0]], axis=1)
 
-    def probe(kind: str, columns: slice) -> float:
-        if dataset.test_split == "train":  # probes know the pictures by heart
-            return math.nan
-        return probes.probe_accuracy(
-            train.codes[:, columns],
-            train.artist_ids,
-            test.codes[:, columns],
-            test.artist_ids,
-            kind,
+        self._dataset = dataset = run.dataset
+        self._train = collect_codes(
+            encode, input_pipeline.eval_batches(dataset, "train")
+        )
+        self._test = collect_codes(
+            encode, input_pipeline.eval_batches(dataset, dataset.test_split)
+        )
+        self._style = slice(0, style_encoder.dims)
+        self._content = slice(self._style.stop, self._style.stop + content_encoder.dims)
+
+    def measure_leak(self, dims: list[int]) -> Leak:
+        """Find the artists of test pictures."""
+        ids = self._train.artist_ids, self._test.artist_ids
+        first = self._content.stop
+        by_dims = [self._probe("linear", slice(first, first + d), *ids) for d in dims]
+        kept_dims = self._content.stop - self._content.start
+        return Leak(
+            linear_before=by_dims[dims.index(kept_dims)],
+            by_dims=by_dims,
+            **self._probe_codes(*ids),
         )
 
-    by_dims = [probe("linear", slice(content.stop, content.stop + d)) for d in dims]
-    return Leak(
-        linear=probe("linear", content),
-        mlp=probe("mlp", content),
-        linear_before=by_dims[dims.index(content_encoder.dims)],
-        style_linear=probe("linear", style),
-        style_mlp=probe("mlp", style),
-        chance=probes.majority_accuracy(train.artist_ids, test.artist_ids),
-        by_dims=by_dims,
-    )
+    def measure_known_contents(self) -> KnownContents | None:
+        """Find what test pictures show; None where records do not tell."""
+        if not self._dataset.contents or self._dataset.test_split == "train":
+            return None
+        ids = [
+            input_pipeline.read_content_labels(self._dataset, split)
+            for split in ("train", self._dataset.test_split)
+        ]
+        # Nobody can find a content without training pictures.
+        rows = [ids[0] >= 0, np.isin(ids[1], ids[0]) & (ids[1] >= 0)]
+        if not rows[1].any():
+            return None
+        labels, train_ids = np.unique(ids[0][rows[0]], return_inverse=True)
+        test_ids = np.searchsorted(labels, ids[1][rows[1]])
+        return KnownContents(
+            contents=len(labels),
+            pictures=len(test_ids),
+            **self._probe_codes(train_ids, test_ids, *rows),
+        )
+
+    def _probe_codes(
+        self,
+        train_ids: np.ndarray,
+        test_ids: np.ndarray,
+        train_rows: np.ndarray | slice = _ALL,
+        test_rows: np.ndarray | slice = _ALL,
+    ) -> dict[str, float]:
+        """Measure both kinds of probes of the codes that later stages see."""
+        arguments = train_ids, test_ids, train_rows, test_rows
+        return {
+            "linear": self._probe("linear", self._content, *arguments),
+            "mlp": self._probe("mlp", self._content, *arguments),
+            "style_linear": self._probe("linear", self._style, *arguments),
+            "style_mlp": self._probe("mlp", self._style, *arguments),
+            "chance": probes.majority_accuracy(train_ids, test_ids),
+        }
+
+    def _probe(
+        self,
+        kind: str,
+        columns: slice,
+        train_ids: np.ndarray,
+        test_ids: np.ndarray,
+        train_rows: np.ndarray | slice = _ALL,
+        test_rows: np.ndarray | slice = _ALL,
+    ) -> float:
+        if self._dataset.test_split == "train":  # probes know the pictures by heart
+            return math.nan
+        return probes.probe_accuracy(
+            self._train.codes[train_rows, columns],
+            train_ids,
+            self._test.codes[test_rows, columns],
+            test_ids,
+            kind,
+        )
 
 
 def _log(run: TrainedRun, content: Content, start: float) -> None:
     errors = zip(content.dims, content.errors, strict=True)
     leak = {f"leak/{name}": value for name, value in vars(content.leak).items()}
     del leak["leak/by_dims"]
+    known = vars(content.known_contents) if content.known_contents else {}
     values: dict[str, float] = {
         **{f"reconstruction_error_{d}": error for d, error in errors},
         **{f"kl_of_dimension_{d}": content.kl[d - 1] for d in content.dims},
         **leak,
+        **{f"known_contents/{name}": value for name, value in known.items()},
         "mean_picture_error": content.mean_picture_error,
         "kl": float(np.sum(content.kl)),
         "active_units": content.active_units,

@@ -24,7 +24,11 @@ from tfstyle.analysis.realism.samples import (
     PictureSampler,
     read_first_pictures,
 )
-from tfstyle.analysis.realism.transfers import Transfers, measure_transfers
+from tfstyle.analysis.realism.transfers import (
+    TransferMeasure,
+    Transfers,
+    is_labeled,
+)
 from tfstyle.analysis.results import measured, reference
 from tfstyle.data import input_pipeline
 from tfstyle.metrics import consistency
@@ -194,6 +198,7 @@ def measure_generator(run: TrainedRun, options: results.Options) -> Generator:
         [measurer.judge_pictures(artist_ids, seed) for seed in SEEDS]
     )
     splits = run.description(gan.SPEC.name).identity["splits"]
+    has_truths = options.match_filenames or is_labeled(dataset)
     quality, fidelity, fidelity_inception = measurer.compare_kinds(options.inception)
     generator = Generator(
         generated_pictures=len(artist_ids),
@@ -215,7 +220,7 @@ def measure_generator(run: TrainedRun, options: results.Options) -> Generator:
         quality=quality,
         fidelity=fidelity,
         fidelity_inception=fidelity_inception,
-        transfers=measure_transfers(run) if options.match_filenames else None,
+        transfers=TransferMeasure(run).measure() if has_truths else None,
     )
     _log(run, generator, start)
     return generator

@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 EVALUATION_FILE = "evaluation.json"
 # Raised when results change their meaning; older ones are measured again.
-EVALUATION_FORMAT = 6
+EVALUATION_FORMAT = 7
 PARTS = (style.METRIC, style.CLASSIFIER, content.PART, generator.PART)
 
 Digests = dict[str, list[str]]

@@ -33,7 +33,7 @@ def content_section(
     return Section(
         "The content code",
         _describe(content),
-        table=tabulate(content.list_rows() + content.leak.list_rows()),
+        table=tabulate(content.list_all_rows()),
         pictures=list_pictures(folder, captions),
     )
 

@@ -11,10 +11,11 @@ from tfstyle.analysis.realism.fidelity import Distances, Fidelity
 from tfstyle.analysis.realism.quality import KindQuality, Quality
 from tfstyle.analysis.realism.samples import KINDS
 from tfstyle.analysis.realism.transfers import (
+    LABELS,
     METHODS,
     Agreement,
+    TransferMeasure,
     Transfers,
-    draw_examples,
 )
 from tfstyle.analysis.results import Result, list_meanings
 from tfstyle.runs.trained_run import TrainedRun
@@ -53,11 +54,12 @@ def quality_section(
 
 
 def transfers_section(run: TrainedRun, transfers: Transfers, folder: Path) -> Section:
-    """Tabulate how transfers compare with true pictures; show the first ones."""
+    """Tabulate how transfers compare with true pictures; show some."""
     meanings = "\n".join(
         f"{label}: {meaning}" for label, meaning in list_meanings(Agreement).items()
     )
-    examples = draw_examples(run, _EXAMPLES)
+    origin = "test" if transfers.matched_by == LABELS else "training"
+    examples = TransferMeasure(run).draw_examples(_EXAMPLES)
     if examples:
         rows = [[*row] for row in zip(*examples.values(), strict=True)]
         sheet = grids.draw_grid(rows, column_captions=[*examples])
@@ -65,14 +67,20 @@ def transfers_section(run: TrainedRun, transfers: Transfers, folder: Path) -> Se
     return Section(
         "Transfers against true pictures",
         f"{transfers.pictures} test pictures whose content another artist drew too: "
-        "that other picture gives the content, a training picture by the artist of the "
-        "true one gives the style. Works with the same file name were taken to show "
-        f"the same.\n{meanings}",
+        f"that other {origin} picture gives the content, a training picture by the "
+        "artist of the true one gives the style. Works with the same "
+        f"{transfers.matched_by} were taken to show the same. {transfers.unseen} "
+        "pictures combine a content and an artist that no training picture combines."
+        f"\n{meanings}",
         table=_tabulate(
             {METHODS[name]: row for name, row in transfers.methods.items()}
         ),
         pictures=list_pictures(
-            folder, {"transfers.png": "Transfers beside the true pictures."}
+            folder,
+            {
+                "transfers.png": "Transfers to unseen combinations, if there are any, "
+                "beside the true pictures."
+            },
         ),
     )
 

@@ -1,14 +1,18 @@
 """Near-identical pictures: the same work in another size, quality or file format.
 
 A picture's fingerprint is a thumbnail of 16x16 pixels. Two pictures are near-identical
-if no value of their thumbnails differs by more than an eighth of the thumbnails'
-range, and all of them by little on average. Both bounds were measured on 2,400
-portraits by 20 designers who assemble them from parts. Scaled to a quarter, or saved as
-JPEG of quality 30, a portrait differs from itself by at most 20 levels of 255. Of
-142,800 pairs by one designer, two differ by 15 (to the eye, they are the same), all
-others by 36 or more, such as those with another mouth. Hashes of 64 to 256 bits of gray
-levels do not separate the two. The largest difference finds what changed in a small
-place, and a bound relative to the range keeps faint drawings apart.
+if nowhere their lightness differs by more than a tenth of the thumbnails' range, nor
+their color by more than an eighth, and all by little on average. Color may differ more:
+JPEG stores less of it, which shows in small pictures.
+
+The bounds were measured on 2,400 portraits by 20 designers who assemble them from
+parts, and 720 by 12. Reduced from 1,000 pixels to 64, 90 or 128, by any method, some
+saved as JPEG of quality 60, a portrait is found again in 99.6 % of 1,680 cases. Of
+164,040 pairs by one designer, two are near-identical (to the eye, they are the same).
+All others are beyond a bound by 19 % or more, such as those with another mouth. Hashes
+of 64 to 256 bits of gray levels do not separate the two. The largest difference finds
+what changed in a small place, and a bound relative to the range keeps faint drawings
+apart.
 """
 
 import io
@@ -19,8 +23,13 @@ from PIL import Image
 
 SIDE = 16  # pixels of a fingerprint
 FINGERPRINT_BYTES = SIDE * SIDE * 3
-_LARGEST_SHARE = 1 / 8  # of the range, between two values
-_LARGEST_RMS = 5.0  # levels
+_LARGEST_LIGHTNESS, _LARGEST_COLOR = 1 / 10, 1 / 8  # differences, shares of the range
+_LARGEST_RMS = 6.0  # levels
+# From R, G, B to Y, Cb, Cr.
+_YCC = np.array(
+    [[0.299, 0.587, 0.114], [-0.1687, -0.3313, 0.5], [0.5, -0.4187, -0.0813]],
+    np.float32,
+)
 _COARSE = 4  # side of the thumbnails that the search begins with
 _RADIUS = _LARGEST_RMS * _COARSE + 0.01  # between thumbnails that may be near
 _AT_ONCE = 256  # pictures compared with all others
@@ -88,11 +97,16 @@ class NearFinder:
 def _are_near(fingerprint: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Return bool [n], whether fingerprints are near to one of them."""
     picture, others = fingerprint.astype(np.int16), others.astype(np.int16)
-    differences = others - picture
-    largest = np.abs(differences).max(axis=1)
-    rms = np.sqrt(np.square(differences.astype(np.float32)).mean(axis=1))
+    differences = (others - picture).astype(np.float32)
+    rms = np.sqrt(np.square(differences).mean(axis=1))
+    pixels = np.abs(differences.reshape(len(others), SIDE * SIDE, 3) @ _YCC.T).max(
+        axis=1
+    )
     ranges = np.maximum(np.ptp(others, axis=1), np.ptp(picture))
-    near: np.ndarray = (largest <= _LARGEST_SHARE * ranges) & (rms <= _LARGEST_RMS)
+    near: np.ndarray = (pixels[:, 0] <= _LARGEST_LIGHTNESS * ranges) & (
+        rms <= _LARGEST_RMS
+    )
+    near &= pixels[:, 1:].max(axis=1) <= _LARGEST_COLOR * ranges
     return near
 
 

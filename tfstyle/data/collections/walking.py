@@ -11,6 +11,7 @@ import stat
 from collections.abc import Callable
 
 from tfstyle.data import pictures
+from tfstyle.data.pictures import recognition
 
 SkippedFile = tuple[str, str]  # name and reason; names of folders end in "/"
 
@@ -21,32 +22,24 @@ SYSTEM_FOLDERS = frozenset(
     {"@eadir", "#recycle", "#snapshot", "@recycle", "@recently-snapshot", "@tmp"}
     | {"@__thumb", "@sharebin", "@sharesnap", "~snapshot"}
     # Windows
-    | {"$recycle.bin", "recycler", "recycled", "system volume information"}
-    | {"$extend", "found.000", "msdownld.tmp"}
-    # macOS, Linux
-    | {"__macosx", "network trash folder", "temporary items", "lost+found"}
+    | {"$recycle.bin", "recycler", "recycler.bin", "recycled", "$extend"}
+    | {"system volume information", "msdownld.tmp"}
+    # macOS, Linux, Android
+    | {"__macosx", "network trash folder", "temporary items", "thevolumesettingsfolder"}
+    | {"lost+found", "lost.dir"}
     # galleries, FrontPage
-    | {"thumbs", "_thumbs", "__thumbs", "_vti_cnf"}
+    | {"_thumbs", "__thumbs", "_vti_cnf"}
 )
-_SNAPSHOT, _PREVIEWS = "@gmt-", ".lrdata"  # of Samba, by time; of Lightroom
-
-# How files of picture formats begin. A file with the suffix of a picture is judged when
-# it is converted; these tell whether a file of any other name is a picture.
-_READABLE = re.compile(
-    rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|GIF8[79]a|RIFF....WEBP"
-    rb"|II[*+]\x00|MM\x00[*+]|....ftypavi[fs]|P[1-6][\s#]\s*[\d#]"
-    rb"|BM....\x00{4}.{4}[\x0c\x28\x34\x38\x40\x6c\x7c]\x00{3}",
-    re.DOTALL,
+# Recovered files of Windows, snapshots of Samba, previews of Lightroom.
+_SYSTEM_PATTERN = re.compile(r"found\.\d{3}|@gmt-.*|.*\.(lrdata|lrcat-data)")
+# Of galleries too, but an artist may be called so.
+_THUMBNAILS = "thumbs"
+# Libraries of Photos, iPhoto, Aperture and Capture One hold previews beside these.
+_LIBRARIES = (
+    *(".photoslibrary", ".photolibrary", ".migratedphotolibrary"),
+    *(".aplibrary", ".migratedaplibrary", ".cocatalog"),
 )
-_UNREADABLE = re.compile(
-    rb"....ftyp(hei[cxms]|hev[cx]|mif1|msf1|crx )|\xff\x0a|\x00{3}\x0cJXL |8BPS"
-    rb"|\x00{3}\x0cjP  |\xff\x4f\xff\x51|gimp xcf|%!PS-Adobe|\xc5\xd0\xd3\xc6"
-    rb"|AT&TFORM|qoif|\x76\x2f\x31\x01|SIMPLE  =|FLIF|BPG\xfb|\x00\x00\x01\x00[^\x00]"
-    rb"|(\xef\xbb\xbf)?\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)?(<!DOCTYPE svg[^>]*>\s*)?"
-    rb"<svg[\s>]",
-    re.DOTALL,
-)
-_BYTES_READ = 512  # an SVG file may begin with comments
+_ORIGINALS = ("originals", "masters")
 
 # Says why the target of a link is not followed, or None.
 LinkRule = Callable[[str], str | None]
@@ -102,9 +95,10 @@ def walk(
             skipped.append((f"{path}/", "unreadable_folder"))
             continue
         inner: list[str] = []
+        parent = pathlib.PurePath(path).name
         for entry in entries:
             is_folder = _is_folder(entry)
-            reason = classify_folder(entry.name) if is_folder else None
+            reason = classify_folder(entry.name, parent) if is_folder else None
             if reason:
                 skipped.append((f"{entry.path}/", reason))
             elif is_folder:
@@ -119,15 +113,20 @@ def walk(
     return found, skipped
 
 
-def classify_folder(name: str) -> str | None:
-    """Return why a folder of this name is left out; None if it is not."""
+def classify_folder(name: str, parent: str | None = None) -> str | None:
+    """Return why a folder of this name is left out; None if it is not.
+
+    Args:
+        name: its name.
+        parent: the name of the folder around it; None if it is the folder of an artist.
+    """
     folded = name.casefold()
-    if (
-        folded in SYSTEM_FOLDERS
-        or folded.startswith(_SNAPSHOT)
-        or folded.endswith(_PREVIEWS)
-    ):
+    if folded in SYSTEM_FOLDERS or _SYSTEM_PATTERN.fullmatch(folded):
         return "system_folder"
+    if parent is not None:
+        is_in_library = parent.casefold().endswith(_LIBRARIES)
+        if folded == _THUMBNAILS or (is_in_library and folded not in _ORIGINALS):
+            return "system_folder"
     return "hidden" if name.startswith(".") else None
 
 
@@ -162,12 +161,12 @@ def _classify_content(path: str) -> str | None:
         return None
     try:
         with pathlib.Path(path).open("rb") as file:
-            start = file.read(_BYTES_READ)
+            kind = recognition.recognize(file.read(recognition.BYTES_NEEDED))
     except OSError:
         return "unreadable"
-    if _READABLE.match(start):
-        return None
-    return "unsupported_format" if _UNREADABLE.match(start) else "not_a_picture"
+    if kind is None:
+        return "not_a_picture"
+    return None if kind.is_read else "unsupported_format"
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:

@@ -5,34 +5,35 @@ ignores profiles.
 """
 
 import dataclasses
+import io
 import struct
-from collections.abc import Callable
 from typing import IO
 
 import numpy as np
 from PIL import Image
 
 from tfstyle.data.formats import samples
-from tfstyle.data.formats.errors import PictureError
+from tfstyle.data.formats.errors import PictureError, SizeCheck
 
 MAGIC = b"BM"
 
 _FILE_HEADER = 14
-_CORE, _V2, _V3, _V5 = 12, 52, 56, 124  # sizes of headers
-_KNOWN_HEADERS = (_CORE, 16, 40, _V2, _V3, 64, 108, _V5)
+_CORE, _V1, _V2, _V3, _V5 = 12, 40, 52, 56, 124  # sizes of headers
+_KNOWN_HEADERS = (_CORE, 16, _V1, _V2, _V3, 64, 108, _V5)
 _RAW, _RLE8, _RLE4, _BIT_FIELDS, _ALPHA_BIT_FIELDS = 0, 1, 2, 3, 6
 _DEFAULT_MASKS = {16: (0x7C00, 0x3E0, 0x1F, 0), 32: (0xFF0000, 0xFF00, 0xFF, 0)}
 _EMBEDDED = b"DEBM"  # "MBED", as a little-endian number
+_PIXELS_AT_ONCE = 2**20  # so that little memory is needed
 # Of run lengths: what follows a zero.
 _END_OF_LINE, _END, _DELTA = 0, 1, 2
 
 
-def read_bmp(file: IO[bytes], check_size: Callable[[int, int], None]) -> Image.Image:
+def read_bmp(file: IO[bytes], check_size: SizeCheck) -> Image.Image:
     """Read a BMP file.
 
     Args:
         file: the file; its profile, if any, goes to the `info` of the picture.
-        check_size: is called with width and height before pixels are read.
+        check_size: is called before pixels are read.
 
     Returns:
         A picture: RGB or RGBA.
@@ -41,7 +42,7 @@ def read_bmp(file: IO[bytes], check_size: Callable[[int, int], None]) -> Image.I
         PictureError: the file is truncated, or of a kind that is not supported.
     """
     header = _Header.read(file)
-    check_size(header.width, header.height)
+    check_size(header.width, header.height, header.bits)
     if header.bits <= 8:
         pixels = _read_palette(file, header)[_read_indices(file, header)]
     elif header.bits == 24 and header.compression == _RAW:
@@ -56,6 +57,17 @@ def read_bmp(file: IO[bytes], check_size: Callable[[int, int], None]) -> Image.I
     if profile := header.read_profile(file):
         image.info["icc_profile"] = profile
     return image
+
+
+def is_plain(data: bytes) -> bool:
+    """Return whether a file is as short as BMP of 24 bits can be, and no shorter."""
+    try:
+        header = _Header.read(io.BytesIO(data))
+    except PictureError:
+        return False
+    kind = (header.size, header.bits, header.compression, header.data_offset)
+    size = header.end + header.row_size * header.height
+    return kind == (_V1, 24, _RAW, header.end) and len(data) == size
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,6 +128,28 @@ class _Header:
     def row_size(self) -> int:
         return (self.width * self.bits + 31) // 32 * 4
 
+    @property
+    def end(self) -> int:
+        """Where the headers end."""
+        masks = {_BIT_FIELDS: 12, _ALPHA_BIT_FIELDS: 16}.get(self.compression, 0)
+        return _FILE_HEADER + self.size + (masks if self.size == _V1 else 0)
+
+    @property
+    def colors(self) -> int:
+        """How many colors the palette has; pictures without indices may have some."""
+        if self.bits > 8:
+            return self.colors_used
+        return min(self.colors_used or 2**self.bits, 2**self.bits)
+
+    @property
+    def bytes_per_color(self) -> int:
+        return 3 if self.size == _CORE else 4
+
+    @property
+    def start_of_pixels(self) -> int:
+        """Some writers state 0: pixels follow the palette."""
+        return self.data_offset or self.end + self.colors * self.bytes_per_color
+
     def read_profile(self, file: IO[bytes]) -> bytes | None:
         """Return the color profile that is stored in the file, if any."""
         if self.size < _V5 or self.rest[52:56] != _EMBEDDED:
@@ -141,11 +175,13 @@ class _Header:
             raise PictureError(
                 "unreadable", f"BMP of {self.width}x{self.height} pixels"
             )
+        if 0 < self.data_offset < self.end:
+            raise PictureError("unreadable", "BMP with pixels inside of its header")
 
 
 def _read_rows(file: IO[bytes], header: _Header) -> np.ndarray:
     """Read uncompressed rows: uint8 [height, bytes], as they are stored."""
-    file.seek(header.data_offset)
+    file.seek(header.start_of_pixels)
     needed = header.row_size * header.height
     data = file.read(needed)
     # The padding of the last row may be missing.
@@ -160,7 +196,7 @@ def _read_indices(file: IO[bytes], header: _Header) -> np.ndarray:
     if header.compression == _RAW:
         rows = _read_rows(file, header)
         return samples.unpack_bits(rows, header.bits, header.width)
-    file.seek(header.data_offset)
+    file.seek(header.start_of_pixels)
     return _expand_runs(file.read(), header)
 
 
@@ -202,11 +238,9 @@ def _expand_runs(data: bytes, header: _Header) -> np.ndarray:
 
 def _read_palette(file: IO[bytes], header: _Header) -> np.ndarray:
     """Read the colors, black where there are fewer than the bits allow: [n, 3]."""
-    entry = 3 if header.size == _CORE else 4
+    entry = header.bytes_per_color
     start = _FILE_HEADER + header.size
-    count = min(header.colors_used or 2**header.bits, 2**header.bits)
-    if header.data_offset > start:
-        count = min(count, (header.data_offset - start) // entry)
+    count = min(header.colors, max(0, header.start_of_pixels - start) // entry)
     file.seek(start)
     data = file.read(count * entry)
     table = np.frombuffer(data[: len(data) // entry * entry], np.uint8)
@@ -219,13 +253,16 @@ def _read_palette(file: IO[bytes], header: _Header) -> np.ndarray:
 def _read_fields(file: IO[bytes], header: _Header) -> np.ndarray:
     """Read pixels of 16 or 32 bits: uint8 [height, width, 3 or 4]."""
     rows = _read_rows(file, header)
-    words = rows.view(f"<u{header.bits // 8}")[:, : header.width].astype(np.uint32)
-    channels = [_extract(words, mask) for mask in header.masks]
-    alpha = channels.pop()
+    words = rows.view(f"<u{header.bits // 8}")[:, : header.width]
+    channels = 4 if header.masks[3] else 3
+    pixels = np.empty([*words.shape, channels], np.uint8)
+    step = max(1, _PIXELS_AT_ONCE // header.width)
+    for start in range(0, header.height, step):
+        part = words[start : start + step].astype(np.uint32)
+        for channel, mask in enumerate(header.masks[:channels]):
+            pixels[start : start + step, :, channel] = _extract(part, mask)
     # Writers that know nothing of alpha leave it 0.
-    if header.masks[3] and alpha.any():
-        channels.append(alpha)
-    return np.stack(channels, axis=-1)
+    return pixels if pixels[..., 3:].any() else pixels[..., :3]
 
 
 def _extract(words: np.ndarray, mask: int) -> np.ndarray:

@@ -1,4 +1,10 @@
-"""The error of an unusable picture."""
+"""The error of an unusable picture, and the check of its size."""
+
+from collections.abc import Callable
+
+# Called with width, height, and the bits of a pixel in the file, before pixels are
+# read. Raises PictureError if the picture is too small, or would need too much memory.
+SizeCheck = Callable[[int, int, int], None]
 
 
 class PictureError(ValueError):

@@ -7,29 +7,36 @@ Files whose codec sees pictures instead of bytes, such as JPEG, are left to Pill
 
 import dataclasses
 import io
+import lzma
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Iterator
 from typing import IO, Any
 
 import numpy as np
 from PIL import Image, TiffImagePlugin
 
 from tfstyle.data.formats import samples
-from tfstyle.data.formats.errors import PictureError
+from tfstyle.data.formats.errors import PictureError, SizeCheck
+from tfstyle.data.formats.tiff_directory import Directory
 
 MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _CMYK, _YCC, _LAB = 0, 1, 2, 3, 5, 6, 8
 _COLORS = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3, 8: 3}  # samples of a color
 _NONE, _DEFLATE = 1, (8, 32946)
-_WITH_PREDICTOR = (5, *_DEFLATE, 34925, 50000)  # 5: LZW, 34925: LZMA, 50000: Zstandard
+_LZMA = 34925
+_WITH_PREDICTOR = (5, *_DEFLATE, _LZMA)  # 5: LZW
 _CODECS = (_NONE, 32773, *_WITH_PREDICTOR)  # 32773: PackBits
+_CODECS_OF_PICTURES = (2, 3, 4, 6, 7)  # fax, JPEG
 _SIGNED, _FLOAT = 2, 3
 _SAMPLE_FORMATS = (1, _FLOAT, 4)  # 1: unsigned, 4: undefined
 _ASSOCIATED, _UNASSOCIATED = (1,), (2, 999)  # kinds of alpha; 999: Corel Draw
 _SPECIAL_INKS = 2
-_MAX_BLOCK = 2**27  # pixels of a tile, which may be larger than its picture
+_GRAY_OR_RGB = (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB)
+_MULTIPLIED = (_BLACK_IS_ZERO, _RGB)  # colors for which associated alpha is defined
+_MAX_REST = 1024  # MiB that are decompressed to reach the checksum of a block
+_SAMPLES_AT_ONCE = 2**20  # that are scaled, so that little memory is needed
 _REVERSED_BITS = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 # How to turn a picture upright, by its orientation in EXIF or TIFF.
 TURNS = {
@@ -44,38 +51,39 @@ TURNS = {
 
 
 def read_tiff(
-    file: IO[bytes], check_size: Callable[[int, int], None]
-) -> Image.Image | None:
+    file: IO[bytes], check_size: SizeCheck
+) -> tuple[Image.Image, Image.Image | None] | None:
     """Read the first picture of a TIFF file, upright.
 
     Args:
         file: the file; its profile, if any, goes to the `info` of the picture.
-        check_size: is called with width and height before pixels are read.
+        check_size: is called before pixels are read.
 
     Returns:
-        A picture with 8 bits: L, LA, RGB, RGBA, CMYK or LAB; or None if Pillow is to
-        read the file.
+        The colors, with 8 bits (L, RGB, CMYK or LAB), and the alpha channel, if any; or
+        None if Pillow is to read the file.
 
     Raises:
         PictureError: samples have no defined meaning, or the file is truncated.
     """
-    directory = _read_directory(file)
+    directory = Directory(file)
+    if directory.read_number(254, 0) & 1:
+        raise PictureError(
+            "unsupported", "TIFF that begins with a preview, as raw files"
+        )
     layout = _Layout.read(directory)
-    if layout.compression not in _CODECS:
+    layout.check_size(check_size)
+    if layout.compression in _CODECS_OF_PICTURES:
         return None
-    if layout.photometric not in _COLORS:
-        raise PictureError("unsupported", f"TIFF of photometric {layout.photometric}")
-    check_size(layout.width, layout.height)
     layout.check()
-    image = _to_image(layout, _read_samples(file, layout), directory)
-    if profile := directory.get(34675):
-        image.info["icc_profile"] = profile
-    turn = TURNS.get(_number(directory, 274, 1))
-    if turn is None:
-        return image
-    turned = image.transpose(turn)
-    turned.info = image.info
-    return turned
+    colors, alpha = _to_images(layout, _read_levels(file, layout), directory)
+    turn = TURNS.get(directory.read_number(274, 1))
+    if turn is not None:
+        colors = colors.transpose(turn)
+        alpha = alpha and alpha.transpose(turn)
+    if profile := directory.read_bytes(34675):
+        colors.info["icc_profile"] = profile
+    return colors, alpha
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,33 +109,35 @@ class _Layout:
     counts: tuple[int, ...]
 
     @classmethod
-    def read(cls, directory: Any) -> "_Layout":
-        width, height = _number(directory, 256, 0), _number(directory, 257, 0)
-        channels = _number(directory, 277, 1)
-        photometric = _number(directory, 262, _RGB if channels > 2 else _WHITE_IS_ZERO)
+    def read(cls, directory: Directory) -> "_Layout":
+        width, height = directory.read_number(256, 0), directory.read_number(257, 0)
+        channels = directory.read_number(277, 1)
+        photometric = directory.read_number(
+            262, _RGB if channels > 2 else _WHITE_IS_ZERO
+        )
         is_tiled = 324 in directory
-        rows = min(_number(directory, 278, height), height)
+        rows = min(directory.read_number(278, height), height)
         block = (rows, width)
         if is_tiled:
-            block = (_number(directory, 323, 0), _number(directory, 322, 0))
+            block = (directory.read_number(323, 0), directory.read_number(322, 0))
         return cls(
             width=width,
             height=height,
             channels=channels,
-            bits=_numbers(directory, 258, (1,)),
-            sample_format=_numbers(directory, 339, (1,)),
+            bits=directory.read_numbers(258, (1,)),
+            sample_format=directory.read_numbers(339, (1,)),
             photometric=photometric,
-            extra=_numbers(directory, 338, ()),
-            order=">" if directory.prefix == b"MM" else "<",
-            compression=_number(directory, 259, _NONE),
-            predictor=_number(directory, 317, 1),
-            is_planar=_number(directory, 284, 1) == 2 and channels > 1,
-            has_reversed_bits=_number(directory, 266, 1) == 2,
-            subsampling=_numbers(directory, 530, (2, 2)),
-            ink_set=_number(directory, 332, 1),
+            extra=directory.read_numbers(338, ()),
+            order=directory.order,
+            compression=directory.read_number(259, _NONE),
+            predictor=directory.read_number(317, 1),
+            is_planar=directory.read_number(284, 1) == 2 and channels > 1,
+            has_reversed_bits=directory.read_number(266, 1) == 2,
+            subsampling=directory.read_numbers(530, (2, 2)),
+            ink_set=directory.read_number(332, 1),
             block=block,
-            offsets=_numbers(directory, 324 if is_tiled else 273, ()),
-            counts=_numbers(directory, 325 if is_tiled else 279, ()),
+            offsets=directory.read_places(324 if is_tiled else 273),
+            counts=directory.read_places(325 if is_tiled else 279),
         )
 
     @property
@@ -147,83 +157,119 @@ class _Layout:
         return None
 
     @property
+    def shown(self) -> tuple[int, ...]:
+        """The places of the samples that are shown: the colors, and alpha if any."""
+        alpha = () if self.alpha is None else (self.alpha,)
+        return (*range(self.colors), *alpha)
+
+    @property
+    def is_associated(self) -> bool:
+        """Whether colors are multiplied by alpha."""
+        kinds = () if self.alpha is None else self.extra[self.alpha - self.colors :]
+        return kinds[:1] == _ASSOCIATED
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.width, self.height
+
+    @property
+    def block_channels(self) -> int:
+        return 1 if self.is_planar else self.channels
+
+    def check_size(self, check_size: SizeCheck) -> None:
+        """Check the picture, and the tiles, which may be larger."""
+        bits = self.channels * max(self.bits)
+        check_size(*self.size, bits)
+        height, width = self.block
+        check_size(max(self.width, width), max(self.height, height), bits)
+
+    @property
     def has_subsampled_color(self) -> bool:
         return self.photometric == _YCC and set(self.subsampling) != {1}
 
     def check(self) -> None:
         """Raise PictureError unless the samples can be read and have a meaning."""
-        kinds = {*self.bits}, {*self.sample_format}
         name = f"{'/'.join(map(str, self.bits))}-bit samples"
-        if any(len(kind) != 1 for kind in kinds):
-            raise PictureError("unsupported", "TIFF with samples of different types")
-        if _SIGNED in self.sample_format and self.photometric != _LAB:
-            raise PictureError(
-                "unsupported", f"TIFF with signed {name}, which have no defined white"
-            )
+        is_mixed = len({*self.bits}) != 1 or len({*self.sample_format}) != 1
+        is_lab = self.photometric == _LAB and self.channels == 3
+        is_signed = _SIGNED in self.sample_format and not is_lab
+        for is_refused, text in (
+            (self.compression not in _CODECS, f"of compression {self.compression}"),
+            (self.photometric not in _COLORS, f"of photometric {self.photometric}"),
+            (is_mixed, "with samples of different types"),
+            (is_signed, f"with signed {name}, which have no defined white"),
+        ):
+            if is_refused:
+                raise PictureError("unsupported", f"TIFF {text}")
         bits, sample_format = self.bits[0], self.sample_format[0]
         is_known = sample_format in (*_SAMPLE_FORMATS, _SIGNED) and (
             bits in (16, 32, 64) if sample_format == _FLOAT else 1 <= bits <= 32
         )
         is_known &= self.photometric not in (_YCC, _LAB) or bits in (8, 16)
         is_known &= self.photometric != _YCC or (bits == 8 and not self.is_planar)
+        is_known &= not self.has_subsampled_color or self.channels == 3
         is_known &= self.photometric != _PALETTE or bits <= 16
-        is_known &= sample_format != _FLOAT or self.colors in (1, 3)
+        is_known &= sample_format != _FLOAT or self.photometric in _GRAY_OR_RGB
+        is_known &= not self.is_associated or self.photometric in _MULTIPLIED
         is_known &= self.ink_set != _SPECIAL_INKS
-        predictors = {1, 2} if bits in (8, 16, 32) else {1}
-        is_known &= self.predictor in (
-            {1, 3} if sample_format == _FLOAT else predictors
-        )
+        differences = 3 if sample_format == _FLOAT else 2 if bits in (8, 16, 32) else 1
+        is_known &= self.predictor in (1, differences)
         if not is_known:
             raise PictureError(
                 "unsupported",
                 f"TIFF with {name} (format {sample_format}), photometric"
-                f" {self.photometric}, predictor {self.predictor}",
-            )
-        if self.block[0] * self.block[1] > _MAX_BLOCK:
-            raise PictureError(
-                "too_large", "TIFF with tiles of {}x{}".format(*self.block)
+                f" {self.photometric}, extra samples {self.extra}, predictor"
+                f" {self.predictor}",
             )
         if not self.colors <= self.channels <= self.colors + 16 or not all(self.block):
             raise PictureError("unreadable", "the TIFF directory contradicts itself")
 
 
-def _read_directory(file: IO[bytes]) -> Any:
-    file.seek(0)
-    header = file.read(16)
-    prefix = header[:2]
-    if b"+" in header[2:4]:
-        header = b"II+\0" + header[4:]  # Pillow takes big-endian BigTIFF for TIFF
-    else:
-        header = header[:8]
-    directory = TiffImagePlugin.ImageFileDirectory_v2(header, prefix)
-    file.seek(directory.next)
-    directory.load(file)
-    return directory
+def _read_levels(file: IO[bytes], layout: _Layout) -> np.ndarray:
+    """Read the samples that are shown: [height, width, colors (+ alpha)].
 
-
-def _read_samples(file: IO[bytes], layout: _Layout) -> np.ndarray:
-    """Read all samples: [height, width, channels], of the type in the file."""
+    They are scaled to 8 bits, but for the indices of palettes.
+    """
     if layout.has_subsampled_color:
         return _read_subsampled(file, layout)
-    planes = layout.channels if layout.is_planar else 1
-    channels = layout.channels // planes
-    (height, width), result = layout.block, None
-    columns = -(-layout.width // width)
-    per_plane = columns * -(-layout.height // height)
-    for index in range(per_plane * planes):
-        plane, place = divmod(index, per_plane)
-        top, left = place // columns * height, place % columns * width
-        row_size = -(-width * channels * layout.bits[0] // 8)
-        rows = min(height, layout.height - top)
+    is_float = layout.sample_format[0] == _FLOAT
+    is_palette = layout.photometric == _PALETTE
+    kind = np.float32 if is_float else np.uint16 if is_palette else np.uint8
+    result = np.empty([layout.height, layout.width, len(layout.shown)], kind)
+    for index, top, left, plane in _list_blocks(layout):
+        places = [i for i, n in enumerate(layout.shown) if plane in (n, None)]
+        if not places:
+            continue
+        samples_of_row = layout.block[1] * layout.block_channels
+        row_size = -(-samples_of_row * layout.bits[0] // 8)
+        rows = min(layout.block[0], layout.height - top)
         data = _read_block(file, layout, index, row_size, rows)
-        block = _parse_block(data, layout, width, channels)
-        if result is None:
-            shape = [layout.height, layout.width, layout.channels]
-            result = np.zeros(shape, block.dtype)
-        part = result[top : top + height, left : left + width]
-        part[..., plane : plane + channels] = block[:, : part.shape[1]]
-    assert result is not None
-    return result
+        step = max(1, _SAMPLES_AT_ONCE // samples_of_row)
+        for start in range(0, rows, step):
+            rows_at_once = data[start * row_size : (start + step) * row_size]
+            values = _parse_block(rows_at_once, layout)
+            target = result[top + start :, left : left + layout.block[1]]
+            for place in places:
+                channel = layout.shown[place] if plane is None else 0
+                part = values[:, : target.shape[1], channel]
+                target[: len(part), :, place] = _reduce(part, layout, place)
+    if not is_float:
+        return result
+    # Alpha has a white of its own.
+    colors = layout.colors
+    groups = (result[..., :colors], result[..., colors:])
+    return np.concatenate([samples.scale_floats(v) for v in groups if v.size], axis=-1)
+
+
+def _list_blocks(layout: _Layout) -> Iterator[tuple[int, int, int, int | None]]:
+    """List index, top, left, and plane of all strips or tiles; None is all planes."""
+    height, width = layout.block
+    index = 0
+    for plane in range(layout.channels) if layout.is_planar else (None,):
+        for top in range(0, layout.height, height):
+            for left in range(0, layout.width, width):
+                yield index, top, left, plane
+                index += 1
 
 
 def _read_subsampled(file: IO[bytes], layout: _Layout) -> np.ndarray:
@@ -232,18 +278,12 @@ def _read_subsampled(file: IO[bytes], layout: _Layout) -> np.ndarray:
     height, width = layout.block
     if width != layout.width or height % vertical and height != layout.height:
         raise PictureError("unsupported", "TIFF tiles of subsampled YCbCr")
-    columns = -(-width // horizontal)
-    size = horizontal * vertical
+    row_size = -(-width // horizontal) * (horizontal * vertical + 2)
     strips = []
     for index, top in enumerate(range(0, layout.height, height)):
         rows = -(-min(height, layout.height - top) // vertical)
-        row_size = columns * (size + 2)
         data = _read_block(file, layout, index, row_size, rows)
-        units = np.frombuffer(data, np.uint8).reshape(rows, columns, size + 2)
-        light = units[..., :size].reshape(rows, columns, vertical, horizontal)
-        light = light.transpose(0, 2, 1, 3).reshape(rows * vertical, -1)
-        color = units[..., size:].repeat(vertical, axis=0).repeat(horizontal, axis=1)
-        strips.append(np.concatenate([light[..., None], color], axis=-1))
+        strips.append(samples.expand_subsampled(data, rows, horizontal, vertical))
     return np.concatenate(strips)[: layout.height, : layout.width]
 
 
@@ -251,52 +291,59 @@ def _read_block(
     file: IO[bytes], layout: _Layout, index: int, row_size: int, rows: int
 ) -> bytes:
     """Read and decompress the first rows of a strip or tile."""
-    if index >= len(layout.offsets):
+    is_compressed = layout.compression != _NONE
+    if index >= len(layout.offsets) or (is_compressed and index >= len(layout.counts)):
         raise PictureError("truncated", f"there is no block {index} of the TIFF file")
     file.seek(layout.offsets[index])
     size = rows * row_size
-    if layout.compression == _NONE:
-        data = file.read(size)
-    elif index < len(layout.counts):
-        data = file.read(layout.counts[index])
-    else:
-        raise PictureError("unreadable", f"TIFF without the size of block {index}")
+    data = file.read(layout.counts[index] if is_compressed else size)
     if layout.has_reversed_bits:
         data = data.translate(_REVERSED_BITS)
-    if layout.compression in _DEFLATE:
-        data = zlib.decompressobj().decompress(data, size)
-    elif layout.compression != _NONE:
-        data = _decompress(data, layout.compression, row_size, rows)
+    try:
+        if is_compressed:
+            data = _decompress(data, layout.compression, row_size, rows)
+    except (zlib.error, lzma.LZMAError, OSError):
+        raise PictureError("unreadable", f"block {index} is damaged") from None
     if len(data) < size:
-        raise PictureError(
-            "truncated", f"block {index} has {len(data)} of {size} bytes"
-        )
+        raise PictureError("truncated", f"block {index}: {len(data)} of {size} bytes")
     return data
 
 
 def _decompress(data: bytes, compression: int, row_size: int, rows: int) -> bytes:
-    """Decompress by Pillow: a gray TIFF of the block's bytes, in one strip."""
+    if compression in (*_DEFLATE, _LZMA):
+        stream: Any = zlib.decompressobj()
+        stream = lzma.LZMADecompressor() if compression == _LZMA else stream
+        result: bytes = stream.decompress(data, rows * row_size)
+        # To the end, where the checksum is compared. The last strip may have more rows.
+        is_longer = False
+        for _ in range(_MAX_REST):
+            rest = getattr(stream, "unconsumed_tail", b"")
+            if stream.eof or not stream.decompress(rest, 2**20):
+                break
+            is_longer = True
+        if is_longer and not stream.eof:
+            raise zlib.error("no end")
+        return result
+    # By Pillow: a gray TIFF of the block's bytes, in one strip.
     entries = [(256, row_size), (257, rows), (258, 8), (259, compression), (262, 1)]
     start = 8 + 2 + 12 * (len(entries) + 4) + 4
     entries += [(273, start), (277, 1), (278, rows), (279, len(data))]
     header = b"II*\0" + struct.pack("<IH", 8, len(entries))
     header += b"".join(struct.pack("<HHII", tag, 4, 1, n) for tag, n in entries)
-    with Image.open(io.BytesIO(header + b"\0" * 4 + data), formats=["TIFF"]) as image:
+    # Not by Image.open, which takes each byte for a pixel, and refuses too many.
+    file = io.BytesIO(header + b"\0" * 4 + data)
+    with TiffImagePlugin.TiffImageFile(file) as image:
         return image.tobytes()
 
 
-def _parse_block(data: bytes, layout: _Layout, width: int, channels: int) -> np.ndarray:
-    """Convert the bytes of a block to samples [rows, width, channels]."""
+def _parse_block(data: bytes, layout: _Layout) -> np.ndarray:
+    """Convert bytes of whole rows of a block to samples [rows, width, channels]."""
+    width, channels = layout.block[1], layout.block_channels
     bits, count = layout.bits[0], width * channels
     rows = np.frombuffer(data, np.uint8).reshape(-1, -(-count * bits // 8))
     predictor = layout.predictor if layout.compression in _WITH_PREDICTOR else 1
     if predictor == 3:
-        # The bytes of a row are sorted by significance; each is a difference to that
-        # of the previous pixel.
-        steps = rows.reshape(len(rows), -1, channels)
-        sums = np.add.accumulate(steps, axis=1, dtype=np.uint8)
-        planes = sums.reshape(len(rows), bits // 8, count).transpose(0, 2, 1)
-        values = np.ascontiguousarray(planes).view(f">f{bits // 8}")
+        values = samples.undo_float_predictor(rows, bits, channels)
     elif layout.sample_format[0] == _FLOAT:
         values = rows.view(f"{layout.order}f{bits // 8}")
     elif bits in (8, 16, 32):
@@ -309,67 +356,38 @@ def _parse_block(data: bytes, layout: _Layout, width: int, channels: int) -> np.
     return values
 
 
-def _to_image(layout: _Layout, values: np.ndarray, directory: Any) -> Image.Image:
-    """Convert samples [height, width, channels] to a picture with 8 bits."""
-    colors, bits = values[..., : layout.colors], layout.bits[0]
+def _reduce(values: np.ndarray, layout: _Layout, place: int) -> np.ndarray:
+    """Scale the samples of a channel to 8 bits, if that depends on nothing else."""
+    bits = layout.bits[0]
+    if layout.sample_format[0] == _FLOAT or layout.photometric == _PALETTE:
+        return values
+    if layout.photometric == _LAB and place in (1, 2):
+        return (values >> (bits - 8)).astype(np.uint8)  # signed, in 256ths if 16 bits
+    return samples.scale_integers(values, bits)
+
+
+def _to_images(
+    layout: _Layout, levels: np.ndarray, directory: Directory
+) -> tuple[Image.Image, Image.Image | None]:
+    """Convert what `_read_levels` returns to a picture and its alpha channel."""
+    colors, opacity = np.split(levels, [layout.colors], axis=-1)
     if layout.photometric == _PALETTE:
-        levels = _look_up(colors[..., 0], _numbers(directory, 320, ()), bits)
-    elif layout.photometric == _LAB:
-        return _make_lab(colors, bits)
+        table = directory.read_numbers(320, ())
+        colors = samples.look_up(colors[..., 0], table, layout.bits[0])
+        opacity = samples.scale_integers(opacity, layout.bits[0])
+    elif layout.photometric == _WHITE_IS_ZERO:
+        colors = 255 - colors
+    elif layout.photometric == _YCC:
+        luma = directory.read_ratios(529, samples.LUMA)
+        limits = directory.read_ratios(532, samples.YCC_LIMITS)
+        colors = samples.convert_ycc(colors, luma, limits)
+    elif layout.is_associated:
+        colors = samples.divide_by_alpha(colors, opacity)
+    if layout.photometric in (_CMYK, _LAB):
+        mode = "CMYK" if layout.photometric == _CMYK else "LAB"
+        image = Image.frombytes(mode, layout.size, colors.tobytes(), "raw", mode)
     else:
-        levels = _scale(colors, layout)
-    if layout.photometric == _WHITE_IS_ZERO:
-        levels = 255 - levels
-    if layout.photometric == _YCC:
-        levels = np.asarray(Image.fromarray(levels, "YCbCr").convert("RGB"))
-    if layout.photometric == _CMYK:
-        return Image.fromarray(levels, "CMYK")
-    alpha = layout.alpha
-    if alpha is None:
-        return Image.fromarray(levels[..., 0] if levels.shape[2] == 1 else levels)
-    opacity = _scale(values[..., alpha : alpha + 1], layout)
-    if layout.extra[alpha - layout.colors :][:1] == _ASSOCIATED:
-        levels = _divide(levels, opacity)
-    return Image.fromarray(np.concatenate([levels, opacity], axis=-1))
-
-
-def _scale(values: np.ndarray, layout: _Layout) -> np.ndarray:
-    if layout.sample_format[0] == _FLOAT:
-        return samples.scale_floats(values)
-    return samples.scale_integers(values, layout.bits[0])
-
-
-def _divide(levels: np.ndarray, opacity: np.ndarray) -> np.ndarray:
-    """Recover colors that were multiplied by their alpha."""
-    share = np.maximum(opacity, 1).astype(np.float32) / 255
-    return np.rint(np.minimum(levels / share, 255)).astype(np.uint8)
-
-
-def _look_up(indices: np.ndarray, table: tuple[int, ...], bits: int) -> np.ndarray:
-    if len(table) != 3 * 2**bits:
-        raise PictureError("unreadable", "the TIFF palette has a wrong length")
-    palette = np.array(table, np.uint32).reshape(3, -1).T
-    # Some old writers store 8 bits instead of 16.
-    bits_per_color = 16 if palette.max() > 255 else 8
-    return samples.scale_integers(palette, bits_per_color)[indices]
-
-
-def _make_lab(values: np.ndarray, bits: int) -> Image.Image:
-    """Make a LAB picture from L and signed a, b with 8 or 16 bits."""
-    if bits == 16:
-        # 16 bits of a and b are in 256ths.
-        lightness = samples.scale_integers(values[..., :1], 16)
-        values = np.concatenate([lightness, values[..., 1:] >> 8], axis=-1)
-    data = np.ascontiguousarray(values.astype(np.uint8)).tobytes()
-    size = (values.shape[1], values.shape[0])
-    return Image.frombytes("LAB", size, data, "raw", "LAB")
-
-
-def _numbers(directory: Any, tag: int, default: tuple[int, ...]) -> tuple[int, ...]:
-    value = directory.get(tag, default)
-    values = value if isinstance(value, tuple) else (value,)
-    return tuple(int(number) for number in values)
-
-
-def _number(directory: Any, tag: int, default: int) -> int:
-    return next(iter(_numbers(directory, tag, (default,))), default)
+        image = Image.fromarray(
+            np.squeeze(colors, 2) if colors.shape[2] == 1 else colors
+        )
+    return image, Image.fromarray(opacity[..., 0]) if opacity.size else None

@@ -1,46 +1,33 @@
 """Open picture files of any format, and convert what they hold to upright sRGB."""
 
 import contextlib
+import io
 import os
 import pathlib
 import stat
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import IO
 
 import numpy as np
-from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageFile, UnidentifiedImageError
 
 from tfstyle.data.formats import bmp, gif, jpeg, png, samples, tiff
-from tfstyle.data.formats.errors import PictureError
-from tfstyle.data.pictures import profiles
+from tfstyle.data.formats.errors import PictureError, SizeCheck
+from tfstyle.data.pictures import profiles, recognition, targa
+from tfstyle.data.pictures.orientation import find_turn, find_turn_of
 
 SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".jfif", ".webp", ".gif", ".bmp", ".tif", ".tiff"}
     | {".avif", ".tga", ".ppm", ".pgm"}
 )
 MAX_PIXELS = 89_478_485  # Pillow's own threshold for a decompression bomb
-MAX_BYTES = 16 * MAX_PIXELS  # four channels of 32 bits, not compressed
+MAX_BYTES = 8 * MAX_PIXELS  # decoded: that many pixels of four channels of 16 bits
 # Pillow detects the format from the content. Only these are allowed, because some of
 # its other readers are unsafe for untrusted files (EPS runs Ghostscript).
-_PILLOW_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "TGA", "PPM")
-# Formats that Pillow does not know, by bytes and their place.
-_OTHER_FORMATS = {
-    "HEIC": (4, b"ftypheic"),
-    "HEIF": (4, b"ftypmif1"),
-    "JPEG XL": (0, b"\xff\x0a"),
-    "JPEG XL (ISO)": (4, b"JXL "),
-    "PAM": (0, b"P7\n"),
-    "PFM of colors": (0, b"PF\n"),
-    "PFM of colors (CR)": (0, b"PF\r"),
-    "SVG": (0, b"<svg"),
-}
-_ORIENTATION = 0x0112
-_MAGIC_SIZE = 32
+_PILLOW_FORMATS = ("WEBP", "BMP", "TIFF", "AVIF", "TGA", "PPM")
 _NCLX = b"colrnclx"
 _AVIF_HEADER = 4096
-
-SizeCheck = Callable[[int, int], None]
 
 
 @contextlib.contextmanager
@@ -59,6 +46,10 @@ def name_errors() -> Iterator[None]:
         # one must not stop a conversion of 400,000 pictures.
         if "truncated" in str(error).lower():
             raise PictureError("truncated", str(error)) from None
+        if isinstance(error, UnidentifiedImageError):
+            raise PictureError("unreadable", "its header is damaged") from None
+        if "when reading image file" in str(error):  # of Pillow's decoders
+            raise PictureError("unreadable", "its pixels are damaged") from None
         raise PictureError("unreadable", f"{type(error).__name__}: {error}") from None
 
 
@@ -69,6 +60,20 @@ def open_file(path: str | os.PathLike[str]) -> IO[bytes]:
     return pathlib.Path(path).open("rb")
 
 
+def check_pixels(width: int, height: int, bits: int) -> None:
+    """Raise PictureError if there are more than MAX_PIXELS pixels or MAX_BYTES bytes.
+
+    `bits` are those of a pixel.
+    """
+    if width * height > MAX_PIXELS:
+        raise PictureError("too_large", f"{width}x{height}")
+    if width * height * bits > 8 * MAX_BYTES:
+        raise PictureError(
+            "too_large",
+            f"{width}x{height} pixels of {bits} bits, more than {MAX_BYTES} bytes",
+        )
+
+
 def read_picture(file: IO[bytes], min_size: int = 1) -> Image.Image:
     """Read the first picture of a file: upright RGB or RGBA with 8 bits, in sRGB.
 
@@ -76,54 +81,100 @@ def read_picture(file: IO[bytes], min_size: int = 1) -> Image.Image:
         PictureError: the file is unusable, or a side is shorter than `min_size` pixels.
     """
 
-    def check_size(width: int, height: int) -> None:
+    def check_size(width: int, height: int, bits: int) -> None:
         if min(width, height) < min_size:
             raise PictureError(
                 "too_small", f"{width}x{height}, needs {min_size}x{min_size}"
             )
-        if width * height > MAX_PIXELS:
-            raise PictureError("too_large", f"{width}x{height}")
+        check_pixels(width, height, bits)
 
     with name_errors():
         file.seek(0)
-        magic = file.read(_MAGIC_SIZE)
+        magic = file.read(recognition.BYTES_NEEDED)
         if magic.startswith(bmp.MAGIC):
             return convert(bmp.read_bmp(file, check_size))
         if magic.startswith(tiff.MAGIC):
-            image = tiff.read_tiff(file, check_size)
-            if image is not None:
-                return convert(image)
+            picture = tiff.read_tiff(file, check_size)
+            if picture is not None:
+                return convert(picture[0], alpha=picture[1])
         if magic.startswith(png.MAGIC):
-            file = png.drop_damaged_chunks(file)
+            return _read_png(file, check_size)
         if magic.startswith(jpeg.MAGIC):
             return _read_jpeg(file, check_size)
+        if magic.startswith(gif.MAGIC):
+            return _read_gif(file, check_size)
         return _read_by_pillow(file, check_size)
 
 
 def normalize(image: Image.Image) -> Image.Image:
     """Convert a picture of Pillow's to upright RGB or RGBA with 8 bits, in sRGB.
 
-    One that is not loaded yet is read from its file again, by `read_picture`.
+    One that is not loaded yet, or is as its file, is read from its file again by
+    `read_picture`.
+
+    Raises:
+        PictureError: the file is unusable, or it cannot be told what samples of more
+            than 8 bits stand for.
     """
     file = getattr(image, "fp", None)
     if file is not None and getattr(image, "tile", None) and image.tell() == 0:
         return read_picture(file)
+    if isinstance(image, ImageFile.ImageFile) and _equals_file(image):
+        with name_errors(), open_file(os.fsdecode(image.filename)) as original:
+            return read_picture(original)
+    if image.mode in ("I", "F") or image.mode.startswith("I;"):
+        _check_samples(image)
     return convert(image)
 
 
-def convert(image: Image.Image, file: IO[bytes] | None = None) -> Image.Image:
-    """Convert a picture to upright RGB or RGBA with 8 bits, in sRGB.
+def _equals_file(image: ImageFile.ImageFile) -> bool:
+    """Return whether a loaded picture is what Pillow reads from its file."""
+    if not image.filename:
+        return False
+    formats = [image.format or ""]
+    try:
+        with name_errors(), Image.open(image.filename, formats=formats) as original:
+            original.load()
+            return original == image
+    except PictureError:  # the file may be another by now
+        return False
 
-    Args:
-        image: a picture of any mode; 16 bits and floating-point gray are scaled.
-        file: the file it was opened from, if it is not loaded yet.
+
+def _check_samples(image: Image.Image) -> None:
+    """Raise PictureError unless samples of more than 8 bits have a known meaning."""
+    if getattr(image, "format", None) == "TIFF":
+        raise PictureError(
+            "unsupported",
+            f"a TIFF file that was loaded as {image.mode}, without its tags; pass the"
+            " file, or the picture before it is loaded",
+        )
+    if image.mode != "I":
+        return
+    values = np.asarray(image)
+    if values.any() and (values.min() < 0 or not 256 <= values.max() < 65536):
+        raise PictureError(
+            "unsupported",
+            f"a picture of mode I with samples from {values.min()} to {values.max()};"
+            " they are read as 16 bits: convert it to L or I;16",
+        )
+
+
+def convert(image: Image.Image, alpha: Image.Image | None = None) -> Image.Image:
+    """Convert a picture of any mode to upright RGB or RGBA with 8 bits, in sRGB.
+
+    16 bits and floating-point gray are scaled. What the picture's `info` says of its
+    profile and orientation is applied; `alpha` replaces its own channel.
     """
-    if file is None or not isinstance(image, ImageFile.ImageFile):
-        profile, alpha = image.info.get("icc_profile"), None
-    else:
-        profile, alpha = _find_profile(image, file), _find_alpha(image, file)
-        image.load()  # also metadata that follow the pixels
-    turn = find_turn(image)
+    return _convert(image, image.info.get("icc_profile"), find_turn_of(image), alpha)
+
+
+def _convert(
+    image: Image.Image,
+    profile: bytes | None,
+    turn: Image.Transpose | None,
+    alpha: Image.Image | None = None,
+) -> Image.Image:
+    """Convert a picture; `alpha` replaces its own."""
     colors, own_alpha = _separate(image)
     colors = profiles.convert_to_srgb(colors, profile)
     if alpha is None:
@@ -134,28 +185,39 @@ def convert(image: Image.Image, file: IO[bytes] | None = None) -> Image.Image:
     return colors if turn is None else colors.transpose(turn)
 
 
-def find_turn(image: Image.Image) -> Image.Transpose | None:
-    """Return how to turn a picture upright by its EXIF data, if at all.
-
-    Not by XMP, which browsers ignore. Of TIFF, Pillow has done it.
-    """
-    exif = Image.Exif()
-    with contextlib.suppress(Exception):  # corrupt metadata does not matter
-        exif.load(image.info.get("exif") or b"")
-    return tiff.TURNS.get(exif.get(_ORIENTATION, 1))
+def _read_png(file: IO[bytes], check_size: SizeCheck) -> Image.Image:
+    picture = png.read_png(file, check_size)
+    plain = io.BytesIO(picture.data)
+    with Image.open(plain, formats=["PNG"]) as image:
+        alpha = png.read_transparency(image, plain)
+        profile = profiles.find_png_profile(picture)
+        return _convert(image, profile, find_turn([picture.exif]), alpha)
 
 
 def _read_jpeg(file: IO[bytes], check_size: SizeCheck) -> Image.Image:
-    if jpeg.has_end(file):
-        try:
-            return _read_by_pillow(file, check_size)
-        except OSError as error:
-            if "truncated" not in str(error):
-                raise
-    restored = jpeg.restore_end(file)
-    if restored is None:
-        raise PictureError("truncated", "the file ends before the picture does")
-    return _read_by_pillow(restored, check_size)
+    file.seek(0)
+    picture = jpeg.read_jpeg(file.read())
+    with Image.open(io.BytesIO(picture.data), formats=["JPEG"]) as image:
+        check_size(image.width, image.height, 32)
+        if not jpeg.is_whole(picture, image):
+            raise PictureError("truncated", "the file ends before the picture does")
+        return _convert(image, picture.profile, find_turn(picture.exif))
+
+
+def _read_gif(file: IO[bytes], check_size: SizeCheck) -> Image.Image:
+    file.seek(0)
+    picture = gif.read_gif(file.read())
+    with Image.open(io.BytesIO(picture.data), formats=["GIF"]) as image:
+        check_size(image.width, image.height, 32)
+        if not picture.is_whole(image):
+            raise PictureError("truncated", "the file ends before the picture does")
+        box = picture.place.box
+        alpha = None
+        if box != (0, 0, *image.size):
+            # Pillow fills the rest of the screen with a color; viewers show nothing.
+            alpha = Image.new("L", image.size)
+            alpha.paste(image.convert("RGBA").getchannel("A").crop(box), box[:2])
+        return _convert(image, picture.profile, None, alpha)
 
 
 def _read_by_pillow(file: IO[bytes], check_size: SizeCheck) -> Image.Image:
@@ -164,46 +226,31 @@ def _read_by_pillow(file: IO[bytes], check_size: SizeCheck) -> Image.Image:
         image = Image.open(file, formats=_PILLOW_FORMATS)
     except UnidentifiedImageError:
         file.seek(0)
-        raise _explain(file.read(_MAGIC_SIZE)) from None
+        raise _explain(file.read(recognition.BYTES_NEEDED)) from None
     with image:
-        check_size(*image.size)
-        return convert(image, file)
+        check_size(image.width, image.height, 32)
+        if image.format == "TGA":
+            return convert(targa.read_targa(image, file))
+        profile = _find_profile(image, file)
+        image.load()  # also metadata that follow the pixels
+        return _convert(image, profile, find_turn_of(image))
 
 
-def _explain(magic: bytes) -> PictureError:
+def _explain(start: bytes) -> PictureError:
     """Explain why a file is not read, by its first bytes."""
-    for name, (place, signature) in _OTHER_FORMATS.items():
-        if magic[place:].startswith(signature):
-            return _unsupported(name)
-    Image.init()
-    for name, (_, accept) in Image.OPEN.items():
-        with contextlib.suppress(Exception):
-            if accept is not None and accept(magic):
-                if name in _PILLOW_FORMATS:
-                    return PictureError("unreadable", f"a damaged {name} file")
-                return _unsupported(name)
-    return PictureError("not_a_picture", "no known picture format")
-
-
-def _unsupported(name: str) -> PictureError:
+    kind = recognition.recognize(start)
+    if kind is None:
+        return PictureError("not_a_picture", "no known picture format")
+    if kind.is_read:
+        return PictureError("unreadable", f"a damaged {kind.name} file")
     return PictureError(
-        "unsupported", f"{name} files are not read; convert it to PNG or JPEG"
+        "unsupported", f"{kind.name} files are not read; convert it to PNG or JPEG"
     )
 
 
 def _find_profile(image: Image.Image, file: IO[bytes]) -> bytes | None:
     """Return the profile that a file states in any way; None if it is sRGB's."""
     profile: bytes | None = image.info.get("icc_profile")
-    if image.format == "PNG":
-        if code_points := png.read_code_points(file):
-            return profiles.make_video_profile(*code_points)
-        if profile is None and "srgb" not in image.info:
-            return profiles.make_png_profile(
-                image.info.get("gamma"), image.info.get("chromaticity")
-            )
-    if profile is None and image.format == "GIF":
-        file.seek(0)
-        return gif.read_profile(file.read())
     if profile is None and image.format == "AVIF":
         file.seek(0)
         _, box, rest = file.read(_AVIF_HEADER).partition(_NCLX)
@@ -213,34 +260,6 @@ def _find_profile(image: Image.Image, file: IO[bytes]) -> bytes | None:
             )
             return profiles.make_video_profile(primaries, transfer)
     return profile
-
-
-def _find_alpha(image: ImageFile.ImageFile, file: IO[bytes]) -> Image.Image | None:
-    """Return the alpha channel where Pillow's is missing or wrong, else None.
-
-    The picture, which is not loaded yet, may be loaded.
-    """
-    if image.format == "PNG":
-        return png.read_transparency(image, file)
-    if image.format == "GIF":
-        # Pillow fills the rest of the screen with a color; viewers show nothing there.
-        box = image.tile[0][1]
-        if box is None or box == (0, 0, *image.size):
-            return None
-        frame = image.convert("RGBA").getchannel("A").crop(box)
-        alpha = Image.new("L", image.size)
-        alpha.paste(frame, box[:2])
-        return alpha
-    if image.format == "TGA" and image.has_transparency_data:
-        file.seek(16)
-        depth, flags = file.read(2)
-        alpha = image.convert("RGBA").getchannel("A")
-        if depth == 16:
-            # Pillow takes the one bit of alpha for its opposite.
-            alpha = ImageOps.invert(alpha) if flags & 15 else Image.new("L", image.size)
-        # Writers that know nothing of alpha leave it 0.
-        return alpha if alpha.getbbox() else Image.new("L", image.size, 255)
-    return None
 
 
 def _separate(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:

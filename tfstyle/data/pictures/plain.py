@@ -2,57 +2,43 @@
 
 import io
 
-from PIL import Image
-
 from tfstyle.data.formats import bmp, jpeg, png
 from tfstyle.data.pictures import profiles
-from tfstyle.data.pictures.opening import find_turn
-
-_COLORS = {
-    b"iCCP",
-    b"cICP",
-    b"gAMA",
-    b"cHRM",
-}  # chunks that state other colors than sRGB
+from tfstyle.data.pictures.opening import check_pixels
+from tfstyle.data.pictures.orientation import find_turn
 
 
 def make_plain(data: bytes) -> bytes | None:
     """Return a file that TensorFlow reads like the records, or None.
 
-    It is unchanged, but for a JPEG's color profile that changes nothing.
+    It is unchanged, but for what does not change the pixels of a JPEG or PNG file.
+
+    Raises:
+        PictureError: the file is damaged.
     """
     if data.startswith(jpeg.MAGIC):
-        return _make_plain_jpeg(data)
+        return _make_plain_jpeg(jpeg.read_jpeg(data))
     if data.startswith(png.MAGIC):
-        return data if _is_plain_png(data) else None
+        return _make_plain_png(png.read_png(io.BytesIO(data), check_pixels))
     if data.startswith(bmp.MAGIC):
-        # A short header, 24 bits, not compressed.
-        header = data[:32].ljust(32, b"\0")
-        return data if (header[14], header[28], header[30]) == (40, 24, 0) else None
+        return data if bmp.is_plain(data) else None
     return None
 
 
-def _make_plain_jpeg(data: bytes) -> bytes | None:
-    try:
-        with Image.open(io.BytesIO(data), formats=["JPEG"]) as image:
-            mode, profile = image.mode, image.info.get("icc_profile")
-            turn = find_turn(image)
-    except Exception:  # Pillow raises nearly any for damaged files
-        return None
-    is_plain = mode in ("L", "RGB") and profiles.is_plain(profile, mode)
-    is_plain &= turn is None and jpeg.is_ended(data)
-    return jpeg.drop_profile(data) if is_plain else None
+def _make_plain_jpeg(picture: jpeg.Jpeg) -> bytes | None:
+    is_plain = picture.frame in jpeg.HUFFMAN_FRAMES and picture.bits == 8
+    is_plain &= picture.is_ended and picture.components in (1, 3)
+    is_plain &= find_turn(picture.exif) is None and jpeg.has_plain_scans(picture)
+    mode = "L" if picture.components == 1 else "RGB"
+    is_plain = is_plain and profiles.is_plain(picture.profile, mode)
+    return picture.data if is_plain else None
 
 
-def _is_plain_png(data: bytes) -> bool:
-    chunks = {}
-    for chunk in png.read_chunks(io.BytesIO(data)):
-        if not chunk.is_whole:
-            return False
-        chunks[chunk.kind] = chunk
-    if not chunks.keys() >= {b"IHDR", b"IEND"}:
-        return False
-    bits, color_type = (chunks[b"IHDR"].data or b"").ljust(10)[8:10]
-    if b"tRNS" in chunks and color_type != png.PALETTE and bits != 8:
-        return False
-    return not (_COLORS | {b"eXIf"}) & chunks.keys()
+def _make_plain_png(picture: png.Png) -> bytes | None:
+    # TensorFlow misreads transparent colors of other than 8 bits.
+    is_key = picture.has_transparency and picture.color_type != png.PALETTE
+    is_plain = picture.is_ended and (picture.bits == 8 or not is_key)
+    is_plain &= find_turn([picture.exif]) is None
+    mode = "L" if picture.color_type in (png.GRAY, png.GRAY_ALPHA) else "RGB"
+    profile = profiles.find_png_profile(picture)
+    return picture.data if is_plain and profiles.is_plain(profile, mode) else None

@@ -13,13 +13,15 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageCms
 
+from tfstyle.data.formats import png
 from tfstyle.data.formats.errors import PictureError
 
 # Chromaticities x, y of white, red, green and blue.
-Chromaticities = tuple[float, float, float, float, float, float, float, float]
+Chromaticities = tuple[float, ...]
 
 _SRGB_CHROMATICITIES = (0.3127, 0.329, 0.64, 0.33, 0.30, 0.60, 0.15, 0.06)
 _SRGB_GAMMA = 0.45455  # its exponent as PNG files state it
+_MIN_GAMMA, _MAX_GAMMA = 0.00016, 6250.0  # as libpng
 _SAME_GAMMA = 0.05  # relative; as libpng
 _SAME_CHROMATICITY = 0.002
 # Code points of ITU-T H.273, which PNG's cICP and AVIF's nclx hold.
@@ -40,6 +42,7 @@ _D50 = np.array([0.9642, 1.0, 0.8249])
 _BRADFORD = np.array(
     [[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]]
 )
+_MAX_XYZ = 16.0  # white has 1
 _SPACES = {"RGB": ("RGB ",), "L": ("GRAY", "RGB "), "CMYK": ("CMYK",), "LAB": ()}
 _CORRUPT = (ImageCms.PyCMSError, OSError)
 # Instead of by tables, which near black are off by 8 levels.
@@ -75,22 +78,48 @@ def convert_to_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
 
 def is_plain(profile: bytes | None, mode: str) -> bool:
     """Return whether a profile changes nothing in pictures of a mode, L or RGB."""
-    if profile is None or _read_space(profile) not in _SPACES[mode]:
+    space = _read_space(profile)
+    if profile is None or space not in _SPACES[mode]:
         return True
+    if space == "RGB ":
+        mode = "RGB"
     try:
         return _make_transform(profile, mode) is None
     except _CORRUPT:
         return True
 
 
+def find_png_profile(picture: png.Png) -> bytes | None:
+    """Return the profile that a PNG file states in any way; None if it is sRGB.
+
+    Raises:
+        PictureError: the picture has a high dynamic range.
+    """
+    if picture.code_points is not None:
+        primaries, transfer = picture.code_points
+        transfers = _GAMMAS.keys() | _HIGH_DYNAMIC_RANGE.keys()
+        if primaries in _PRIMARIES and transfer in transfers - {_UNSPECIFIED}:
+            return make_video_profile(primaries, transfer)
+    if picture.profile is not None:
+        return picture.profile
+    if picture.is_srgb:
+        return None
+    return make_png_profile(picture.gamma, picture.chromaticities)
+
+
 def make_png_profile(
     gamma: float | None, chromaticities: Chromaticities | None
 ) -> bytes | None:
-    """Make the profile that PNG's gAMA and cHRM describe; None if it is sRGB."""
+    """Make the profile that PNG's gAMA and cHRM describe.
+
+    None if it is sRGB, or if no display can have such colors.
+    """
     primaries = chromaticities or _SRGB_CHROMATICITIES
     differences = np.abs(np.subtract(primaries, _SRGB_CHROMATICITIES))
     is_srgb = differences.max() <= _SAME_CHROMATICITY
-    if not gamma or (is_srgb and abs(gamma / _SRGB_GAMMA - 1) <= _SAME_GAMMA):
+    if gamma is None or (is_srgb and abs(gamma / _SRGB_GAMMA - 1) <= _SAME_GAMMA):
+        return None
+    if not (_MIN_GAMMA <= gamma <= _MAX_GAMMA and _are_possible(primaries)):
         return None
     return _make_profile(primaries, 1 / gamma)
 
@@ -193,6 +222,22 @@ def _compute_primaries(chromaticities: np.ndarray) -> np.ndarray:
     primaries = primaries * np.linalg.solve(primaries, white)
     scale = (_BRADFORD @ _D50) / (_BRADFORD @ white)
     return np.asarray(np.linalg.inv(_BRADFORD) @ np.diag(scale) @ _BRADFORD @ primaries)
+
+
+def _are_possible(chromaticities: Chromaticities) -> bool:
+    """Return whether some light of each primary makes white."""
+    x, y = np.array(chromaticities).reshape(4, 2).T
+    if (x < 0).any() or (y <= 0).any() or (x + y > 1).any():
+        return False
+    white, *colors = np.stack([x, y, 1 - x - y], axis=1)
+    try:
+        shares = np.linalg.solve(np.stack(colors, axis=1), white)
+    except np.linalg.LinAlgError:  # they are on a line
+        return False
+    if (shares <= 0).any():
+        return False
+    primaries = _compute_primaries(np.stack([x, y], axis=1))
+    return bool((np.abs(primaries) < _MAX_XYZ).all())
 
 
 def _pack_xyz(values: np.ndarray) -> bytes:

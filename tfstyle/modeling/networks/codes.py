@@ -192,11 +192,14 @@ def nearest_works_table(
         [batch["image"].numpy()[batch["mask"].numpy() > 0] for batch in searched]
     )
     work_codes = encode_pictures(encoder, works)
-    rows = []
+    rows: list[list[np.ndarray | None]] = []
     for picture, code in zip(pictures, encode_pictures(encoder, pictures), strict=True):
         order = np.argsort(np.square(work_codes - code).sum(axis=1))
         others = [k for k in order if not np.array_equal(works[k], picture)]
         rows.append([picture, *works[others[:_NEIGHBORS]]])
+    # A small split has fewer others; copies of a picture leave its row even fewer.
+    longest = max(map(len, rows))
+    rows = [row + [None] * (longest - len(row)) for row in rows]
     return PictureTable(
         rows,
         row_captions=names,

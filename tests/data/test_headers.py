@@ -5,10 +5,10 @@ import pytest
 import tensorflow as tf
 
 from helpers import encoders as write
-from helpers.picture_table import INDEX, PALETTE, ROWS
-from tfstyle.data.formats.headers import count_pixels
+from helpers.picture_table import ROWS
+from tfstyle.data.headers import count_pixels
 
-SERVED = [row for row in ROWS if row.name.split()[0] in ("png", "jpeg", "bmp", "gif")]
+SERVED = [row for row in ROWS if row.name.split()[0] in ("png", "jpeg", "bmp")]
 
 
 @pytest.mark.parametrize("row", SERVED, ids=lambda row: row.name)
@@ -21,7 +21,7 @@ def test_the_count_is_that_of_the_decoded_picture(row):
     assert count_pixels(row.data) >= np.prod(pixels.shape[-3:-1])
 
 
-@pytest.mark.parametrize("name", ["png rgb 8 bits", "jpeg ycc", "gif", "bmp 24 bits"])
+@pytest.mark.parametrize("name", ["png rgb 8 bits", "jpeg ycc", "bmp 24 bits"])
 def test_a_square_of_16_pixels_has_256(name):
     (row,) = [row for row in ROWS if row.name == name]
 
@@ -39,24 +39,12 @@ def make_huge(kind: str) -> bytes:
         thumbnail = write.jpeg_segment(0xE1, write.write_jpeg(np.full([1, 1, 1], 9)))
         padding = b"\xff" * 5
         return b"\xff\xd8" + thumbnail + padding + write.jpeg_segment(0xC2, frame)
-    if kind == "gif":
-        return b"GIF89a" + (20000).to_bytes(2, "little") * 2 + b"\0\0\0;"
     return write.write_bmp(b"", 20000, -20000, 24)
 
 
-@pytest.mark.parametrize("kind", ["png", "jpeg", "gif", "bmp"])
+@pytest.mark.parametrize("kind", ["png", "jpeg", "bmp"])
 def test_a_huge_picture_is_recognized_by_its_first_bytes(kind):
     assert count_pixels(make_huge(kind)) == 400_000_000
-
-
-def test_all_frames_of_an_animation_count():
-    """giflib decodes all frames, even if only the first is wanted."""
-    more = write.gif_frame(INDEX, PALETTE) * 9
-    assert count_pixels(write.write_gif(INDEX, PALETTE, frames=more)) == 10 * 256
-
-
-def test_a_frame_may_be_larger_than_the_screen():
-    assert count_pixels(write.write_gif(INDEX, PALETTE, screen=(1, 1))) == 256
 
 
 @pytest.mark.parametrize("data", [b"", b"no picture", b"II*\0", b"RIFF....WEBP"])

@@ -9,17 +9,18 @@ import tensorflow as tf
 
 from helpers import encoders as write
 from helpers import icc
-from helpers.picture_table import COLOR, INDEX, PALETTE
-from tfstyle.data import headers_in_graph
+from helpers.picture_table import COLOR
+from tfstyle.data.in_graph import headers
+from tfstyle.data.pictures.orientation import read_orientation
 
 
 @tf.function(input_signature=[tf.TensorSpec([], tf.string)])
 def read(encoded):
-    return tuple(headers_in_graph.read_header(encoded))
+    return headers.read_header(encoded)
 
 
 def read_fault(data: bytes) -> str:
-    return read(tf.constant(data))[2].numpy().decode()
+    return read(tf.constant(data)).fault.numpy().decode()
 
 
 GRAY_BLOCK = np.full([1, 1, 1], 9)
@@ -43,14 +44,16 @@ def test_orientations_from_1_to_8_are_read(orientation, order):
     data = b"Exif\0\0" + write.exif(orientation, order)
     header = read(tf.constant(jpeg_with(write.jpeg_segment(0xE1, data))))
 
-    assert header[0].numpy() == (orientation if 1 <= orientation <= 8 else 1)
+    assert header.orientation.numpy() == (orientation if 1 <= orientation <= 8 else 1)
 
 
 @pytest.mark.parametrize("size", range(0, 22, 3))
 def test_exif_data_that_are_cut_off_turn_nothing(size):
     data = b"Exif\0\0" + write.exif(6)[:size]
 
-    assert read(tf.constant(jpeg_with(write.jpeg_segment(0xE1, data))))[0].numpy() == 1
+    header = read(tf.constant(jpeg_with(write.jpeg_segment(0xE1, data))))
+
+    assert header.orientation.numpy() == 1
 
 
 @pytest.mark.parametrize("gamma", [None, 1.0, 1.8, 2.2])
@@ -64,7 +67,52 @@ def test_only_profiles_of_srgb_are_plain(gamma, primaries):
     ]
 
     is_srgb = gamma is None and primaries == "SRGB_D50"
-    assert faults == ["" if is_srgb else headers_in_graph.PROFILE_FAULT] * 2
+    assert faults == ["" if is_srgb else headers.PROFILE_FAULT] * 2
+
+
+def test_alike_orientations_are_read_by_the_records():
+    """The graph has its own reader."""
+    six, eight = (0x112, 3, 1, b"\6\0\0\0"), (0x112, 3, 1, b"\10\0\0\0")
+    long, twice = (0x112, 4, 1, b"\6\0\0\0"), (0x112, 3, 2, b"\6\0\6\0")
+    bad = (0x10F, 99, 2**31, b"\xff" * 4)
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        entries = rng.integers(0, 5, rng.integers(0, 6))
+        structure = bytearray(
+            write.exif_entries(*[(six, eight, long, twice, bad)[i] for i in entries])
+        )
+        for place in rng.integers(0, len(structure), rng.integers(0, 3)):
+            structure[place] = rng.choice([0, 1, 8, 255])
+        structure = bytes(structure[: rng.integers(len(structure) // 2, 90)])
+        segment = write.jpeg_segment(0xE1, b"Exif\0\0" + structure)
+
+        header = read(tf.constant(jpeg_with(segment)))
+
+        expected = read_orientation(structure)
+        is_valid = expected is not None and 1 <= expected <= 8
+        assert header.orientation.numpy() == (expected if is_valid else 1), structure
+
+
+REPEATED = {
+    "Exif segments": jpeg_with(write.jpeg_segment(0xE1, b"Exif\0\0") * 2),
+    "Adobe segments": jpeg_with(write.jpeg_segment(0xEE, b"Adobe" + bytes(7)) * 2),
+    "profile segments": jpeg_with(write.jpeg_segment(0xE2, b"ICC_PROFILE\0\1\1") * 2),
+    "frames": jpeg_with(write.jpeg_segment(0xC0, b"\x08\0\1\0\1\1\1\x11\0")),
+    **{
+        f"{name} chunks": png_with(write.png_chunk(name.encode(), b"data") * 2)
+        for name in headers._PNG_CHUNKS
+    },
+}
+
+
+@pytest.mark.parametrize("kind", REPEATED)
+def test_what_is_repeated_is_refused(kind):
+    assert read_fault(REPEATED[kind])
+
+
+@pytest.mark.parametrize("marker", [0xC9, 0xC3, 0xCC, 0xD0, 0x01, 0xD8])
+def test_markers_that_are_not_plain_are_refused(marker):
+    assert read_fault(jpeg_with(write.jpeg_segment(marker, b"\0\0")))
 
 
 HOSTILE = {
@@ -76,8 +124,6 @@ HOSTILE = {
     "a profile without a name": png_with(profile_chunk(b"profile", b"n" * 200)),
     "an empty profile": png_with(write.png_chunk(b"iCCP", b"")),
     "many tags": png_with(profile_chunk(b"\xff" * 5000)),
-    "many parts": b"GIF89a\1\0\1\0\0\0\0" + b"\x21\xff" + b"\1a" * 10**5,
-    "many extensions": b"GIF89a\1\0\1\0\0\0\0" + b"\x21\xff\0" * 10**5,
 }
 
 
@@ -91,12 +137,6 @@ def test_a_hostile_header_is_refused_soon(kind):
     assert time.process_time() - start < 30
 
 
-@pytest.mark.parametrize("data", [b"", b"\xff\xd8\xff", b"\x89PNG", b"BM", b"GIF8"])
+@pytest.mark.parametrize("data", [b"", b"\xff\xd8\xff", b"\x89PNG", b"BM"])
 def test_a_header_that_is_cut_off_raises_nothing(data):
     read(tf.constant(data))
-
-
-def test_every_cut_of_a_gif_is_read():
-    data = write.write_gif(INDEX, PALETTE, transparent=3)
-    for size in range(4, len(data), 9):
-        read(tf.constant(data[:size]))

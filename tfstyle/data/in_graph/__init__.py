@@ -1,0 +1,1 @@
+"""Checks of picture files inside exported models, before TensorFlow decodes them."""
