@@ -93,7 +93,8 @@ def check_pictures_dir(path: str) -> None:
         raise SetupError(f"{shown} does not exist") from None
     except NotADirectoryError:
         raise SetupError(
-            f"{shown} is not a folder: pass the folder that holds one folder per artist"
+            f"{shown} is not a folder: pass the folder that holds one folder per"
+            " artist (unpack archives first)"
         ) from None
     except OSError as error:
         raise SetupError(f"{shown}: {error.strerror}") from None
