@@ -1,6 +1,7 @@
 """A metric is declared once: its JSON key, its text and its references follow."""
 
 import dataclasses
+import math
 
 import pytest
 
@@ -10,6 +11,7 @@ from tfstyle.analysis.results import (
     from_json,
     list_labels,
     list_meanings,
+    make_result,
     measured,
     merge,
     reference,
@@ -65,8 +67,15 @@ def test_json_has_the_declared_keys_and_skips_only_optional_fields():
     ],
 )
 def test_unknown_and_missing_keys_are_refused_at_every_depth(change):
-    with pytest.raises(ValueError, match="must"):
+    with pytest.raises(ValueError, match="must have the keys|it is .*, not "):
         from_json(Measured, {**JSON, **change})
+
+
+def test_computed_numbers_that_are_not_defined_are_those_of_json():
+    values = {**JSON, "recall@1": math.nan, "inner": {"a": {"values": [math.inf]}}}
+    result = make_result(Measured, values)
+    assert math.isnan(result.recall) and math.isnan(result.inner["a"].values[0])
+    assert to_json(result)["recall@1"] is None
 
 
 @pytest.mark.parametrize("key", ["count", "recall@1", "unknown"])

@@ -211,6 +211,14 @@ def to_json(value: Any) -> Any:
     return [*map(to_json, value)] if isinstance(value, list) else value
 
 
+def make_result(kind: Any, values: Any) -> Any:
+    """Make a result class, or a dict or list of one, of computed numbers.
+
+    Those that are not finite are NaN, as when the result is read again.
+    """
+    return from_json(kind, to_json(values))
+
+
 def name_pictures(text: str, split: str) -> str:
     """Return a text about test pictures as one about those that were measured."""
     if split == "test":
@@ -235,8 +243,6 @@ def from_json(kind: Any, value: Any) -> Any:
         return [from_json(arguments[0], inner) for inner in value]
     if typing.get_origin(kind) is dict and isinstance(value, dict):
         return {key: from_json(arguments[1], inner) for key, inner in value.items()}
-    if typing.get_origin(kind) is list and isinstance(value, list):
-        return [from_json(arguments[0], inner) for inner in value]
     if isinstance(kind, type) and dataclasses.is_dataclass(kind):
         fields = _fields_by_key(kind)
         missing = dataclasses.MISSING

@@ -249,7 +249,7 @@ def _measure_retrieval(
     values = retrieval.measure_retrieval(test.codes[:, :kept_dims], test.artist_ids)
     logged = {f"retrieval/{name}": value for name, value in values.items()}
     metrics_log.log_evaluation(folder, logged, queries, start)
-    return results.from_json(Retrieval, {"queries": queries, **values})
+    return results.make_result(Retrieval, {"queries": queries, **values})
 
 
 def _measure_unseen_artists(

@@ -12,7 +12,7 @@ from tfstyle.analysis.realism.samples import (
     PictureSampler,
     choose_rows_of_artists,
 )
-from tfstyle.analysis.results import Result, from_json, measured
+from tfstyle.analysis.results import Result, make_result, measured
 from tfstyle.data import records
 from tfstyle.metrics import fidelity
 from tfstyle.metrics.repeats import Spread, combine_kinds
@@ -200,7 +200,7 @@ class FidelityMeasure:
 def _combine(by_seed: list[dict[str, dict[str, float]]]) -> dict[str, Distances]:
     """Combine the seeds of each kind, which may be measured with the first one only."""
     combined = combine_kinds(by_seed)
-    return from_json(dict[str, Distances], combined)
+    return make_result(dict[str, Distances], combined)
 
 
 def _compare_with_train(

@@ -16,7 +16,7 @@ from tfstyle.analysis.realism.samples import (
     PictureSampler,
     choose_rows_of_artists,
 )
-from tfstyle.analysis.results import Result, from_json, list_labels, measured
+from tfstyle.analysis.results import Result, list_labels, make_result, measured
 from tfstyle.metrics import texture
 from tfstyle.metrics.repeats import Spread, combine_kinds, format_number
 
@@ -210,7 +210,7 @@ class QualityMeasure:
             train_pictures=len(self._train),
             seeds=[*SEEDS],
             spectra={kind: self._spectra[kind] for kind in shown},
-            kinds=from_json(dict[str, KindQuality], combine_kinds(self._by_seed)),
+            kinds=make_result(dict[str, KindQuality], combine_kinds(self._by_seed)),
         )
 
     def _find_copies(self, pictures: np.ndarray) -> dict[str, float]:
