@@ -197,6 +197,9 @@ def _read_index(
         return Codes(codes, artist_ids, filenames)
     except OSError:
         return None  # it is missing
+    except UserError as error:  # names the file
+        logger.warning("warning: %s; it is made again", error)
+        return None
     except (ValueError, KeyError) as error:
         logger.warning("warning: %s is corrupt (%s); it is made again", path, error)
         return None
