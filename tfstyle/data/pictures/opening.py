@@ -7,7 +7,7 @@ import pathlib
 import stat
 import warnings
 from collections.abc import Iterator
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
@@ -58,6 +58,60 @@ def open_file(path: str | os.PathLike[str]) -> IO[bytes]:
     if not stat.S_ISREG(pathlib.Path(path).stat().st_mode):
         raise PictureError("unreadable", "it is no regular file")
     return pathlib.Path(path).open("rb")
+
+
+def read_source(picture: Any) -> bytes:
+    """Read the content of a picture file: a path, bytes, or an open file.
+
+    Raises:
+        TypeError: it is something else.
+        PictureError: it is no regular file.
+        OSError: the file cannot be opened.
+    """
+    if isinstance(picture, (bytes, bytearray, memoryview)):
+        return bytes(picture)
+    if isinstance(picture, (str, os.PathLike)):
+        with open_file(picture) as file:
+            return file.read()
+    if not hasattr(picture, "read"):
+        raise TypeError(
+            "a picture must be a path, bytes, an open file, an array or a picture of"
+            f" Pillow's, got {type(picture).__name__}"
+        )
+    if picture.seekable():
+        picture.seek(0)
+    data = picture.read()
+    if not isinstance(data, bytes):
+        raise TypeError(
+            f"{describe_source(picture)} must be opened for reading bytes ('rb')"
+        )
+    return data
+
+
+def make_picture(array: np.ndarray) -> Image.Image:
+    """Make a picture of uint8 [height, width], [.., 3] RGB or [.., 4] RGBA.
+
+    Raises:
+        ValueError: the array is another.
+    """
+    is_known = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))
+    if not is_known or array.dtype != np.uint8 or not array.size:
+        raise ValueError(
+            "an array must be uint8 [height, width], [height, width, 3] or [height,"
+            f" width, 4], got {array.dtype} {list(array.shape)}"
+        )
+    return Image.fromarray(array)
+
+
+def describe_source(picture: Any) -> str:
+    """Describe in messages what a picture is read from."""
+    if isinstance(picture, (bytes, bytearray, memoryview)):
+        return f"picture of {len(picture)} bytes"
+    if isinstance(picture, (str, os.PathLike)):
+        return os.fspath(picture)
+    if hasattr(picture, "shape"):
+        return f"array of shape {tuple(picture.shape)}"
+    return f"{getattr(picture, 'name', picture)!s:.80}"
 
 
 def check_pixels(width: int, height: int, bits: int) -> None:
