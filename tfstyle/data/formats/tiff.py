@@ -362,7 +362,7 @@ def _reduce(values: np.ndarray, layout: _Layout, place: int) -> np.ndarray:
     if layout.sample_format[0] == _FLOAT or layout.photometric == _PALETTE:
         return values
     if layout.photometric == _LAB and place in (1, 2):
-        return (values >> (bits - 8)).astype(np.uint8)  # signed, in 256ths if 16 bits
+        return values if bits == 8 else samples.round_signed(values)
     return samples.scale_integers(values, bits)
 
 
