@@ -4,6 +4,7 @@ import contextlib
 import io
 import os
 import pathlib
+import re
 import stat
 import warnings
 from collections.abc import Iterator
@@ -28,6 +29,7 @@ MAX_BYTES = 8 * MAX_PIXELS  # decoded: that many pixels of four channels of 16 b
 _PILLOW_FORMATS = ("WEBP", "BMP", "TIFF", "AVIF", "TGA", "PPM")
 _NCLX = b"colrnclx"
 _AVIF_HEADER = 4096
+_MAX_BOXES = 1000  # of an AVIF file
 
 
 @contextlib.contextmanager
@@ -48,7 +50,8 @@ def name_errors() -> Iterator[None]:
             raise PictureError("truncated", str(error)) from None
         if isinstance(error, UnidentifiedImageError):
             raise PictureError("unreadable", "its header is damaged") from None
-        if "when reading image file" in str(error):  # of Pillow's decoders
+        # Of Pillow's decoders, and of WebP's.
+        if re.search("when reading image file|decode next frame", str(error)):
             raise PictureError("unreadable", "its pixels are damaged") from None
         raise PictureError("unreadable", f"{type(error).__name__}: {error}") from None
 
@@ -278,7 +281,14 @@ def _read_by_pillow(file: IO[bytes], check_size: SizeCheck) -> Image.Image:
     file.seek(0)
     try:
         image = Image.open(file, formats=_PILLOW_FORMATS)
-    except UnidentifiedImageError:
+    except OSError as error:
+        is_webp = "could not create decoder" in str(error)
+        if not (is_webp or isinstance(error, UnidentifiedImageError)):
+            raise
+        if _is_cut_off(file):
+            raise PictureError(
+                "truncated", "the file ends before the picture does"
+            ) from None
         file.seek(0)
         raise _explain(file.read(recognition.BYTES_NEEDED)) from None
     with image:
@@ -288,6 +298,31 @@ def _read_by_pillow(file: IO[bytes], check_size: SizeCheck) -> Image.Image:
         profile = _find_profile(image, file)
         image.load()  # also metadata that follow the pixels
         return _convert(image, profile, find_turn_of(image))
+
+
+def _is_cut_off(file: IO[bytes]) -> bool:
+    """Return whether a WebP or AVIF file ends before its parts do."""
+    size, place = file.seek(0, os.SEEK_END), 0
+    file.seek(0)
+    start = file.read(12)
+    if start.startswith(b"RIFF") and start.endswith(b"WEBP"):
+        return size < 8 + int.from_bytes(start[4:8], "little")
+    if start[4:8] != b"ftyp":
+        return False
+    has_pixels = False
+    for _ in range(_MAX_BOXES):
+        file.seek(place)
+        header = file.read(16)
+        if len(header) < 8:
+            return len(header) > 0 or place > size or not has_pixels
+        has_pixels |= header[4:8] == b"mdat"
+        length = int.from_bytes(header[:4], "big")
+        if length == 1:
+            length = int.from_bytes(header[8:], "big")
+        if length < 8:  # the last box, or no box
+            break
+        place += length
+    return False
 
 
 def _explain(start: bytes) -> PictureError:
