@@ -236,8 +236,12 @@ def test_a_restart_after_the_last_interval_is_taken():
 
 @pytest.mark.parametrize(
     ("part", "count", "name"),
-    [(b"\xff\xd0", 3_000_000, "markers"), (b"\xff\xda\0\2", 99, "100 scans")],
-    ids=["restarts", "scans"],
+    [
+        (b"\xff\xd0", 600_000, "more than 500000 markers"),
+        (b"\xff\xfe\0\2", 30_000, "more than 20000 segments"),
+        (b"\xff\xda\0\2", 99, "100 scans"),
+    ],
+    ids=["restarts", "comments", "scans"],
 )
 def test_a_file_of_very_many_parts_is_refused_by_name(part, count, name):
     whole = make_jpeg()
@@ -246,7 +250,11 @@ def test_a_file_of_very_many_parts_is_refused_by_name(part, count, name):
         jpeg.read_jpeg(whole[:-2] + part * count + END)
 
 
-def test_millions_of_fill_bytes_change_nothing():
+@pytest.mark.parametrize("marker", [b"\xff\xe0", b"\xff\xdb", b"\xff\xda", END])
+def test_millions_of_fill_bytes_change_nothing(marker):
     whole = make_jpeg()
+    filled = whole.replace(marker, b"\xff" * 20_000_000 + marker, 1)
 
-    assert is_whole(whole[:-2] + b"\xff" * 20_000_000 + END)
+    assert is_whole(filled)
+    if marker != END:
+        assert jpeg.read_jpeg(filled).data == whole

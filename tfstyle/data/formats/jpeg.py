@@ -35,7 +35,7 @@ NOISE = BITS + b"".join(bytes([0xFF, i]) + BITS for i in _RESTARTS)
 _LAST = 3
 _FRAME_SIZE = 6  # without the components
 # Hostile files have more, which take minutes.
-MAX_SCANS, _MAX_MARKERS = 99, 500_000
+MAX_SCANS, _MAX_SEGMENTS, _MAX_MARKERS = 99, 20_000, 500_000
 # Markers after the first scan that are searched inside exported models.
 MAX_PLAIN_MARKERS = 1000
 # Zeros that no encoder writes where they stand for coefficients.
@@ -75,13 +75,12 @@ def read_jpeg(data: bytes) -> Jpeg:
         PictureError: the file has no scan, its scans do not hold every coefficient, or
             parts of them are lost.
     """
-    segments = list(itertools.islice(_find_segments(data), _MAX_MARKERS + 1))
-    _check_counts(segments)
+    segments = _list_segments(data)
     frame, header, parts, exif, profile = 0, b"", [data[:2]], [], []
     start = len(data)
     for marker, place, content, end in segments:
         if marker in (_SCAN, _END):
-            start = place
+            start = content - 4 if marker == _SCAN else place
             break
         text = data[content:end]
         if marker in FRAMES:
@@ -91,7 +90,7 @@ def read_jpeg(data: bytes) -> Jpeg:
         elif marker == _APP2 and text.startswith(_PROFILE):
             profile.append(text[len(_PROFILE) :])
         if _matters(marker, text):
-            parts.append(data[place:end])
+            parts.append(data[content - 4 : end])  # without fill bytes
     is_ended = bool(segments) and segments[-1].marker == _END
     scans = data[start : segments[-1].start] if is_ended else data[start:].rstrip(b"\0")
     if len(header) < _FRAME_SIZE or not scans:
@@ -239,17 +238,24 @@ def _find_missing(data: bytes, segments: Iterable[_Segment]) -> dict[int, set[in
     return missing
 
 
-def _check_counts(segments: list[_Segment]) -> None:
-    """Raise PictureError if there are more markers than a picture has."""
+def _list_segments(data: bytes) -> list[_Segment]:
+    """List the segments; raise PictureError if there are more than a picture has."""
+    segments, others = [], 0
+    for segment in _find_segments(data):
+        segments.append(segment)
+        others += segment.marker not in _RESTARTS
+        if others > _MAX_SEGMENTS or len(segments) > _MAX_MARKERS:
+            raise PictureError(
+                "unsupported",
+                f"a JPEG file of more than {_MAX_SEGMENTS} segments, or more than"
+                f" {_MAX_MARKERS} markers",
+            )
     scans = sum(segment.marker == _SCAN for segment in segments)
     if scans > MAX_SCANS:
         raise PictureError(
             "unsupported", f"a JPEG file of {scans} scans; at most {MAX_SCANS} are read"
         )
-    if len(segments) > _MAX_MARKERS:
-        raise PictureError(
-            "unsupported", f"a JPEG file of more than {_MAX_MARKERS} markers"
-        )
+    return segments
 
 
 def _check_restarts(data: bytes, segments: Iterable[_Segment]) -> None:
