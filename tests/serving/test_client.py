@@ -136,6 +136,37 @@ def test_a_single_seed_is_used_for_all_pictures(client):
     assert [image.getpixel((0, 0))[0] for image in images] == [5, 5]
 
 
+@pytest.mark.parametrize(
+    "seed",
+    [1.5, [1.5], [2**63], [2**70], [2**63, -1], "1", [[1]], [[1], 2], None, True],
+)
+def test_a_seed_that_is_no_integer_of_64_bits_is_named(client, seed):
+    for call in (client.draw, lambda seed: client.generate([0, 0, 0], [1, 1], seed)):
+        with pytest.raises(ValueError, match="^seed must be integers") as caught:
+            call(seed)
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "code", [np.nan, np.inf, [1, -np.inf], 1e39, "a", [[1], [1, 2]], None, [[[1]]]]
+)
+def test_codes_that_are_not_finite_numbers_are_named(client, code):
+    with pytest.raises(ValueError, match="^style must be finite numbers"):
+        client.generate(code, [1, 1])
+    with pytest.raises(ValueError, match="^content must be finite numbers"):
+        client.generate([0, 0, 0], code)
+
+
+def test_codes_and_seeds_of_different_numbers_are_counted(client):
+    with pytest.raises(ValueError, match="same number of rows.* got 2, 3, 1"):
+        client.generate([[0, 0, 0]] * 2, [[1, 1]] * 3)
+
+
+def test_the_limits_of_seeds_are_those_of_64_bits(client):
+    assert len(client.draw([2**63 - 1, -(2**63)])) == 2
+    assert client.draw([]) == []
+
+
 def test_random_pictures_follow_their_seeds(client):
     client.batch_size = 2
 
@@ -231,6 +262,14 @@ def test_an_unreadable_picture_is_named(tmp_path):
 
     with pytest.raises(ValueError, match=r"notes\.txt: cannot be read as a picture"):
         convert_picture(tmp_path / "notes.txt")
+
+
+def test_what_could_be_read_forever_is_no_picture(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+
+    for path in (tmp_path / "pipe.png", "/dev/zero", tmp_path):
+        with pytest.raises(ValueError, match="it is no regular file"):
+            convert_picture(path)
 
 
 VALUES = np.random.default_rng(0).integers(0, 256, [5, 4, 3], np.uint8)

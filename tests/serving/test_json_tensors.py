@@ -86,6 +86,13 @@ def test_nan_and_infinity_tokens_are_numbers():
     np.testing.assert_array_equal(read(request)["x"], [np.nan, -np.inf])
 
 
+@pytest.mark.parametrize("inputs", [[], {"x": []}])
+def test_an_input_without_rows_is_named(inputs):
+    assert get_error({"inputs": inputs}) == (
+        "Input x is empty, but needs at least one row"
+    )
+
+
 def test_more_dimensions_than_numpy_has_are_refused():
     request = {"inputs": json.loads("[" * 40 + "1" + "]" * 40)}
 

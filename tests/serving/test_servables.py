@@ -165,6 +165,24 @@ def test_strings_stay_strings_in_batches(models):
     assert outputs["style"].shape == (17, 3)
 
 
+@pytest.mark.parametrize(("count", "row"), [(2, 1), (3, 0), (8, 7), (20, 9), (20, 19)])
+def test_a_faulty_row_is_named(models, count, row):
+    data = encode_picture(Image.new("RGB", (2, 3), "red"))
+    pictures = np.array([data] * count, np.object_)
+    pictures[row] = b"text"
+
+    with pytest.raises(servables.ServingError, match=f"^row {row}: Unknown") as caught:
+        models["style_encoder"][1].predict("", {"image_bytes": pictures})
+    assert caught.value.code == "INVALID_ARGUMENT"
+
+
+def test_a_single_row_has_no_number(models):
+    pictures = np.array([b"text"], np.object_)
+
+    with pytest.raises(servables.ServingError, match="^Unknown image file format"):
+        models["style_encoder"][1].predict("", {"image_bytes": pictures})
+
+
 def test_inputs_of_different_sizes_are_not_divided(models):
     rows = {"a": np.zeros([20, 2], np.float32), "seed": np.arange(9)}
     outputs = models["pair"][1].predict("", rows)
@@ -191,6 +209,7 @@ def test_inputs_of_different_sizes_are_not_divided(models):
             " [Op:DecodePng] name: ",
             "Too bad.",
         ),
+        ("assertion failed: [Too [bad].]\n\t [[{{node Assert}}]]", "Too [bad]."),
         ("", ""),
     ],
 )

@@ -12,7 +12,6 @@ import http.client
 import io
 import json
 import os
-import pathlib
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -142,10 +141,15 @@ class Client:
         `seed` is [n] seeds of the noise. Without their first dimension, all three apply
         to all pictures.
         """
-        style = np.atleast_2d(np.asarray(style, np.float32))
-        content = np.atleast_2d(np.asarray(content, np.float32))
-        seeds = np.atleast_1d(np.asarray(seed, np.int64))
-        (count,) = np.broadcast_shapes(style.shape[:1], content.shape[:1], seeds.shape)
+        style, content = _read_codes("style", style), _read_codes("content", content)
+        seeds = np.atleast_1d(_read_seeds(seed))
+        sizes = [len(style), len(content), len(seeds)]
+        count = max(sizes)
+        if not {1, count}.issuperset(sizes):
+            raise ValueError(
+                "style, content and seed must have the same number of rows, or a single"
+                f" one; got {', '.join(map(str, sizes))}"
+            )
         rows = {
             "style": np.broadcast_to(style, (count, style.shape[1])),
             "content": np.broadcast_to(content, (count, content.shape[1])),
@@ -160,9 +164,10 @@ class Client:
 
     def draw(self, seeds: Sequence[int]) -> list[Image.Image]:
         """Generate a picture from the random style and content of each seed."""
+        seeds = np.atleast_1d(_read_seeds(seeds))
         images = []
         for batch in self._batches(len(seeds)):
-            inputs = {"seed": np.asarray(seeds[batch], np.int64)}
+            inputs = {"seed": seeds[batch]}
             outputs = self.predict("generator", inputs, signature_name="draw")
             images += [_open_png(data) for data in outputs["image_bytes"]]
         return images
@@ -172,9 +177,8 @@ class Client:
         if is_array or isinstance(
             pictures, (str, os.PathLike, bytes, bytearray, memoryview, Image.Image)
         ):
-            raise TypeError(
-                f"pictures must be a list of pictures, got {_name(pictures)!r}"
-            )
+            name = conversion.describe_source(pictures)
+            raise TypeError(f"pictures must be a list of pictures, got {name!r}")
         answers = [
             self.predict(model, {"image_bytes": batch})
             for batch in self._convert_batches(pictures)
@@ -275,54 +279,46 @@ def convert_picture(picture: Picture) -> bytes:
         if isinstance(picture, Image.Image):
             return _encode(conversion.normalize(picture))
         if hasattr(picture, "__array__"):
-            return _encode(_make_picture(np.asarray(picture)))
-        data = _read(picture)
+            return _encode(conversion.make_picture(np.asarray(picture)))
+        data = conversion.read_source(picture)
         plain = make_plain(data)
         if plain is None:
             plain = _encode(conversion.read_picture(io.BytesIO(data)))
         return plain
     except conversion.PictureError as error:
+        name = conversion.describe_source(picture)
+        raise ValueError(f"{name}: cannot be read as a picture: {error}") from error
+
+
+def _read_codes(name: str, values: Any) -> np.ndarray:
+    """Convert codes to float32 [n, size]."""
+    try:
+        with np.errstate(over="ignore"):
+            codes = np.atleast_2d(np.asarray(values, np.float32))
+    except (TypeError, ValueError):
+        codes = np.array(np.nan)
+    if codes.ndim != 2 or not np.isfinite(codes).all():
+        text = " ".join(str(values).split())
         raise ValueError(
-            f"{_name(picture)}: cannot be read as a picture: {error}"
-        ) from error
-
-
-def _name(picture: Any) -> str:
-    if isinstance(picture, (bytes, bytearray, memoryview)):
-        return f"picture of {len(picture)} bytes"
-    if isinstance(picture, (str, os.PathLike)):
-        return os.fspath(picture)
-    if hasattr(picture, "shape"):
-        return f"array of shape {tuple(picture.shape)}"
-    return f"{getattr(picture, 'name', picture)!s:.80}"
-
-
-def _read(picture: Any) -> bytes:
-    if isinstance(picture, (bytes, bytearray, memoryview)):
-        return bytes(picture)
-    if isinstance(picture, (str, os.PathLike)):
-        return pathlib.Path(picture).read_bytes()
-    if not hasattr(picture, "read"):
-        raise TypeError(
-            "a picture must be a path, bytes, an open file, an array or a picture of"
-            f" Pillow's, got {type(picture).__name__}"
+            f"{name} must be finite numbers [n, {name}] or [{name}], got {text:.80}"
         )
-    if picture.seekable():
-        picture.seek(0)
-    data = picture.read()
-    if not isinstance(data, bytes):
-        raise TypeError(f"{_name(picture)} must be opened for reading bytes ('rb')")
-    return data
+    return codes
 
 
-def _make_picture(array: np.ndarray) -> Image.Image:
-    is_known = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))
-    if not is_known or array.dtype != np.uint8 or not array.size:
+def _read_seeds(values: Any) -> np.ndarray:
+    """Convert seeds to int64 [n] or []."""
+    try:
+        seeds = np.asarray(values)
+    except ValueError:  # lists of different lengths
+        seeds = np.array("")
+    limits = np.iinfo(np.int64)
+    is_known = seeds.ndim < 2 and (seeds.dtype.kind in "iu" or not seeds.size)
+    if not is_known or (seeds.size and int(seeds.max()) > limits.max):
+        text = " ".join(str(values).split())
         raise ValueError(
-            "an array must be uint8 [height, width], [height, width, 3] or [height,"
-            f" width, 4], got {array.dtype} {list(array.shape)}"
+            f"seed must be integers from {limits.min} to {limits.max}, got {text:.80}"
         )
-    return Image.fromarray(array)
+    return seeds.astype(np.int64)
 
 
 def _encode(image: Image.Image) -> bytes:

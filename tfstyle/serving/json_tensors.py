@@ -1,9 +1,10 @@
 """JSON requests and answers of TF Serving's REST API, from and to NumPy arrays.
 
 Rules and error messages are those of TF Serving's `util/json_tensor.cc`, so that a
-client gets the same answer from either server, with two exceptions: a quoted JSON value
-is cut after `QUOTED_CHARACTERS` (TF Serving repeats a whole encoded picture), and an
-integer that does not fit its type is an error (TF Serving lets it overflow).
+client gets the same answer from either server, with three exceptions: a quoted JSON
+value is cut after `QUOTED_CHARACTERS` (TF Serving repeats a whole encoded picture), an
+integer that does not fit its type is an error (TF Serving lets it overflow), and so is
+an input without rows (TF Serving passes it to the model).
 
 This module does not import TensorFlow: types have the names of TF Serving's messages
 ("float", "int64", "string", ..), and a string array has dtype object and holds bytes.
@@ -108,6 +109,8 @@ def read_request(
     else:
         raise ServingError("Missing 'inputs' or 'instances' key")
     for name, array in arrays.items():
+        if specs[name].is_batch and array.shape[:1] == (0,):
+            raise ServingError(f"Input {name} is empty, but needs at least one row")
         if not specs[name].accepts(array.shape):
             raise ServingError(
                 f"Input {name} has shape {_format_shape(array.shape)}, but the"

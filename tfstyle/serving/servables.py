@@ -99,21 +99,24 @@ class Servable:
         The rows of a large request are computed in batches of `BATCH_ROWS`.
 
         Raises:
-            ServingError: TensorFlow cannot compute the outputs of these inputs.
+            ServingError: TensorFlow cannot compute the outputs of these inputs. Of
+                several rows, the message names the first faulty one.
         """
         specs = self.get_inputs(signature_name)
         rows = json_tensors.count_rows(inputs, specs)
         is_batch = all(
             spec.is_batch and len(inputs[name]) == rows for name, spec in specs.items()
         )
-        if not is_batch or rows <= BATCH_ROWS:
+        if not is_batch:
             return self._call(signature_name, inputs)
         # Batches, because memory should not depend on the request.
         batches = []
         for start in range(0, rows, BATCH_ROWS):
             end = min(start + BATCH_ROWS, rows)
             part = {name: array[start:end] for name, array in inputs.items()}
-            outputs = self._call(signature_name, part)
+            outputs = self._call_rows(signature_name, part, start, rows)
+            if rows <= BATCH_ROWS:
+                return outputs
             if any(len(np.atleast_1d(o)) != end - start for o in outputs.values()):
                 # An output does not have a row for each input.
                 return self._call(signature_name, inputs)
@@ -122,6 +125,28 @@ class Servable:
             name: np.concatenate([outputs[name] for outputs in batches])
             for name in batches[0]
         }
+
+    def _call_rows(
+        self,
+        signature_name: str,
+        inputs: Mapping[str, np.ndarray],
+        start: int,
+        rows: int,
+    ) -> dict[str, np.ndarray]:
+        """Call a signature with some of the rows of a request, from `start` on."""
+        try:
+            return self._call(signature_name, inputs)
+        except ServingError as error:
+            if rows == 1 or error.code != "INVALID_ARGUMENT":
+                raise
+            for index in range(min(map(len, inputs.values()))):
+                row = {name: array[index : index + 1] for name, array in inputs.items()}
+                try:
+                    self._call(signature_name, row)
+                except ServingError as cause:
+                    message = f"row {start + index}: {cause.message}"
+                    raise ServingError(message, cause.code) from cause
+            raise  # rows that are faulty together
 
     def _call(
         self, signature_name: str, inputs: Mapping[str, np.ndarray]
@@ -283,7 +308,8 @@ def summarize_error(message: str) -> str:
     head = re.split(r"\s*\[\[\{\{(?:function_)?node", message, maxsplit=1)[0]
     lines = [line.strip() for line in head.splitlines() if line.strip()]
     line = lines[-1] if lines else message.strip()
-    return re.sub(r"^(\(\d+\) [A-Z_]+:\s*)?(\{\{.*?\}\}\s*)?|\s*\[Op:.*$", "", line)
+    line = re.sub(r"^(\(\d+\) [A-Z_]+:\s*)?(\{\{.*?\}\}\s*)?|\s*\[Op:.*$", "", line)
+    return re.sub(r"^assertion failed: \[(.*)\]$", r"\1", line)
 
 
 def _read_specs(infos: Mapping[str, Any]) -> dict[str, TensorSpec]:

@@ -146,3 +146,115 @@ def test_a_profile_of_which_parts_are_missing_is_none(numbers):
 @pytest.mark.parametrize("size", range(2, 20))
 def test_a_header_that_is_cut_off_is_truncated(size):
     assert not is_whole(make_jpeg()[:size])
+
+
+def make_detailed(**options) -> bytes:
+    rows, columns = np.mgrid[:240, :320]
+    waves = np.sin(rows / 7) + np.cos(columns / 5) + np.sin((rows + columns) / 29)
+    noise = np.random.default_rng(2).normal(0, 8, [240, 320, 3])
+    levels = np.clip(waves[..., None] * 40 + 128 + noise, 0, 255).astype(np.uint8)
+    return encode_picture(Image.fromarray(levels), "JPEG", quality=88, **options)
+
+
+RESTARTS = {
+    "rows": {"restart_marker_rows": 1},
+    "blocks": {"restart_marker_blocks": 3},
+    "progressive": {"restart_marker_rows": 1, "progressive": True},
+    "optimized": {"restart_marker_rows": 1, "optimize": True},
+    "full color": {"restart_marker_blocks": 7, "subsampling": 0},
+}
+
+
+def find_restarts(data: bytes) -> list[int]:
+    return [
+        place
+        for place in range(len(data) - 1)
+        if data[place] == 0xFF and 0xD0 <= data[place + 1] <= 0xD7
+    ]
+
+
+@pytest.mark.parametrize("kind", RESTARTS)
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
+@pytest.mark.parametrize("size", [(320, 240), (37, 41), (9, 8), (8, 150)], ids=str)
+def test_whole_files_with_restarts_are_whole(kind, mode, size):
+    with open_picture(make_detailed()) as picture:
+        picture = picture.resize(size).convert(mode)
+        assert is_whole(encode_picture(picture, "JPEG", **RESTARTS[kind]))
+
+
+@pytest.mark.parametrize("kind", RESTARTS)
+def test_a_file_without_one_of_its_restarts_is_not_whole(kind):
+    whole = make_detailed(**RESTARTS[kind])
+    places = find_restarts(whole)
+    assert len(places) >= 14
+    for place in places[:: len(places) // 12]:
+        other = bytes([0xD0 + (whole[place + 1] + 1) % 8])
+        assert not is_whole(whole[:place] + whole[place + 2 :])
+        assert not is_whole(whole[: place + 1] + other + whole[place + 2 :])
+
+
+@pytest.mark.parametrize("kind", RESTARTS)
+def test_restarts_of_which_no_scan_tells_are_not_whole(kind):
+    whole = make_detailed(**RESTARTS[kind])
+    place = whole.index(b"\xff\xdd\0\4")
+
+    assert not is_whole(whole[:place] + whole[place + 6 :])
+
+
+def test_an_interval_of_which_blocks_are_lost_is_not_whole():
+    whole = make_detailed(restart_marker_rows=1)
+    for place in find_restarts(whole)[::3]:
+        assert not is_whole(whole[: place - 40] + whole[place:])
+
+
+@pytest.mark.parametrize("kind", ["rows", "blocks", "full color"])
+@pytest.mark.parametrize("hole", [512, 2048, 4096])
+def test_a_file_with_a_hole_is_not_whole(kind, hole):
+    whole = make_detailed(**RESTARTS[kind])
+    for place in range(1024, len(whole) - hole, 1500):
+        assert not is_whole(whole[:place] + bytes(hole) + whole[place + hole :])
+
+
+@pytest.mark.parametrize("options", [*KINDS.values(), *RESTARTS.values()], ids=str)
+@pytest.mark.parametrize("level", [0, 128, 255])
+def test_large_even_areas_are_no_holes(options, level):
+    even = Image.new("RGB", (800, 900), (level, level, level))
+    with open_picture(make_detailed()) as picture:
+        even.paste(picture, (50, 60))
+    for mode in ("L", "RGB"):
+        assert is_whole(encode_picture(even.convert(mode), "JPEG", **options))
+
+
+def test_a_restart_after_the_last_interval_is_taken():
+    whole = make_detailed(restart_marker_rows=1)
+    last = whole[find_restarts(whole)[-1] + 1]
+    further = bytes([0xFF, 0xD0 + (last + 1) % 8])
+
+    assert is_whole(whole[:-2] + further + END)
+    assert not is_whole(whole[:-2] + further * 2 + END)
+
+
+@pytest.mark.parametrize(
+    ("part", "count", "name"),
+    [
+        (b"\xff\xd0", 600_000, "more than 500000 markers"),
+        (b"\xff\xfe\0\2", 30_000, "more than 20000 segments"),
+        (b"\xff\xda\0\2", 99, "100 scans"),
+    ],
+    ids=["restarts", "comments", "scans"],
+)
+def test_a_file_of_very_many_parts_is_refused_by_name(part, count, name):
+    whole = make_jpeg()
+
+    with pytest.raises(PictureError, match=name):
+        jpeg.read_jpeg(whole[:-2] + part * count + END)
+
+
+@pytest.mark.parametrize("marker", [b"\xff\xe0", b"\xff\xdb", b"\xff\xda", END])
+def test_millions_of_fill_bytes_change_nothing(marker):
+    whole = make_jpeg()
+    filled = whole.replace(marker, b"\xff" * 20_000_000 + marker, 1)
+
+    assert is_whole(filled)
+    if marker != END:
+        assert jpeg.read_jpeg(filled).data == whole

@@ -99,3 +99,13 @@ def test_a_few_pixels_above_white_change_nothing(brightest):
     values[-3:] = brightest
 
     np.testing.assert_array_equal(samples.scale_floats(values)[:-3], expected[:-3])
+
+
+def test_signed_numbers_are_rounded_not_floored():
+    stored = np.arange(2**16, dtype=np.uint16)
+    signed = stored.view(np.int16)
+
+    rounded = samples.round_signed(stored)
+
+    expected = np.clip(np.floor(signed / 256 + 0.5), -128, 127)
+    np.testing.assert_array_equal(rounded.view(np.int8), expected)

@@ -1,6 +1,8 @@
 """Damage that matters is found in TIFF files, and no other; nor is memory wasted."""
 
 import io
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -124,3 +126,47 @@ def test_tiles_that_need_much_memory_are_refused(compression):
 def test_a_small_picture_in_a_large_tile_is_small():
     with pytest.raises(PictureError, match="too_small: 8x8"):
         read_picture(io.BytesIO(write.write_tiff(COLOR[:8, :8], 2, tile=32)), 16)
+
+
+def write_sharing(width: int, height: int, data: bytes, tile: int = 0) -> bytes:
+    """A gray Deflate TIFF of strips of a row, or of tiles, that share their data."""
+    count = width * height // tile**2 if tile else height
+    tags = [(256, width), (257, height), (258, 8), (259, 8), (262, 1)]
+    tags += [(322, tile), (323, tile)] if tile else [(278, 1)]
+    lists = 8 + 2 + 12 * (len(tags) + 2) + 4
+    start = lists + 8 * count
+    entries = [(tag, 1, value) for tag, value in tags]
+    entries += [(324 if tile else 273, count, lists)]
+    entries += [(325 if tile else 279, count, lists + 4 * count)]
+    header = b"II*\0" + struct.pack("<IH", 8, len(entries))
+    for tag, length, value in sorted(entries):
+        header += struct.pack("<HHII", tag, 4, length, value)
+    places = struct.pack("<I", start) * count + struct.pack("<I", len(data)) * count
+    return header + b"\0" * 4 + places + data
+
+
+def test_blocks_may_share_their_data():
+    data = zlib.compress(bytes(range(16)))
+
+    shared = read(write_sharing(16, 20, data))[..., 0]
+
+    np.testing.assert_array_equal(shared, np.tile(np.arange(16), [20, 1]))
+
+
+def test_strips_that_share_a_long_stream_are_refused_soon():
+    data = zlib.compress(bytes(2**27), 9)
+
+    with pytest.raises(PictureError, match="block 0 is damaged"):
+        read(write_sharing(16, 64, data))
+
+
+def test_strips_that_share_much_of_the_file_are_refused():
+    data = bytes(2**21)
+
+    with pytest.raises(PictureError, match="too_large: 600 blocks"):
+        read(write_sharing(16, 600, data))
+
+
+def test_very_many_blocks_are_refused():
+    with pytest.raises(PictureError, match="too_large: 160000 blocks"):
+        read(write_sharing(400, 400, b"", tile=1))

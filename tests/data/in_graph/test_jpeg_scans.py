@@ -7,7 +7,7 @@ from PIL import Image
 
 from helpers.pictures import encode_picture
 from tfstyle.data.formats import jpeg
-from tfstyle.data.in_graph.jpeg_scans import add_noise
+from tfstyle.data.in_graph.jpeg_scans import Scans, add_noise
 from tfstyle.data.in_graph.reading import Reader
 
 VALUES = np.random.default_rng(0).integers(0, 256, [40, 50, 3], np.uint8)
@@ -15,6 +15,7 @@ KINDS = {
     "baseline": {},
     "progressive": {"progressive": True},
     "restarts": {"restart_marker_blocks": 2},
+    "progressive restarts": {"restart_marker_blocks": 2, "progressive": True},
 }
 END = b"\xff\xd9"
 
@@ -23,11 +24,20 @@ def make_jpeg(kind: str) -> bytes:
     return encode_picture(Image.fromarray(VALUES), "JPEG", **KINDS[kind])
 
 
-def add(data: bytes) -> tuple[bytes, bool]:
+def read(data: bytes) -> Scans:
     frame = max(data.find(b"\xff\xc0"), data.find(b"\xff\xc2"))
-    places = tf.constant([frame, data.index(b"\xff\xda")])
-    noisy, is_plain = add_noise(tf.constant(data), Reader(tf.constant(data)), *places)
-    return noisy.numpy(), bool(is_plain)
+    interval = int.from_bytes(data.partition(b"\xff\xdd\0\4")[2][:2], "big")
+    places = tf.constant([frame, data.index(b"\xff\xda"), interval])
+    return add_noise(tf.constant(data), Reader(tf.constant(data)), *places)
+
+
+def add(data: bytes) -> tuple[bytes, bool]:
+    scans = read(data)
+    return scans.noisy.numpy(), bool(scans.are_plain)
+
+
+def is_whole(data: bytes) -> bool:
+    return bool(read(data).are_whole)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -72,3 +82,33 @@ def test_a_table_that_hides_a_scan_is_not_plain():
     data[table + 3] += 4
 
     assert add(bytes(data)) == (b"", False)
+
+
+@pytest.mark.parametrize("kind", ["restarts", "progressive restarts"])
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_every_restart_must_be_in_its_place(kind, mode):
+    image = Image.fromarray(VALUES).convert(mode)
+    whole = encode_picture(image, "JPEG", **KINDS[kind])
+    places = [i for i in range(len(whole)) if whole[i : i + 2] == b"\xff\xd0"]
+    assert is_whole(whole) and places
+    for place in places:
+        assert not is_whole(whole[:place] + whole[place + 2 :])
+        assert not is_whole(whole[:place] + b"\xff\xd3" + whole[place + 2 :])
+
+
+def test_zeros_are_a_hole_in_files_of_the_usual_codes():
+    whole = make_jpeg("baseline")
+    place = len(whole) // 2
+    even = Image.new("L", [900, 900], 255)
+
+    assert not is_whole(whole[:place] + bytes(200) + whole[place + 200 :])
+    for options in ({}, {"optimize": True}, {"progressive": True}):
+        assert is_whole(encode_picture(even, "JPEG", **options))
+
+
+def test_too_many_restarts_are_not_plain_for_the_client_either():
+    image = Image.new("L", [8 * 40, 8 * 40])
+    data = encode_picture(image, "JPEG", restart_marker_blocks=1)
+
+    assert add(data) == (b"", False)
+    assert not jpeg.has_plain_scans(jpeg.read_jpeg(data))

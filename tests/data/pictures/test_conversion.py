@@ -209,6 +209,26 @@ def test_a_file_cut_off_at_any_point_is_skipped_or_taken(tmp_path, format):
         )
 
 
+@pytest.mark.parametrize("format", ["WEBP", "AVIF"])
+@pytest.mark.parametrize("options", [{}, {"quality": 100}])
+def test_a_cut_webp_or_avif_is_truncated(format, options, tmp_path):
+    values = np.random.default_rng(0).integers(0, 256, [50, 60, 3], np.uint8)
+    data = encode_picture(Image.fromarray(values), format, **options)
+    for size in range(32, len(data), 61):
+        (tmp_path / "cut").write_bytes(data[:size])
+        assert reason_for(tmp_path / "cut") == "truncated"
+
+
+def test_a_webp_with_damaged_pixels_is_said_to_be_damaged(tmp_path):
+    values = np.random.default_rng(0).integers(0, 256, [50, 60, 3], np.uint8)
+    data = bytearray(encode_picture(Image.fromarray(values), "WEBP"))
+    data[20:30] = bytes(10)
+    (tmp_path / "a.webp").write_bytes(data)
+
+    with pytest.raises(PictureError, match="unreadable: a damaged WebP file"):
+        load_picture(tmp_path / "a.webp", 8)
+
+
 def test_corrupt_bytes_raise_nothing_else(tmp_path, portraits_dir):
     whole = (pathlib.Path(portraits_dir) / "micah" / "00000.png").read_bytes()
     rng = np.random.default_rng(0)

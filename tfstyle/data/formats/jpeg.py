@@ -18,7 +18,7 @@ FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 # Frames of Huffman codes: baseline, extended, progressive.
 HUFFMAN_FRAMES = (0xC0, 0xC1, 0xC2)
 _PROGRESSIVE = (0xC2, 0xC6, 0xCA, 0xCE)
-_CODES, _SCAN, _END = 0xC4, 0xDA, 0xD9
+_CODES, _SCAN, _END, _INTERVAL = 0xC4, 0xDA, 0xD9, 0xDD
 _TABLES = frozenset({_CODES, 0xCC, 0xDB, 0xDC, 0xDD})
 _APP0, _APP1, _APP2, _APP14 = 0xE0, 0xE1, 0xE2, 0xEE
 _RESTARTS = range(0xD0, 0xD8)
@@ -27,13 +27,19 @@ _EXIF, _PROFILE = b"Exif\0\0", b"ICC_PROFILE\0"
 
 # Bits that decode to other blocks than no bits do, which count as zeros: that the first
 # ones are 1 finds all of thousands of cuts within the last block.
-_BITS = b"\xfe\x35\xc2\x9b" * 64 + b"\xb6\x6d\xdb" * 64 + b"\x7a\xd1\x4e\xe8\x23" * 64
+BITS = b"\xfe\x35\xc2\x9b" * 64 + b"\xb6\x6d\xdb" * 64 + b"\x7a\xd1\x4e\xe8\x23" * 64
 # To put at the end of a scan. Decoders read it only if blocks are missing there, also
 # if all blocks after a restart are.
-NOISE = _BITS + b"".join(bytes([0xFF, i]) + _BITS for i in _RESTARTS)
+NOISE = BITS + b"".join(bytes([0xFF, i]) + BITS for i in _RESTARTS)
 # Bytes at the end of a scan that surely hold some of its bits.
 _LAST = 3
 _FRAME_SIZE = 6  # without the components
+# Hostile files have more, which take minutes.
+MAX_SCANS, _MAX_SEGMENTS, _MAX_MARKERS = 99, 20_000, 500_000
+# Markers after the first scan that are searched inside exported models.
+MAX_PLAIN_MARKERS = 1000
+# Zeros that no encoder writes where they stand for coefficients.
+HOLE = bytes(64)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,14 +72,15 @@ def read_jpeg(data: bytes) -> Jpeg:
     them.
 
     Raises:
-        PictureError: the file has no scan, or its scans do not hold every coefficient.
+        PictureError: the file has no scan, its scans do not hold every coefficient, or
+            parts of them are lost.
     """
-    segments = list(_find_segments(data))
+    segments = _list_segments(data)
     frame, header, parts, exif, profile = 0, b"", [data[:2]], [], []
     start = len(data)
     for marker, place, content, end in segments:
         if marker in (_SCAN, _END):
-            start = place
+            start = content - 4 if marker == _SCAN else place
             break
         text = data[content:end]
         if marker in FRAMES:
@@ -83,13 +90,16 @@ def read_jpeg(data: bytes) -> Jpeg:
         elif marker == _APP2 and text.startswith(_PROFILE):
             profile.append(text[len(_PROFILE) :])
         if _matters(marker, text):
-            parts.append(data[place:end])
+            parts.append(data[content - 4 : end])  # without fill bytes
     is_ended = bool(segments) and segments[-1].marker == _END
     scans = data[start : segments[-1].start] if is_ended else data[start:].rstrip(b"\0")
     if len(header) < _FRAME_SIZE or not scans:
         raise PictureError("truncated", "the file ends before the picture does")
     if any(_find_missing(data, segments).values()):
         raise PictureError("truncated", "scans of the picture are missing")
+    _check_restarts(data, segments)
+    if _has_hole(data, segments):
+        raise PictureError("truncated", "a part of the picture is filled with zeros")
     return Jpeg(
         b"".join([*parts, scans, bytes([0xFF, _END])]),
         is_ended,
@@ -124,7 +134,8 @@ def has_plain_scans(jpeg: Jpeg) -> bool:
     """Return whether a file has one frame, and only such scans as encoders write.
 
     That is, a single scan; in progressive files several, the first one of all
-    components, with tables of codes between them. No fill bytes precede their markers.
+    components, with tables of codes between them. No fill bytes precede their markers,
+    and restarts are few enough to be checked.
     """
     segments = list(_find_segments(jpeg.data))
     markers = [segment.marker for segment in segments]
@@ -133,6 +144,7 @@ def has_plain_scans(jpeg: Jpeg) -> bool:
     return (
         jpeg.data[segments[first].content] == jpeg.components
         and sum(marker in FRAMES for marker in markers) == 1
+        and len(markers) - first <= MAX_PLAIN_MARKERS
         and later <= ({_SCAN, _CODES} if jpeg.frame in _PROGRESSIVE else set())
         and b"\xff\xff" not in jpeg.data[segments[first].start :]
         and all(
@@ -144,15 +156,15 @@ def has_plain_scans(jpeg: Jpeg) -> bool:
 
 
 def add_noise(data: bytes) -> bytes:
-    """Return a file with bits added at the end of each scan."""
+    """Return a file with bits added at the end of each scan, and before restarts."""
     result, copied, is_scan = [], 0, False
     for segment in _find_segments(data):
-        if segment.marker in _RESTARTS:
-            continue
+        is_restart = segment.marker in _RESTARTS
         if is_scan:
-            result += [data[copied : segment.start], NOISE]
+            result += [data[copied : segment.start], BITS if is_restart else NOISE]
             copied = segment.start
-        is_scan = segment.marker == _SCAN
+        if not is_restart:
+            is_scan = segment.marker == _SCAN
     return b"".join([*result, data[copied:]])
 
 
@@ -184,8 +196,7 @@ def _find_segments(data: bytes) -> Iterator[_Segment]:
     while (i := int(np.searchsorted(places, place))) < len(places):
         start = int(places[i])
         marker, content = data[start + 1], start + 2
-        while start > place and data[start - 1] == 0xFF:
-            start -= 1
+        start = place + len(data[place:start].rstrip(b"\xff"))
         place = content
         if marker not in _WITHOUT_DATA:
             place += max(2, int.from_bytes(data[place : place + 2], "big"))
@@ -225,6 +236,114 @@ def _find_missing(data: bytes, segments: Iterable[_Segment]) -> dict[int, set[in
             for component in components:
                 missing.get(component, set()).difference_update(range(first, last + 1))
     return missing
+
+
+def _list_segments(data: bytes) -> list[_Segment]:
+    """List the segments; raise PictureError if there are more than a picture has."""
+    segments, others = [], 0
+    for segment in _find_segments(data):
+        segments.append(segment)
+        others += segment.marker not in _RESTARTS
+        if others > _MAX_SEGMENTS or len(segments) > _MAX_MARKERS:
+            raise PictureError(
+                "unsupported",
+                f"a JPEG file of more than {_MAX_SEGMENTS} segments, or more than"
+                f" {_MAX_MARKERS} markers",
+            )
+    scans = sum(segment.marker == _SCAN for segment in segments)
+    if scans > MAX_SCANS:
+        raise PictureError(
+            "unsupported", f"a JPEG file of {scans} scans; at most {MAX_SCANS} are read"
+        )
+    return segments
+
+
+def _check_restarts(data: bytes, segments: Iterable[_Segment]) -> None:
+    """Raise PictureError unless each scan has its restarts, in their order."""
+    interval = restarts = expected = 0
+    header = b""
+
+    def check_count() -> None:
+        # Some encoders write a restart after the last interval, too.
+        if restarts != expected and not (interval and restarts == expected + 1):
+            raise PictureError(
+                "truncated",
+                f"{restarts} restarts in a scan that has {expected}: parts are lost",
+            )
+
+    for marker, _, content, end in segments:
+        text = data[content:end]
+        if marker in _RESTARTS:
+            if marker != _RESTARTS[restarts % 8]:
+                raise PictureError("truncated", "a restart of a scan is missing")
+            restarts += 1
+            continue
+        check_count()
+        restarts = expected = 0
+        if marker in FRAMES:
+            header = text
+        elif marker == _INTERVAL:
+            interval = int.from_bytes(text[:2], "big")
+        elif marker == _SCAN and interval:
+            expected = max(0, -(-_count_units(header, text) // interval) - 1)
+    check_count()
+
+
+def _count_units(header: bytes, scan: bytes) -> int:
+    """Return the number of units of a scan, which restarts count; 0 if damaged."""
+    height, width = (int.from_bytes(header[i : i + 2], "big") for i in (1, 3))
+    sampling = {
+        header[i]: divmod(header[i + 1], 16)
+        for i in range(_FRAME_SIZE, len(header) - 2, 3)
+    }
+    components = scan[1 : 1 + 2 * scan[0] : 2] if scan else b""
+    if not sampling.keys() >= {*components} or not all(map(all, sampling.values())):
+        return 0
+    units = 1
+    for axis, size in enumerate((width, height)):
+        largest = max(factors[axis] for factors in sampling.values())
+        if len(components) == 1:  # its blocks
+            size = -(-size * sampling[components[0]][axis] // largest)
+            units *= -(-size // 8)
+        else:
+            units *= -(-size // (8 * largest))
+    return units
+
+
+def _has_hole(data: bytes, segments: Iterable[_Segment]) -> bool:
+    """Return whether a file has zeros where they are coefficients.
+
+    They are not if a code of zeros ends blocks, as in files of optimized codes, nor in
+    scans of the first coefficient alone.
+    """
+    ends_blocks: dict[int, bool] = {}
+    is_open, start = False, 0
+    for marker, place, content, end in segments:
+        text = data[content:end]
+        if is_open and HOLE in data[start:place]:
+            return True
+        if marker in FRAMES and marker not in HUFFMAN_FRAMES:
+            return False
+        if marker == _CODES:
+            ends_blocks |= _find_ends_of_blocks(text)
+        if marker == _SCAN:
+            tables = text[2 : 2 + 2 * text[0] : 2] if text[-2:-1] > b"\0" else b""
+            is_open = not all(ends_blocks.get(table & 15, True) for table in tables)
+        elif marker not in _RESTARTS:
+            is_open = False
+        start = end
+    return is_open and HOLE in data[start:].rstrip(b"\0")
+
+
+def _find_ends_of_blocks(text: bytes) -> dict[int, bool]:
+    """Return, by AC table of a segment, whether its code of zeros ends a block."""
+    result, place = {}, 0
+    while place + 17 < len(text):
+        kind, number = divmod(text[place], 16)
+        if kind == 1:
+            result[number] = text[place + 17] & 15 == 0
+        place += 17 + sum(text[place + 1 : place + 17])
+    return result
 
 
 def _join_profile(parts: list[bytes]) -> bytes | None:

@@ -21,6 +21,15 @@ YCC_LIMITS = (0.0, 255.0, 128.0, 255.0, 128.0, 255.0)
 _YCC_RANGES = np.array([255, 127, 127], np.float32)
 
 
+def round_signed(values: np.ndarray) -> np.ndarray:
+    """Round signed numbers of 16 bits, in 256ths, to signed numbers of 8 bits.
+
+    Both are held as unsigned numbers.
+    """
+    rounded = (values.astype(np.int16).astype(np.int32) + 128) >> 8
+    return np.minimum(rounded, 127).astype(np.uint8)
+
+
 def scale_integers(values: np.ndarray, bits: int) -> np.ndarray:
     """Scale unsigned integers of `bits` bits to uint8, rounded."""
     if bits == 8:

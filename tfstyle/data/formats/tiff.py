@@ -8,25 +8,23 @@ Files whose codec sees pictures instead of bytes, such as JPEG, are left to Pill
 import dataclasses
 import io
 import lzma
-import struct
 import zlib
 from collections.abc import Iterator
-from typing import IO, Any
+from typing import IO
 
 import numpy as np
-from PIL import Image, TiffImagePlugin
+from PIL import Image
 
 from tfstyle.data.formats import samples
 from tfstyle.data.formats.errors import PictureError, SizeCheck
-from tfstyle.data.formats.tiff_directory import Directory
+from tfstyle.data.formats.tiff_directory import DEFLATE, LZMA, Directory, decompress
 
 MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _CMYK, _YCC, _LAB = 0, 1, 2, 3, 5, 6, 8
 _COLORS = {0: 1, 1: 1, 2: 3, 3: 1, 5: 4, 6: 3, 8: 3}  # samples of a color
-_NONE, _DEFLATE = 1, (8, 32946)
-_LZMA = 34925
-_WITH_PREDICTOR = (5, *_DEFLATE, _LZMA)  # 5: LZW
+_NONE = 1
+_WITH_PREDICTOR = (5, *DEFLATE, LZMA)  # 5: LZW
 _CODECS = (_NONE, 32773, *_WITH_PREDICTOR)  # 32773: PackBits
 _CODECS_OF_PICTURES = (2, 3, 4, 6, 7)  # fax, JPEG
 _SIGNED, _FLOAT = 2, 3
@@ -35,7 +33,10 @@ _ASSOCIATED, _UNASSOCIATED = (1,), (2, 999)  # kinds of alpha; 999: Corel Draw
 _SPECIAL_INKS = 2
 _GRAY_OR_RGB = (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB)
 _MULTIPLIED = (_BLACK_IS_ZERO, _RGB)  # colors for which associated alpha is defined
-_MAX_REST = 1024  # MiB that are decompressed to reach the checksum of a block
+# Hostile files share parts, or have more of them, and take minutes.
+_MAX_BLOCKS, _MAX_STORED = 100_000, 2**30
+# Bytes that may follow those of a block; of a last strip, which may have more rows.
+_MAX_REST, _MAX_LAST_REST = 2**16, 2**28
 _SAMPLES_AT_ONCE = 2**20  # that are scaled, so that little memory is needed
 _REVERSED_BITS = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 # How to turn a picture upright, by its orientation in EXIF or TIFF.
@@ -76,6 +77,7 @@ def read_tiff(
     if layout.compression in _CODECS_OF_PICTURES:
         return None
     layout.check()
+    layout.check_blocks(file.seek(0, io.SEEK_END))
     colors, alpha = _to_images(layout, _read_levels(file, layout), directory)
     turn = TURNS.get(directory.read_number(274, 1))
     if turn is not None:
@@ -176,6 +178,11 @@ class _Layout:
     def block_channels(self) -> int:
         return 1 if self.is_planar else self.channels
 
+    @property
+    def blocks_of_plane(self) -> int:
+        height, width = self.block
+        return -(-self.height // height) * -(-self.width // width)
+
     def check_size(self, check_size: SizeCheck) -> None:
         """Check the picture, and the tiles, which may be larger."""
         bits = self.channels * max(self.bits)
@@ -223,6 +230,15 @@ class _Layout:
             )
         if not self.colors <= self.channels <= self.colors + 16 or not all(self.block):
             raise PictureError("unreadable", "the TIFF directory contradicts itself")
+
+    def check_blocks(self, file_size: int) -> None:
+        """Raise PictureError if blocks are too many, or share too much of the file."""
+        blocks = self.blocks_of_plane * (self.channels if self.is_planar else 1)
+        stored = sum(min(count, file_size) for count in self.counts[:blocks])
+        if blocks > _MAX_BLOCKS or stored > _MAX_STORED:
+            raise PictureError(
+                "too_large", f"{blocks} blocks of {stored} bytes in a TIFF file"
+            )
 
 
 def _read_levels(file: IO[bytes], layout: _Layout) -> np.ndarray:
@@ -301,39 +317,15 @@ def _read_block(
         data = data.translate(_REVERSED_BITS)
     try:
         if is_compressed:
-            data = _decompress(data, layout.compression, row_size, rows)
+            rest = max(0, layout.block[0] * row_size - size) + _MAX_REST
+            if (index + 1) % layout.blocks_of_plane == 0:
+                rest = _MAX_LAST_REST
+            data = decompress(data, layout.compression, row_size, rows, rest)
     except (zlib.error, lzma.LZMAError, OSError):
         raise PictureError("unreadable", f"block {index} is damaged") from None
     if len(data) < size:
         raise PictureError("truncated", f"block {index}: {len(data)} of {size} bytes")
     return data
-
-
-def _decompress(data: bytes, compression: int, row_size: int, rows: int) -> bytes:
-    if compression in (*_DEFLATE, _LZMA):
-        stream: Any = zlib.decompressobj()
-        stream = lzma.LZMADecompressor() if compression == _LZMA else stream
-        result: bytes = stream.decompress(data, rows * row_size)
-        # To the end, where the checksum is compared. The last strip may have more rows.
-        is_longer = False
-        for _ in range(_MAX_REST):
-            rest = getattr(stream, "unconsumed_tail", b"")
-            if stream.eof or not stream.decompress(rest, 2**20):
-                break
-            is_longer = True
-        if is_longer and not stream.eof:
-            raise zlib.error("no end")
-        return result
-    # By Pillow: a gray TIFF of the block's bytes, in one strip.
-    entries = [(256, row_size), (257, rows), (258, 8), (259, compression), (262, 1)]
-    start = 8 + 2 + 12 * (len(entries) + 4) + 4
-    entries += [(273, start), (277, 1), (278, rows), (279, len(data))]
-    header = b"II*\0" + struct.pack("<IH", 8, len(entries))
-    header += b"".join(struct.pack("<HHII", tag, 4, 1, n) for tag, n in entries)
-    # Not by Image.open, which takes each byte for a pixel, and refuses too many.
-    file = io.BytesIO(header + b"\0" * 4 + data)
-    with TiffImagePlugin.TiffImageFile(file) as image:
-        return image.tobytes()
 
 
 def _parse_block(data: bytes, layout: _Layout) -> np.ndarray:
@@ -362,7 +354,7 @@ def _reduce(values: np.ndarray, layout: _Layout, place: int) -> np.ndarray:
     if layout.sample_format[0] == _FLOAT or layout.photometric == _PALETTE:
         return values
     if layout.photometric == _LAB and place in (1, 2):
-        return (values >> (bits - 8)).astype(np.uint8)  # signed, in 256ths if 16 bits
+        return values if bits == 8 else samples.round_signed(values)
     return samples.scale_integers(values, bits)
 
 

@@ -1,15 +1,24 @@
-"""Read the tags of TIFF files, of which damaged ones do not hide the others."""
+"""Read the tags of TIFF files, and decompress their blocks.
+
+Damaged tags do not hide the others.
+"""
 
 import io
+import lzma
 import struct
+import zlib
 from collections.abc import Sequence
-from typing import IO
+from typing import IO, Any
+
+from PIL import TiffImagePlugin
 
 from tfstyle.data.formats.errors import PictureError
 
 # Of types of values: formats of `struct`. 5 and 10 are ratios of two numbers.
 _TYPES = {1: "B", 2: "B", 3: "H", 4: "I", 5: "II", 6: "b", 7: "B", 8: "h", 9: "i"}
 _TYPES |= {10: "ii", 11: "f", 12: "d", 13: "I", 16: "Q", 17: "q", 18: "Q"}
+# Compressions.
+DEFLATE, LZMA = (8, 32946), 34925
 _BIG = b"+"  # of BigTIFF, whose offsets have 8 bytes
 
 
@@ -114,3 +123,40 @@ class Directory:
             return struct.unpack_from(self.order + code, data)
         except struct.error:
             raise PictureError("truncated", "the TIFF file is incomplete") from None
+
+
+def decompress(
+    data: bytes, compression: int, row_size: int, rows: int, max_rest: int
+) -> bytes:
+    """Decompress the first rows of a strip or tile.
+
+    Of Deflate and LZMA, up to `max_rest` further bytes are decompressed, to the end,
+    where the checksum is compared.
+
+    Raises:
+        zlib.error, lzma.LZMAError, OSError: the data are damaged, or have no end.
+    """
+    if compression in (*DEFLATE, LZMA):
+        stream: Any = zlib.decompressobj()
+        stream = lzma.LZMADecompressor() if compression == LZMA else stream
+        result: bytes = stream.decompress(data, rows * row_size)
+        rest = 0
+        while not stream.eof and rest <= max_rest:
+            tail = getattr(stream, "unconsumed_tail", b"")
+            part = stream.decompress(tail, min(2**20, max_rest + 1))
+            if not part:
+                break
+            rest += len(part)
+        if rest and not stream.eof:
+            raise zlib.error("no end")
+        return result
+    # By Pillow: a gray TIFF of the block's bytes, in one strip.
+    entries = [(256, row_size), (257, rows), (258, 8), (259, compression), (262, 1)]
+    start = 8 + 2 + 12 * (len(entries) + 4) + 4
+    entries += [(273, start), (277, 1), (278, rows), (279, len(data))]
+    header = b"II*\0" + struct.pack("<IH", 8, len(entries))
+    header += b"".join(struct.pack("<HHII", tag, 4, 1, n) for tag, n in entries)
+    # Not by Image.open, which takes each byte for a pixel, and refuses too many.
+    file = io.BytesIO(header + b"\0" * 4 + data)
+    with TiffImagePlugin.TiffImageFile(file) as image:
+        return image.tobytes()

@@ -35,6 +35,7 @@ KEY_FAULT = "gray PNG of less than 8 bits with transparency is not decoded" + _C
 INK_FAULT = "of CMYK JPEG, only files with an Adobe segment are decoded" + _CLIENT
 JPEG_FAULT = "of JPEG, only Huffman codes and plain segments are decoded" + _CLIENT
 ORDER_FAULT = "the picture has chunks that are repeated or out of place" + _CLIENT
+LOSS_FAULT = "the JPEG is truncated: parts of its scans are missing"
 DAMAGE_FAULT = "the header of the picture is damaged"
 
 
@@ -112,22 +113,27 @@ def _read_jpeg(reader: Reader, encoded: tf.Tensor) -> tuple:
             "profile": (marker == 0xE2)
             & reader.starts_with(b"ICC_PROFILE\0", place + 4),
             "adobe": (marker == 0xEE) & reader.starts_with(b"Adobe", place + 4),
+            "interval": marker == 0xDD,
             "scan": is_scan & (reader.number(place, 1) == 0xFF),
         }
         is_last = ~is_fill & (~is_known | (size < 2) | (place >= reader.size))
         is_last |= reader.number(place, 1) != 0xFF
         return place + tf.where(is_fill, 1, 2 + size), is_last, kinds
 
-    names = ("frame", "exif", "profile", "adobe", "scan")
+    names = ("frame", "exif", "profile", "adobe", "interval", "scan")
     found, is_done = walk(2, step, names)
     frame, scan, profile = (found[name].place for name in ("frame", "scan", "profile"))
     components = reader.number(frame + 9, 1)
-    noisy, are_scans_plain = add_noise(encoded, reader, frame, scan)
+    interval = found["interval"].place
+    interval = tf.where(interval > 0, reader.number(interval + 4), 0)
+    scans = add_noise(encoded, reader, frame, scan, interval)
     is_plain = (found["frame"].count == 1) & (reader.number(frame + 4, 1) == 8)
     is_plain &= tf.reduce_any(components == tf.constant([1, 3, 4]))
     is_plain &= reader.number(scan + 4, 1) == components
-    is_plain &= are_scans_plain & ~_are_repeated(found["exif"], found["adobe"])
+    is_plain &= scans.are_plain
+    is_plain &= ~_are_repeated(*(found[name] for name in ("exif", "adobe", "interval")))
     faults = {
+        LOSS_FAULT: ~scans.are_whole,
         JPEG_FAULT: ~is_plain,
         INK_FAULT: (components == 4) & (found["adobe"].count == 0),
         SIZE_FAULT: _is_too_large(reader.number(frame + 5), reader.number(frame + 7)),
@@ -142,7 +148,7 @@ def _read_jpeg(reader: Reader, encoded: tf.Tensor) -> tuple:
         _read_orientation(
             reader, tf.where(exif > 0, exif + 10, 0), exif + 2 + reader.number(exif + 2)
         ),
-        noisy=noisy,
+        noisy=scans.noisy,
         faults=faults,
         profile=tf.strings.substr(encoded, start, tf.maximum(size, 0)),
     )

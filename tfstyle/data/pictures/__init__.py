@@ -19,8 +19,11 @@ from tfstyle.data.pictures.opening import (
     MAX_BYTES,
     MAX_PIXELS,
     SUFFIXES,
+    describe_source,
+    make_picture,
     normalize,
     read_picture,
+    read_source,
 )
 
 __all__ = [
@@ -32,11 +35,14 @@ __all__ = [
     "SUFFIXES",
     "Conversion",
     "PictureError",
+    "describe_source",
     "encode_picture",
     "load_picture",
     "load_upright",
+    "make_picture",
     "normalize",
     "normalize_color",
     "read_picture",
+    "read_source",
     "to_square_rgb",
 ]

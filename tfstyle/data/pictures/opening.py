@@ -4,10 +4,11 @@ import contextlib
 import io
 import os
 import pathlib
+import re
 import stat
 import warnings
 from collections.abc import Iterator
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 from PIL import Image, ImageFile, UnidentifiedImageError
@@ -28,6 +29,7 @@ MAX_BYTES = 8 * MAX_PIXELS  # decoded: that many pixels of four channels of 16 b
 _PILLOW_FORMATS = ("WEBP", "BMP", "TIFF", "AVIF", "TGA", "PPM")
 _NCLX = b"colrnclx"
 _AVIF_HEADER = 4096
+_MAX_BOXES = 1000  # of an AVIF file
 
 
 @contextlib.contextmanager
@@ -48,7 +50,8 @@ def name_errors() -> Iterator[None]:
             raise PictureError("truncated", str(error)) from None
         if isinstance(error, UnidentifiedImageError):
             raise PictureError("unreadable", "its header is damaged") from None
-        if "when reading image file" in str(error):  # of Pillow's decoders
+        # Of Pillow's decoders, and of WebP's.
+        if re.search("when reading image file|decode next frame", str(error)):
             raise PictureError("unreadable", "its pixels are damaged") from None
         raise PictureError("unreadable", f"{type(error).__name__}: {error}") from None
 
@@ -58,6 +61,60 @@ def open_file(path: str | os.PathLike[str]) -> IO[bytes]:
     if not stat.S_ISREG(pathlib.Path(path).stat().st_mode):
         raise PictureError("unreadable", "it is no regular file")
     return pathlib.Path(path).open("rb")
+
+
+def read_source(picture: Any) -> bytes:
+    """Read the content of a picture file: a path, bytes, or an open file.
+
+    Raises:
+        TypeError: it is something else.
+        PictureError: it is no regular file.
+        OSError: the file cannot be opened.
+    """
+    if isinstance(picture, (bytes, bytearray, memoryview)):
+        return bytes(picture)
+    if isinstance(picture, (str, os.PathLike)):
+        with open_file(picture) as file:
+            return file.read()
+    if not hasattr(picture, "read"):
+        raise TypeError(
+            "a picture must be a path, bytes, an open file, an array or a picture of"
+            f" Pillow's, got {type(picture).__name__}"
+        )
+    if picture.seekable():
+        picture.seek(0)
+    data = picture.read()
+    if not isinstance(data, bytes):
+        raise TypeError(
+            f"{describe_source(picture)} must be opened for reading bytes ('rb')"
+        )
+    return data
+
+
+def make_picture(array: np.ndarray) -> Image.Image:
+    """Make a picture of uint8 [height, width], [.., 3] RGB or [.., 4] RGBA.
+
+    Raises:
+        ValueError: the array is another.
+    """
+    is_known = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))
+    if not is_known or array.dtype != np.uint8 or not array.size:
+        raise ValueError(
+            "an array must be uint8 [height, width], [height, width, 3] or [height,"
+            f" width, 4], got {array.dtype} {list(array.shape)}"
+        )
+    return Image.fromarray(array)
+
+
+def describe_source(picture: Any) -> str:
+    """Describe in messages what a picture is read from."""
+    if isinstance(picture, (bytes, bytearray, memoryview)):
+        return f"picture of {len(picture)} bytes"
+    if isinstance(picture, (str, os.PathLike)):
+        return os.fspath(picture)
+    if hasattr(picture, "shape"):
+        return f"array of shape {tuple(picture.shape)}"
+    return f"{getattr(picture, 'name', picture)!s:.80}"
 
 
 def check_pixels(width: int, height: int, bits: int) -> None:
@@ -224,7 +281,14 @@ def _read_by_pillow(file: IO[bytes], check_size: SizeCheck) -> Image.Image:
     file.seek(0)
     try:
         image = Image.open(file, formats=_PILLOW_FORMATS)
-    except UnidentifiedImageError:
+    except OSError as error:
+        is_webp = "could not create decoder" in str(error)
+        if not (is_webp or isinstance(error, UnidentifiedImageError)):
+            raise
+        if _is_cut_off(file):
+            raise PictureError(
+                "truncated", "the file ends before the picture does"
+            ) from None
         file.seek(0)
         raise _explain(file.read(recognition.BYTES_NEEDED)) from None
     with image:
@@ -234,6 +298,31 @@ def _read_by_pillow(file: IO[bytes], check_size: SizeCheck) -> Image.Image:
         profile = _find_profile(image, file)
         image.load()  # also metadata that follow the pixels
         return _convert(image, profile, find_turn_of(image))
+
+
+def _is_cut_off(file: IO[bytes]) -> bool:
+    """Return whether a WebP or AVIF file ends before its parts do."""
+    size, place = file.seek(0, os.SEEK_END), 0
+    file.seek(0)
+    start = file.read(12)
+    if start.startswith(b"RIFF") and start.endswith(b"WEBP"):
+        return size < 8 + int.from_bytes(start[4:8], "little")
+    if start[4:8] != b"ftyp":
+        return False
+    has_pixels = False
+    for _ in range(_MAX_BOXES):
+        file.seek(place)
+        header = file.read(16)
+        if len(header) < 8:
+            return len(header) > 0 or place > size or not has_pixels
+        has_pixels |= header[4:8] == b"mdat"
+        length = int.from_bytes(header[:4], "big")
+        if length == 1:
+            length = int.from_bytes(header[8:], "big")
+        if length < 8:  # the last box, or no box
+            break
+        place += length
+    return False
 
 
 def _explain(start: bytes) -> PictureError:
