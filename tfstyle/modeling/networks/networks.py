@@ -8,15 +8,17 @@ name and configuration; `code_dims` are the dimensions of a decoder's inputs.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import tensorflow as tf
 
+from tfstyle.core.typed import Range
 from tfstyle.modeling.networks.blocks import DecoderBlock, EncoderBlock
 from tfstyle.modeling.networks.weight_norm import TPReLU, WNDense
 
 # Section 5.2: the extra fully connected layer of the VAE.
 HIDDEN_FEATURES = 512
+Dims = Annotated[int, Range(1, 65536)]  # of a code
 
 
 class _Network(tf.keras.Model):
