@@ -58,7 +58,8 @@ def main(paths: list[str]) -> None:
     for problem in problems:
         print(problem)
     if problems:
-        raise UserError(f"{len(problems)} faults in {folder}")
+        noun = "fault" if len(problems) == 1 else "faults"
+        raise UserError(f"{len(problems)} {noun} in {folder}")
     if _VERIFY.value:
         print("all records are intact")
 

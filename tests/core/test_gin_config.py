@@ -1,5 +1,6 @@
 """Gin is parsed strictly: each mistake is one error that names its place."""
 
+import inspect
 import pathlib
 
 import gin
@@ -109,23 +110,114 @@ def test_an_error_about_a_word_without_quotes_asks_for_quotes():
 @pytest.mark.parametrize(
     ("setting", "value", "expected"),
     [
-        ("metric.t", '"x"', "a number"),
-        ("metric.t", "None", "a number"),
-        ("generator.blocks", "None", None),  # a tuple: the networks check it
-        ("style_encoder.dims", "(8,)", "a number"),
+        ("metric.t", '"x"', "a number above 0 and at most 1"),
+        ("metric.t", "None", "a number above 0 and at most 1"),
+        (
+            "generator.blocks",
+            "None",
+            "a tuple of 1 to 12 entries, each a whole number from 1 to 64",
+        ),
+        ("style_encoder.dims", "(8,)", "a whole number from 1 to 65536"),
+        ("metric.optimizer", '"adam"', "the @name of a function of type Optimizer"),
+        ("adam.fall", "(5, 1)", "a tuple of 2 ascending entries, each a whole number"),
         ("train.deterministic", '"yes"', "True or False"),
         ("classifier.t", "None", None),
         ("adam.learning_rate", "1", None),
-        ("judge/rmsprop.rho", '"x"', "a number"),
+        ("judge/rmsprop.rho", '"x"', "a number from 0 to 0.999999"),
     ],
 )
-def test_a_setting_that_takes_a_number_accepts_nothing_else(setting, value, expected):
+def test_a_value_of_another_type_is_refused_by_its_type(setting, value, expected):
     bindings = [f"{setting} = {value}", "gan.discriminator_optimizer = @judge/rmsprop"]
     if expected is None:
         parse(bindings=bindings)
     else:
         text = refusal(bindings=bindings)
-        assert f"{setting} takes {expected}, got {value}".replace('"', "'") in text
+        assert f"{setting} must be {expected}" in text
+        assert text.endswith(f", got {value}".replace('"', "'"))
+
+
+SETTINGS = [
+    f"{name}.{parameter}"
+    for name, configurable in trainer.list_configurables().items()
+    for parameter in inspect.signature(configurable).parameters
+]
+OPTIONAL = (
+    *("train.steps", "train.epochs", "train.checkpoint", "train.jit_compile"),
+    *("metric.start_distance", "classifier.t", "adam.fall", "rmsprop.fall"),
+    *("pruning.style_dims", "pruning.content_dims"),
+)
+# Any text is read, and checked when the stage is known.
+TEXTS = ("train.stage", "train.checkpoint")
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("'x'", "('x', 1)", "()", "{}", "@metric", "@metric()", "@gin.singleton()"),
+        *("1e400", "-1e400", "1e300", "-7", "1" * 4000, "1" * 5000),
+        *("%first", "%text", "None"),
+    ],
+    ids=lambda value: value[:20],
+)
+def test_no_setting_takes_a_value_of_another_kind_or_size(setting, value):
+    takes = value == "None" and setting in OPTIONAL
+    takes |= value in ("'x'", "%text") and setting in TEXTS
+    takes |= value == "()" and setting == "train.splits"  # asks for "train" later
+    bindings = ["first = %second", "second = %first", "text = 'x'"]
+    bindings.append(f"{setting} = {value}")
+    if takes:
+        parse(bindings=bindings)
+    else:
+        text = refusal(bindings=bindings)
+        assert setting in text
+        assert len(text) < 450
+
+
+def test_a_macro_may_stand_for_a_number_and_inside_a_tuple():
+    parse(
+        bindings=[
+            *("wide = 8", "style_encoder.features = (%wide, 16)"),
+            *("many = 1e1", "train.steps = %many"),
+        ]
+    )
+
+    assert gin.query_parameter("train.steps") == 10
+
+
+@pytest.mark.parametrize(
+    "binding",
+    [
+        "adam.learning_rate = 1e-320",  # 0 in float32
+        "adam.beta_1 = 1",
+        "rmsprop.rho = 0.99999999",  # 1 in float32
+        "style_encoder.blocks = (100000, 1)",
+        "style_encoder.blocks = (True, 1)",
+        "style_encoder.features = (16.5, 8)",
+        "metric.optimizer = @style_encoder",
+        "metric.optimizer = @adam()",
+        "metric.augmentation = @augmentation",
+        "train.deterministic = 1",
+        "train.splits = 'train'",
+        "train_batches.parallelism = 0",
+    ],
+)
+def test_what_cannot_be_trained_with_is_refused(binding):
+    assert f"{binding.split()[0]} must be " in refusal(bindings=[binding])
+
+
+@pytest.mark.parametrize(
+    "binding",
+    [
+        "metric.optimizer = @rmsprop",
+        "metric.augmentation = @augmentation()",
+        "train_batches.parallelism = -1",
+        "adam.fall = [1, 2]",
+        "adam.beta_1 = 0",
+    ],
+)
+def test_what_can_be_trained_with_is_accepted(binding):
+    parse(bindings=[binding])
 
 
 def test_a_scope_that_no_reference_uses_is_an_error():
@@ -154,6 +246,37 @@ def test_a_missing_file_is_named_with_its_flag(tmp_path):
     file = tmp_path / "none.gin"
 
     assert refusal(file) == f"--gin_file={file} does not exist"
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [("", "is a folder: name a file in it"), ("/dev/zero", "is not a regular file")],
+)
+def test_what_is_not_a_file_is_named_as_what_it_is(name, problem, tmp_path):
+    path = tmp_path / name
+    assert refusal(path) == f"--gin_file={path} {problem}"
+
+
+@pytest.mark.parametrize("text", ["", "\n", "# only\n# comments\n"])
+def test_a_file_may_hold_no_settings(text, tmp_path):
+    empty = write(tmp_path / "empty.gin", text)
+    parse(empty, write(tmp_path / "own.gin", f'include "empty.gin"\n{text}'))
+
+
+@pytest.mark.parametrize("binding", ["", "  "])
+def test_an_empty_binding_names_its_flag(binding):
+    assert "--gin_param is empty" in refusal(bindings=[binding])
+
+
+def test_files_that_include_each_other_twice_are_refused(tmp_path):
+    """24 of them would be 2^24 files."""
+    for number in range(24):
+        write(tmp_path / f"{number}.gin", f'include "{number + 1}.gin"\n' * 2)
+    write(tmp_path / "24.gin", "train.seed = 1\n")
+
+    text = refusal(tmp_path / "0.gin")
+
+    assert "more than 200 included files" in text and "include each file once" in text
 
 
 def test_a_missing_include_names_both_files(tmp_path):
@@ -364,4 +487,5 @@ def test_a_whole_number_may_be_written_like_any_number(setting, value, number):
 def test_a_fraction_is_no_whole_number(setting, value):
     text = refusal(bindings=[f"{setting} = {value}"])
 
-    assert f"{setting} takes a whole number, got {float(value)}" in text
+    assert f"{setting} must be a whole number" in text
+    assert f"got {float(value)}" in text

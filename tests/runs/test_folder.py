@@ -310,3 +310,37 @@ def test_entries_of_the_recommendation_are_updated_one_by_one(tmp_path):
         "style_dims": 9,
         "content_dims": 16,
     }
+
+
+@pytest.mark.parametrize("name", ["checkpoints", "previews", "tensorboard"])
+def test_a_file_where_training_needs_a_folder_is_refused(name, metric_folder):
+    metric_folder.check_parts()
+    path = metric_folder.path / name
+    shutil.rmtree(path, ignore_errors=True)
+    path.write_text("x")
+
+    with pytest.raises(UserError, match=f"{path} must be a folder"):
+        metric_folder.check_parts()
+    assert path.read_text() == "x"
+
+
+@pytest.mark.parametrize("name", ["previews", "tensorboard"])
+def test_training_never_writes_into_a_folder_that_is_linked(
+    name, metric_folder, tmp_path
+):
+    other = tmp_path / "other"
+    other.mkdir()
+    path = metric_folder.path / name
+    shutil.rmtree(path, ignore_errors=True)
+    path.symlink_to(other)
+
+    with pytest.raises(UserError, match=f"{path} links to {other}.*remove the link"):
+        metric_folder.check_parts()
+
+
+def test_a_folder_that_was_moved_is_said_to_have_vanished(metric_folder, tmp_path):
+    metric_folder.check_presence()
+    metric_folder.path.rename(tmp_path / "moved")
+
+    with pytest.raises(UserError, match=f"{metric_folder.path} has vanished"):
+        metric_folder.check_presence()

@@ -6,7 +6,6 @@ import io
 import pathlib
 import re
 import tokenize
-import types
 import typing
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
@@ -15,6 +14,7 @@ import gin
 from absl import logging as absl_logging
 from gin import config_parser
 
+from tfstyle.core import typed
 from tfstyle.core.cli import UserError
 from tfstyle.core.paths import expand
 
@@ -27,12 +27,19 @@ _GIN_ERRORS = (
     RuntimeError,
     tokenize.TokenError,
 )
+# What Python says about a number that it does not read.
+_TOO_LONG = re.compile(r"Exceeds the limit \((\d+) digits\).*")
 # gin's message about a word without quotes.
 _NO_VALUE = re.compile(
     r"malformed node or string.*?<ast\.\w+ object at \w+> Failed to parse token '(.+?)'"
 )
 # {(scope, configurable): {parameter: value}}
 Bindings = Mapping[tuple[str, str], Mapping[str, Any]]
+
+_MACRO, _CONSTANT = "gin.macro", "gin.constant"
+# More files than this are included by mistake: each may include others twice.
+_MAX_INCLUDES = 200
+_SHOWN = 200  # characters of gin's messages
 
 _finalized: dict[tuple[str, str], Mapping[str, Any]] = {}
 
@@ -63,39 +70,71 @@ def parse(
     absl_logging.set_verbosity(absl_logging.FATAL)
     try:
         for file in files:
-            if not pathlib.Path(file).is_file():
-                raise UserError(f"--gin_file={file} does not exist")
-            _parse_file(pathlib.Path(file), [])
+            _parse_file(_find_file(file), [], included=[])
         # One call for each, so that an error quotes its binding.
         for binding in bindings:
-            _parse_text(binding, "--gin_param", pathlib.Path(), [])
+            if not binding.strip():
+                raise UserError(
+                    "--gin_param is empty: write a setting, such as train.steps=100"
+                )
+            _parse_text(binding, "--gin_param", pathlib.Path(), [], included=[])
         gin.finalize()
     except UserError:
         raise
     except _GIN_ERRORS as error:
-        origin = ", ".join([*files, *(" ".join(text.split()) for text in bindings)])
+        texts = [_cut(" ".join(text.split()), 100) for text in bindings]
+        origin = ", ".join([*files, *texts])
         # gin appends its whole configuration to some messages.
         message = " ".join(str(error).split(" in config string:")[0].split())
         message = _NO_VALUE.sub(r"'\1' is not a value: text needs quotes", message)
+        message = _TOO_LONG.sub(r"a number of more than \1 digits", message)
         suggestion = _suggest_names(message, configurables)
-        raise UserError(f"configuration ({origin}): {message}{suggestion}") from None
+        raise UserError(
+            f"configuration ({origin}): {_cut(message, _SHOWN)}{suggestion}"
+        ) from None
     finally:
         absl_logging.set_verbosity(verbosity)
-    _check_numbers(_finalized)
+    _check_values(_finalized)
     _check_scopes(_finalized)
 
 
-def _parse_file(path: pathlib.Path, parents: Sequence[pathlib.Path]) -> None:
-    """Parse a file that `parents` include, the outermost first."""
+def _find_file(file: str) -> pathlib.Path:
+    path = pathlib.Path(file)
+    if path.is_dir():
+        raise UserError(f"--gin_file={file} is a folder: name a file in it")
+    if path.exists() and not path.is_file():
+        raise UserError(f"--gin_file={file} is not a regular file")
+    if not path.exists():
+        raise UserError(f"--gin_file={file} does not exist")
+    return path
+
+
+def _cut(text: str, length: int) -> str:
+    return text if len(text) <= length else f"{text[:length]}.."
+
+
+def _parse_file(
+    path: pathlib.Path,
+    parents: Sequence[pathlib.Path],
+    included: list[pathlib.Path],
+) -> None:
+    """Parse a file that `parents` include, the outermost first.
+
+    `included` collects all files that a file of the command line includes.
+    """
     try:
         text = path.read_text("utf-8-sig")  # editors on Windows write a BOM
     except UnicodeDecodeError as error:
         raise UserError(f"{path} must be UTF-8 text: {error}") from None
-    _parse_text(text, str(path), path.parent, [*parents, path])
+    _parse_text(text, str(path), path.parent, [*parents, path], included)
 
 
 def _parse_text(
-    text: str, name: str, folder: pathlib.Path, files: Sequence[pathlib.Path]
+    text: str,
+    name: str,
+    folder: pathlib.Path,
+    files: Sequence[pathlib.Path],
+    included: list[pathlib.Path],
 ) -> None:
     """Parse a text, and in their places the files that it includes.
 
@@ -104,14 +143,14 @@ def _parse_text(
         name: of its file, or its flag, for errors.
         folder: that included files are relative to.
         files: that this text is from and those that include it.
+        included: see `_parse_file`.
     """
     lines = text.split("\n")
     statements = list(config_parser.ConfigParser(_NamedText(text, name), _NoValues()))
     starts = [statement.location.line_num - 1 for statement in statements]
     parsed = 0  # lines
-    for statement, start, end in zip(
-        statements, starts, [*starts[1:], len(lines)], strict=True
-    ):
+    ends = [*starts[1:], len(lines)] if starts else []  # none: all is comments
+    for statement, start, end in zip(statements, starts, ends, strict=True):
         where = f"{name}, line {start + 1}"
         if isinstance(statement, config_parser.ImportStatement):
             raise UserError(
@@ -121,10 +160,18 @@ def _parse_text(
             )
         if isinstance(statement, config_parser.IncludeStatement):
             _parse_lines(lines[:start], parsed, name)
-            included = _find_included(statement.filename, folder, where)
-            if any(included.samefile(file) for file in files):
-                raise UserError(f"configuration: {where}: {included} includes itself")
-            _parse_file(included, files)
+            file = _find_included(statement.filename, folder, where)
+            if any(file.samefile(parent) for parent in files):
+                raise UserError(f"configuration: {where}: {file} includes itself")
+            included.append(file)
+            if len(included) > _MAX_INCLUDES:
+                most = max(included, key=included.count)
+                raise UserError(
+                    f"configuration: {where}: more than {_MAX_INCLUDES} included files;"
+                    f" {most} was included {included.count(most)} times: include each "
+                    "file once"
+                )
+            _parse_file(file, files, included)
             parsed = end
     _parse_lines(lines, parsed, name)
 
@@ -174,56 +221,89 @@ def _finalize(config: Bindings) -> dict[tuple[str, str, str], int]:
     """
     _finalized.clear()
     _finalized.update(config)
+    whole = {}
+    for (scope, configurable), values in config.items():
+        if configurable == _MACRO:
+            continue
+        kinds = _kinds_of(configurable)
+        for name, bound in values.items():
+            value = _resolve(bound, config, f"{configurable}.{name}")
+            if (
+                isinstance(value, float)
+                and value.is_integer()
+                and typed.fits(kinds[name], int(value))
+                and not typed.fits(kinds[name], value)
+            ):
+                whole[scope, configurable, name] = int(value)
+    return whole
+
+
+def _kinds_of(configurable: str) -> dict[str, Any]:
+    """Return the type of each setting: its annotation, or the type of its default."""
+    parameters = inspect.signature(gin.get_configurable(configurable)).parameters
     return {
-        (scope, configurable, name): int(value)
-        for (scope, configurable), values in config.items()
-        for name, value in values.items()
-        if isinstance(value, float)
-        and value.is_integer()
-        and _takes_whole_numbers(configurable, name)
+        name: type(parameter.default)
+        if parameter.annotation is parameter.empty
+        else parameter.annotation
+        for name, parameter in parameters.items()
     }
 
 
-def _takes_whole_numbers(configurable: str, name: str) -> bool:
-    parameters = inspect.signature(gin.get_configurable(configurable)).parameters
-    kinds = _types_of(parameters[name]) if name in parameters else set()
-    return int in kinds and float not in kinds
-
-
-def _check_numbers(config: Bindings) -> None:
-    """Raise a UserError if a parameter that takes a number is bound to another type."""
+def _check_values(config: Bindings) -> None:
+    """Raise a UserError for a setting whose value does not fit its type."""
     for (scope, configurable), values in config.items():
-        parameters = inspect.signature(gin.get_configurable(configurable)).parameters
-        for name, value in values.items():
-            kinds = _types_of(parameters[name])
-            if not kinds <= {int, float, bool, type(None)} or kinds == {type(None)}:
-                continue
-            forbidden_none = value is None and type(None) not in kinds
-            fraction = isinstance(value, float) and _takes_whole_numbers(
-                configurable, name
-            )
-            if (
-                forbidden_none
-                or (fraction and not value.is_integer())
-                or isinstance(value, str | tuple | list | dict)
-            ):
-                expected = "True or False" if kinds == {bool} else "a number"
-                if fraction:
-                    expected = "a whole number"
-                setting = f"{_format_name(scope, configurable)}.{name}"
-                raise UserError(
-                    f"configuration: {setting} takes {expected}, got {value!r}"
-                )
+        if configurable in (_MACRO, _CONSTANT):
+            continue
+        kinds = _kinds_of(configurable)
+        for name, bound in values.items():
+            setting = f"{_format_name(scope, configurable)}.{name}"
+            value = _resolve(bound, config, setting)
+            if not _fits(kinds[name], value):
+                typed.refuse(f"configuration: {setting}", kinds[name], value)
 
 
-def _types_of(parameter: inspect.Parameter) -> set[Any]:
-    """Return the annotated types of a parameter, or the type of its default."""
-    annotation = parameter.annotation
-    if annotation is parameter.empty:
-        return {type(parameter.default)}
-    if isinstance(annotation, types.UnionType):
-        return set(typing.get_args(annotation))
-    return {annotation}
+def _resolve(value: Any, config: Bindings, setting: str) -> Any:
+    """Return a value with its macros and constants replaced by what they stand for."""
+    macros: list[str] = []
+    while (
+        isinstance(value, gin.config.ConfigurableReference)
+        and value.evaluate
+        and value.config_key[1] in (_MACRO, _CONSTANT)
+    ):
+        name, kind = value.config_key
+        if name in macros:
+            cycle = " -> ".join(f"%{macro}" for macro in [*macros, name])
+            raise UserError(f"configuration: {setting}: {cycle} never ends")
+        macros.append(name)
+        is_macro = kind == _MACRO
+        if is_macro and value.config_key not in config:
+            raise UserError(f"configuration: {setting}: %{name} has no value")
+        value = (
+            config[value.config_key]["value"]
+            if is_macro
+            else value.scoped_configurable_fn()
+        )
+    if isinstance(value, tuple | list):
+        return type(value)(_resolve(entry, config, setting) for entry in value)
+    return value
+
+
+def _fits(kind: Any, value: Any) -> bool:
+    if not isinstance(value, gin.config.ConfigurableReference):
+        return typed.fits(kind, value)
+    # A reference fits by what it makes, before anything is made.
+    function = value.configurable.wrapped
+    made = function
+    if not inspect.isclass(function):
+        made = inspect.signature(function).return_annotation
+    wanted = kind
+    if not value.evaluate:
+        wanted = (typing.get_args(kind) or (None, None))[-1]
+        if typing.get_origin(kind) is not Callable:
+            return False
+    return (
+        inspect.isclass(wanted) and inspect.isclass(made) and issubclass(made, wanted)
+    )
 
 
 def _check_scopes(config: Bindings) -> None:
@@ -234,7 +314,7 @@ def _check_scopes(config: Bindings) -> None:
         for depth in range(len(reference.scopes))
     }
     for scope, configurable in config:
-        if scope and scope not in used and configurable != "gin.macro":
+        if scope and scope not in used and configurable != _MACRO:
             name = _format_name(scope, configurable)
             raise UserError(
                 f"configuration: nothing refers to @{name}.{_did_you_mean(scope, used)}"

@@ -8,14 +8,17 @@ batches that an uninterrupted run would have seen.
 import contextlib
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
+from typing import Annotated
 
 import gin
 import numpy as np
 import tensorflow as tf
 
+from tfstyle.core import typed
 from tfstyle.core.cli import UserError
 from tfstyle.core.names import encode
 from tfstyle.core.paths import for_tensorflow
+from tfstyle.core.typed import OneOf, Range
 from tfstyle.data import inspection
 from tfstyle.data.examples import parse_example
 from tfstyle.data.records import Dataset
@@ -43,13 +46,13 @@ class PipelineSettings:
         parallelism: threads that decode; -1 lets tf.data choose.
     """
 
-    shuffle_buffer: int = 4096
-    parallelism: int = tf.data.AUTOTUNE
+    shuffle_buffer: Annotated[int, Range(1, 1e9)] = 4096
+    parallelism: Annotated[int, Range(1, 1024)] | Annotated[int, OneOf((-1,))] = (
+        tf.data.AUTOTUNE
+    )
 
     def __post_init__(self) -> None:
-        _check_positive("shuffle_buffer", self.shuffle_buffer)
-        if self.parallelism != tf.data.AUTOTUNE:
-            _check_positive("parallelism", self.parallelism)
+        typed.check_fields(self, "train_batches")
 
 
 def train_batches(
@@ -340,11 +343,3 @@ def _options() -> tf.data.Options:
         tf.data.experimental.AutoShardPolicy.DATA
     )
     return options
-
-
-def _check_positive(name: str, value: object) -> None:
-    # bool is a subclass of int.
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise UserError(
-            f"train_batches.{name} must be a whole number above 0, got {value!r}"
-        )

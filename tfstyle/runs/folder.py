@@ -70,6 +70,10 @@ class StageFolder:
         return self.path / "previews"
 
     @property
+    def tensorboard(self) -> pathlib.Path:
+        return self.path / "tensorboard"
+
+    @property
     def metrics_file(self) -> pathlib.Path:
         """The log of numbers."""
         return self.path / "metrics.jsonl"
@@ -149,6 +153,34 @@ class StageFolder:
                 if StageDescription.read(path) == description:
                     continue
             description.write(path)
+
+    def check_parts(self) -> None:
+        """Refuse a folder in which training could not write, or into another one.
+
+        Raises:
+            UserError: a file is where a folder is needed, or previews would replace
+                the files of a folder that is linked.
+        """
+        for path in (self.path, self.checkpoints, self.previews, self.tensorboard):
+            if os.path.lexists(path) and not path.is_dir():
+                raise UserError(
+                    f"{path} must be a folder, but is a file: move it elsewhere"
+                )
+        for path in (self.previews, self.tensorboard):
+            if path.is_symlink():
+                raise UserError(
+                    f"{path} links to {path.resolve()}, where training would replace "
+                    "files: remove the link"
+                )
+
+    def check_presence(self) -> None:
+        """Refuse with a UserError to go on in a folder that was moved or deleted."""
+        if not self.exists:
+            raise UserError(
+                f"{self.path} has vanished: it was moved or deleted during training, "
+                "which stopped; run the same command again with its new --run_dir to "
+                "resume from its last checkpoint"
+            )
 
     def mark_finished(self, step: int) -> None:
         """Record that the stage is trained; call this last."""

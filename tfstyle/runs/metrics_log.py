@@ -60,7 +60,7 @@ class MetricsLog:
             seconds: time that computing them took.
         """
         if kind not in self._writers:
-            folder = self._folder.path / "tensorboard" / kind
+            folder = self._folder.tensorboard / kind
             self._writers[kind] = tf.summary.create_file_writer(for_tensorflow(folder))
         writer = self._writers[kind]
         with self._folder.metrics_file.open("a") as file, writer.as_default(step=step):

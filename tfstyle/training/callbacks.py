@@ -80,6 +80,13 @@ class Housekeeping(tf.keras.callbacks.Callback):
         self.progress.set_postfix_str(format_numbers(losses), refresh=False)
         self.progress.update()
         settings = self._settings
+        intervals = (
+            *(settings.log_interval, settings.eval_interval),
+            *(settings.preview_interval, settings.checkpoint_interval),
+        )
+        if any(map(self._is_due, intervals)) or self._stop_requested:
+            # Otherwise a part of it would be made again, where it was.
+            self._folder.check_presence()
         if self._is_due(settings.log_interval) or self._is_due(settings.eval_interval):
             self._write_losses(losses)
         if self._is_due(settings.eval_interval):

@@ -3,17 +3,19 @@
 import dataclasses
 import math
 import pathlib
+from typing import Annotated
 
 import gin
 
+from tfstyle.core import typed
 from tfstyle.core.cli import UserError
+from tfstyle.core.typed import Count, OneOf, Range
 from tfstyle.data.collections.splits import ARTIST_SPLITS
 from tfstyle.data.records import Dataset
 from tfstyle.modeling import stages
 
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
-_SEEDS = 2**32  # what NumPy accepts
-_ENDLESS = 1e15  # steps or passes
+STRATEGIES = ("mirrored", "multi_worker", "one_device")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,70 +41,51 @@ class TrainSettings:
     """
 
     stage: str = gin.REQUIRED  # "metric", "classifier", "vae" or "gan"
-    batch_size: int = gin.REQUIRED  # pictures per step over all replicas
-    steps: int | None = None  # where training ends; or
-    epochs: float | None = None  # the same in passes over the training pictures
-    image_size: int = 256  # side of the pictures, that of the records
-    splits: tuple[str, ...] = ("train",)  # to train on
-    seed: int = 0  # of weights, order and every random draw
+    batch_size: Count = gin.REQUIRED  # pictures per step over all replicas
+    steps: Count | None = None  # where training ends; or
+    # The same in passes over the training pictures.
+    epochs: Annotated[float, Range(0, 1e15, above=True)] | None = None
+    image_size: Count = 256  # side of the pictures, that of the records
+    # To train on.
+    splits: tuple[Annotated[str, OneOf(tuple(ARTIST_SPLITS))], ...] = ("train",)
+    # Of weights, order and every random draw: what NumPy accepts.
+    seed: Annotated[int, Range(0, 2**32 - 1)] = 0
     # Steps between two entries of the log, evaluations, previews and checkpoints.
-    log_interval: int = 100
-    eval_interval: int = 2000
-    preview_interval: int = 2000
-    checkpoint_interval: int = 2000
-    checkpoints_kept: int = 2  # to resume from
+    log_interval: Count = 100
+    eval_interval: Count = 2000
+    preview_interval: Count = 2000
+    checkpoint_interval: Count = 2000
+    checkpoints_kept: Count = 2  # to resume from
     # The final weights: "best" (by validation numbers), "last", or None for the best if
     # there are validation pictures that are not trained on and the stage keeps its
     # best.
     checkpoint: str | None = None
     # "mirrored" (all GPUs, or the CPU), "multi_worker" (TF_CONFIG) or "one_device".
-    strategy: str = "mirrored"
-    precision: str = "float32"  # or "mixed_float16", "mixed_bfloat16"
-    accumulation_steps: int = 1  # parts of each batch, in turn, to save memory
+    strategy: Annotated[str, OneOf(STRATEGIES)] = "mirrored"
+    precision: Annotated[str, OneOf(PRECISIONS)] = "float32"
+    accumulation_steps: Count = 1  # parts of each batch, in turn, to save memory
     deterministic: bool = False  # bit-for-bit repeatable on GPUs too, but slower
     # Whether XLA compiles the step; None for on GPUs alone, where it is faster.
     jit_compile: bool | None = None
 
     def __post_init__(self) -> None:
+        typed.check_fields(self, "train")
         spec = stages.spec(self.stage)
         if (self.steps is None) == (self.epochs is None):
             raise UserError(
                 "set one of train.steps and train.epochs, got "
                 f"steps={self.steps}, epochs={self.epochs}"
             )
-        for name in (
-            *("epochs" if self.steps is None else "steps", "batch_size", "image_size"),
-            *("accumulation_steps", "checkpoints_kept", "checkpoint_interval"),
-            *("log_interval", "eval_interval", "preview_interval"),
-        ):
-            self._check_positive(name)
-        if type(self.seed) is not int or not 0 <= self.seed < _SEEDS:
-            raise UserError(
-                f"train.seed must be a number from 0 to {_SEEDS - 1}, got {self.seed!r}"
-            )
-        if (
-            isinstance(self.splits, str)
-            or "train" not in self.splits
-            or not set(ARTIST_SPLITS).issuperset(self.splits)
-        ):
+        if "train" not in self.splits:
             raise UserError(
                 f'train.splits must be "train" and others of {ARTIST_SPLITS}, such as '
                 f'("train",), got {self.splits!r}'
-            )
-        if self.jit_compile not in (None, True, False):
-            raise UserError(
-                "train.jit_compile must be True, False or None, got "
-                f"{self.jit_compile!r}"
-            )
-        if self.precision not in PRECISIONS:
-            raise UserError(
-                f"train.precision must be one of {PRECISIONS}, got {self.precision!r}"
             )
         allowed = (None, "last", "best") if spec.keeps_best else (None, "last")
         if self.checkpoint not in allowed:
             raise UserError(
                 f"train.checkpoint must be one of {allowed} for the {self.stage} "
-                f"stage, got {self.checkpoint!r}"
+                f"stage, got {typed.shorten(self.checkpoint)}"
             )
 
     def keeps_best(self, dataset: Dataset) -> bool:
@@ -128,17 +111,6 @@ class TrainSettings:
             assert self.steps is not None
             return self.steps
         return math.ceil(self.epochs * steps_per_epoch)
-
-    def _check_positive(self, name: str) -> None:
-        value = getattr(self, name)
-        kinds = (int, float) if name == "epochs" else (int,)
-        # True is an int to Python.
-        if isinstance(value, bool) or not isinstance(value, kinds):
-            raise UserError(f"train.{name} must be a number above 0, got {value!r}")
-        if not 0 < value < _ENDLESS:
-            raise UserError(
-                f"train.{name} must be above 0 and below 1e15, got {value!r}"
-            )
 
 
 def read_settings() -> TrainSettings:

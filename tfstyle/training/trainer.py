@@ -86,6 +86,8 @@ def train(paths: Paths, settings: TrainSettings) -> None:
             keeps_best,
         )
         training.check_initial_weights()
+        if not paths.restart:
+            training.folder.check_parts()
         lock = (
             contextlib.nullcontext() if paths.dry_run else stage_lock(training.folder)
         )
@@ -134,6 +136,11 @@ def build_stage(
             raise
         except (ValueError, TypeError) as error:
             raise UserError(f"configuration: {error}") from error
+        except tf.errors.ResourceExhaustedError as error:
+            raise UserError(
+                f"out of memory while the networks of the {spec.name} stage are built: "
+                "lower their features, blocks, or dims"
+            ) from error
         model.compile_step(
             optimizer_list, devices.choose_xla(settings, model, strategy)
         )
@@ -237,7 +244,7 @@ class _Training:
             folder, settings, model, steps, self.saved, monitor, self.keeps_best
         )
         housekeeping.listen_for_signals()
-        with _explain_failures(self.dataset, settings):
+        with _explain_failures(self.dataset, settings, folder):
             if self.description.init_from and not start:
                 model.meet_artists(self._artist_means)
             with housekeeping.progress:  # closed before an error is shown
@@ -353,12 +360,13 @@ def _write_operative_config(folder: StageFolder) -> None:
 
 @contextlib.contextmanager
 def _explain_failures(
-    dataset: records.Dataset, settings: TrainSettings
+    dataset: records.Dataset, settings: TrainSettings, folder: StageFolder
 ) -> Iterator[None]:
     """Name the setting or file behind TensorFlow's errors.
 
     Raises:
-        UserError: for a full disk, exhausted memory or a corrupt record.
+        UserError: for a full disk, exhausted memory, a corrupt record, or a stage
+            folder that has vanished.
     """
     try:
         with input_pipeline.report_bad_records(lambda: dataset):
@@ -371,3 +379,6 @@ def _explain_failures(
             f"train.accumulation_steps={settings.accumulation_steps} (same result, "
             "less memory)"
         ) from error
+    except (OSError, tf.errors.OpError):
+        folder.check_presence()
+        raise

@@ -42,11 +42,11 @@ def encoders():
     [
         (
             {"content_normalization": "no"},
-            r"pruning.content_normalization must be one of \['none', 'standard', "
-            r"'given_style'\], got 'no'",
+            r"pruning.content_normalization must be one of \('none', 'standard', "
+            r"'given_style'\), got 'no'",
         ),
         ({"content_normalization": True}, "content_normalization must be .* got True"),
-        ({"style_dims": 0}, "pruning.style_dims must be .* above 0 or None, got 0"),
+        ({"style_dims": 0}, "pruning.style_dims must be .* from 1 .* or None, got 0"),
         ({"content_dims": "8"}, "pruning.content_dims must be .* or None, got '8'"),
         ({"content_dims": 2.5}, "pruning.content_dims must be .* or None, got 2.5"),
     ],

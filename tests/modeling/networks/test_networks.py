@@ -262,3 +262,13 @@ def test_a_modulated_network_sees_its_style_in_every_block():
         layer.kernel.assign(rng.normal(size=layer.kernel.shape))
     after = network(codes)
     assert np.abs(after[0] - after[1]).max() > 0.01
+
+
+def test_a_network_that_no_memory_holds_is_refused_before_it_is_built():
+    with pytest.raises(ValueError, match="more than 1e.09 parameters, about 5.8e.09"):
+        networks.StyleEncoder((8000, 16), (5, 1), 4)  # 5 x 2 x 9 x 8000 x 8000
+    encoder = networks.StyleEncoder((8,), (1,), 10**6, name="style_encoder")
+    with pytest.raises(ValueError, match="style_encoder would have more than 1e.09"):
+        encoder.build_variables(32)  # 16 x 16 x 8 x 1,000,000
+    with pytest.raises(ValueError, match="more than 1e.09"):
+        networks.Generator((8000,), (1,), 64)  # 32 x 32 x 8000 x 512

@@ -7,7 +7,7 @@ import dataclasses
 import enum
 import hashlib
 import pathlib
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 
 import gin
 import numpy as np
@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from tfstyle.core import files, typed
 from tfstyle.core.cli import UserError
+from tfstyle.core.typed import OneOf, Range
 from tfstyle.modeling.networks import networks
 from tfstyle.modeling.networks.codes import average_by_artist
 from tfstyle.modeling.networks.weight_norm import FARTHEST_STYLE
@@ -47,26 +48,17 @@ class Pruning:
     """
 
     # Dimensions of the codes to keep; None keeps the recommended number.
-    style_dims: int | None = 32
-    content_dims: int | None = 128
+    style_dims: networks.Dims | None = 32
+    content_dims: networks.Dims | None = 128
     # Loss of accuracy, or relative growth of the reconstruction error, that the
     # recommended number of dimensions may cost.
-    tolerance: float = 0.01
-    content_normalization: str = ContentNormalization.NONE.value
+    tolerance: Annotated[float, Range(0, 100)] = 0.01
+    content_normalization: Annotated[
+        str, OneOf(tuple(kind.value for kind in ContentNormalization))
+    ] = ContentNormalization.NONE.value
 
     def __post_init__(self) -> None:
-        for name in ("style_dims", "content_dims"):
-            dims = getattr(self, name)
-            if dims is not None and (type(dims) is not int or dims < 1):
-                raise UserError(
-                    f"pruning.{name} must be a number above 0 or None, got {dims!r}"
-                )
-        known = [normalization.value for normalization in ContentNormalization]
-        if self.content_normalization not in known:
-            raise UserError(
-                f"pruning.content_normalization must be one of {known}, got "
-                f"{self.content_normalization!r}"
-            )
+        typed.check_fields(self, "pruning")
 
     def dims_of(self, kind: str) -> int | None:
         """Return the dimensions to keep of a "style" or "content" code."""

@@ -8,15 +8,19 @@ name and configuration; `code_dims` are the dimensions of a decoder's inputs.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import tensorflow as tf
 
+from tfstyle.core.typed import Range
 from tfstyle.modeling.networks.blocks import DecoderBlock, EncoderBlock
 from tfstyle.modeling.networks.weight_norm import TPReLU, WNDense
 
 # Section 5.2: the extra fully connected layer of the VAE.
 HIDDEN_FEATURES = 512
+Dims = Annotated[int, Range(1, 65536)]  # of a code
+# Ten times the paper's largest network; with Adam's averages 12 GB.
+_MOST_PARAMETERS = 10**9
 
 
 class _Network(tf.keras.Model):
@@ -42,15 +46,26 @@ class _Network(tf.keras.Model):
             problem = "must be positive integers"
         if problem:
             raise ValueError(
-                f"features and blocks {problem}, got features={tuple(features)}, "
-                f"blocks={tuple(blocks)}"
+                f"{self.name}: features and blocks {problem}, got "
+                f"features={tuple(features)}, blocks={tuple(blocks)}"
             )
+        # Of two convolutions of 3x3 in each block.
+        levels = zip(features, blocks, strict=True)
+        self._check_size(sum(18 * width**2 * count for width, count in levels))
         # Tuples, because Keras wraps list attributes, which JSON cannot encode.
         self._features = tuple(features)
         self._blocks = tuple(blocks)
 
     def get_config(self) -> dict[str, Any]:
         return {"features": list(self._features), "blocks": list(self._blocks)}
+
+    def _check_size(self, parameters: int) -> None:
+        """Refuse a network before its variables exhaust the memory, or the patience."""
+        if parameters > _MOST_PARAMETERS:
+            raise ValueError(
+                f"{self.name} would have more than {_MOST_PARAMETERS:.0e} parameters, "
+                f"about {parameters:.1e}: lower its features, blocks, or dims"
+            )
 
     def _deepest_size(self, image_size: int) -> int:
         """Return the side of the deepest level's feature map."""
@@ -99,7 +114,8 @@ class Encoder(_Network):
 
     def build(self, input_shape: Any) -> None:
         image_shape = input_shape[0] if isinstance(input_shape, list) else input_shape
-        self._deepest_size(image_shape[1])
+        size = self._deepest_size(image_shape[1])
+        self._check_size(size**2 * self._features[-1] * self.dims)
         super().build(input_shape)
 
     def build_variables(self, image_size: int, code_dims: Sequence[int] = ()) -> None:
@@ -183,6 +199,7 @@ class _Decoder(_Network):
         self._image_size = image_size
         self._upsampling = upsampling
         self._size = self._deepest_size(image_size)
+        self._check_size(self._size**2 * self._features[-1] * HIDDEN_FEATURES)
         self._map_activation = TPReLU()
         self._levels = self._make_levels()
         self._has_hidden = hidden

@@ -2,11 +2,13 @@
 
 import dataclasses
 import math
+from typing import Annotated
 
 import gin
 import tensorflow as tf
 
-from tfstyle.core.cli import UserError
+from tfstyle.core import typed
+from tfstyle.core.typed import Range
 from tfstyle.modeling.objectives.draws import BatchDraws
 
 # Uniform numbers that the geometry of a picture takes: flip, shift in x and y, scale,
@@ -28,19 +30,17 @@ class Augmentation:
     """
 
     flip: bool = False  # left and right, in half of the pictures
-    shift: float = 0.0  # largest, along each axis, as a share of the side
-    scale: float = 0.0  # largest enlargement or reduction, .1 is by 10 %
-    rotation: float = 0.0  # largest, in degrees, either way
-    cutout: float = 0.0  # side of a gray square, as a share of the side
+    # Largest, along each axis, as a share of the side.
+    shift: Annotated[float, Range(0, 0.5)] = 0.0
+    # Largest enlargement or reduction, .1 is by 10 %.
+    scale: Annotated[float, Range(0, 0.9)] = 0.0
+    # Largest, in degrees, either way.
+    rotation: Annotated[float, Range(0, 180)] = 0.0
+    # Side of a gray square, as a share of the side.
+    cutout: Annotated[float, Range(0, 0.9)] = 0.0
 
     def __post_init__(self) -> None:
-        limits = {"shift": 0.5, "scale": 0.9, "rotation": 180, "cutout": 0.9}
-        for name, limit in limits.items():
-            value = getattr(self, name)
-            if not 0 <= value <= limit:
-                raise UserError(
-                    f"augmentation.{name} must be from 0 to {limit:g}, got {value}"
-                )
+        typed.check_fields(self, "augmentation")
 
     def apply(self, images: tf.Tensor, draws: BatchDraws) -> tf.Tensor:
         """Change pictures, each in its own way.

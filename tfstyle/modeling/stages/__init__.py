@@ -4,6 +4,7 @@ A new stage is a module with a `StageSpec`, named here.
 """
 
 from tfstyle.core.cli import UserError
+from tfstyle.core.typed import shorten
 from tfstyle.modeling.stages import classifier, gan, metric, vae
 from tfstyle.modeling.stages.stage import StageSpec
 
@@ -29,7 +30,7 @@ def spec(name: str) -> StageSpec:
         UserError: if there is no stage of this name.
     """
     if name not in _SPECS:
-        raise UserError(f"train.stage must be one of {names()}, got {name!r}")
+        raise UserError(f"train.stage must be one of {names()}, got {shorten(name)}")
     return _SPECS[name]
 
 

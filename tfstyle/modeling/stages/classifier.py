@@ -1,13 +1,13 @@
 """The classifier stage: the reference of the style space (section 6.1)."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import gin
 import numpy as np
 import tensorflow as tf
 
-from tfstyle.core.cli import UserError
+from tfstyle.core import typed
 from tfstyle.metrics import prefix
 from tfstyle.modeling.networks import networks
 from tfstyle.modeling.networks.codes import (
@@ -33,15 +33,12 @@ class ClassifierSettings:
     """
 
     # Nested dropout's parameter, as the metric's; None keeps all features.
-    t: float | None = 0.995
+    t: stage.NestedDropout | None = 0.995
     augmentation: Augmentation = dataclasses.field(default_factory=Augmentation)
-    optimizer: Callable = adam
+    optimizer: stage.MakeOptimizer = adam
 
     def __post_init__(self) -> None:
-        if self.t is not None and not 0 < self.t <= 1:
-            raise UserError(
-                f"classifier.t must be above 0 and at most 1, or None, got {self.t}"
-            )
+        typed.check_fields(self, "classifier")
 
 
 class ClassifierModel(stage.Stage):

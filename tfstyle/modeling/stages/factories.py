@@ -5,19 +5,29 @@ their get_config, by which a run rebuilds them.
 """
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import gin
 
+from tfstyle.core.typed import Entries, OneOf, Range
 from tfstyle.modeling.networks import networks
+from tfstyle.modeling.networks.blocks import NORMALIZATIONS, UPSAMPLINGS
 from tfstyle.modeling.networks.discriminators import DiscriminatorConsortium
+
+# Of each level. Twelve levels halve a picture of 4096x4096 to one pixel.
+_Features = Annotated[Sequence[Annotated[int, Range(1, 8192)]], Entries(1, 12)]
+_Blocks = Annotated[Sequence[Annotated[int, Range(1, 64)]], Entries(1, 12)]
+_Normalization = Annotated[str, OneOf(NORMALIZATIONS)]
+_Upsampling = Annotated[str, OneOf(UPSAMPLINGS)]
+_Side = Annotated[int, Range(1, 65536)]  # pixels
 
 
 @gin.configurable
 def style_encoder(
-    features: Sequence[int] = (64, 128, 256, 384, 512),
-    blocks: Sequence[int] = (1, 1, 1, 1, 1),
-    dims: int = 512,
-    normalization: str = "strict",
+    features: _Features = (64, 128, 256, 384, 512),
+    blocks: _Blocks = (1, 1, 1, 1, 1),
+    dims: networks.Dims = 512,
+    normalization: _Normalization = "strict",
 ) -> networks.StyleEncoder:
     """Make Table 1's S."""
     return networks.StyleEncoder(
@@ -27,10 +37,10 @@ def style_encoder(
 
 @gin.configurable
 def content_encoder(
-    features: Sequence[int] = (64, 128, 192, 256, 384, 512),
-    blocks: Sequence[int] = (1, 1, 1, 1, 1, 1),
-    dims: int = 512,
-    normalization: str = "strict",
+    features: _Features = (64, 128, 192, 256, 384, 512),
+    blocks: _Blocks = (1, 1, 1, 1, 1, 1),
+    dims: networks.Dims = 512,
+    normalization: _Normalization = "strict",
 ) -> networks.ContentEncoder:
     """Make Table 1's Enc."""
     return networks.ContentEncoder(
@@ -40,12 +50,12 @@ def content_encoder(
 
 @gin.configurable
 def content_decoder(
-    image_size: int,
-    features: Sequence[int] = (64, 128, 192, 256, 384, 512),
-    blocks: Sequence[int] = (1, 1, 1, 1, 1, 1),
-    upsampling: str = "transposed",
+    image_size: _Side,
+    features: _Features = (64, 128, 192, 256, 384, 512),
+    blocks: _Blocks = (1, 1, 1, 1, 1, 1),
+    upsampling: _Upsampling = "transposed",
     modulated: bool = False,
-    full_resolution: int = 0,
+    full_resolution: Annotated[int, Range(0, 8192)] = 0,
 ) -> networks.ContentDecoder:
     """Make Table 1's Dec."""
     return networks.ContentDecoder(
@@ -61,13 +71,13 @@ def content_decoder(
 
 @gin.configurable
 def generator(
-    image_size: int,
-    features: Sequence[int] = (64, 128, 192, 256, 384, 512),
-    blocks: Sequence[int] = (2, 2, 2, 2, 2, 2),
-    upsampling: str = "transposed",
+    image_size: _Side,
+    features: _Features = (64, 128, 192, 256, 384, 512),
+    blocks: _Blocks = (2, 2, 2, 2, 2, 2),
+    upsampling: _Upsampling = "transposed",
     hidden: bool = False,
     modulated: bool = False,
-    full_resolution: int = 0,
+    full_resolution: Annotated[int, Range(0, 8192)] = 0,
 ) -> networks.Generator:
     """Make Table 1's G."""
     return networks.Generator(
@@ -84,13 +94,13 @@ def generator(
 
 @gin.configurable
 def discriminators(
-    image_size: int,
-    style_dims: int,
-    features: Sequence[int] = (64, 128, 256, 512),
-    blocks: Sequence[int] = (1, 1, 1, 1),
-    patch_size: int = 64,
+    image_size: _Side,
+    style_dims: networks.Dims,
+    features: _Features = (64, 128, 256, 512),
+    blocks: _Blocks = (1, 1, 1, 1),
+    patch_size: _Side = 64,
     conditional: bool = False,
-    normalization: str = "strict",
+    normalization: _Normalization = "strict",
 ) -> DiscriminatorConsortium:
     """Make Table 1's D, three of them at 256x256 (section 5.2).
 

@@ -1,14 +1,16 @@
 """The gan stage: a generator conditioned on style and content (section 4)."""
 
 import dataclasses
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import Annotated
 
 import gin
 import numpy as np
 import tensorflow as tf
 
+from tfstyle.core import typed
 from tfstyle.core.cli import UserError
+from tfstyle.core.typed import OneOf, Range
 from tfstyle.modeling.networks import networks
 from tfstyle.modeling.networks.codes import (
     ARTIST,
@@ -49,51 +51,39 @@ class GANSettings:
         UserError: if a value is out of its range.
     """
 
-    code_dims: int = 512  # style, content and noise together (section 5.2)
-    style_weight: float = 0.5  # lambda_style of equation 6 (section 5.2)
-    content_weight: float = 0.05  # lambda_content
-    reconstruction_share: float = 0.0  # share of each batch that rebuilds real pictures
+    code_dims: networks.Dims = 512  # style, content and noise together (section 5.2)
+    style_weight: stage.Weight = 0.5  # lambda_style of equation 6 (section 5.2)
+    content_weight: stage.Weight = 0.05  # lambda_content
+    # Share of each batch that rebuilds real pictures.
+    reconstruction_share: Annotated[float, Range(0, 1)] = 0.0
     # Of their mean squared error over pixels and channels.
-    reconstruction_weight: float = 0.0
+    reconstruction_weight: stage.Weight = 0.0
     # Of random styles: "normal", N(0, I) as in equation 6, or "artists": near artists
     # and between them (see `ArtistPrior`).
-    style_prior: str = NORMAL
+    style_prior: Annotated[str, OneOf(STYLE_PRIORS)] = NORMAL
     # Of the style of real pictures in training, see `vae.style_source`.
-    style_source: str = PICTURE
+    style_source: Annotated[str, OneOf(STYLE_SOURCES)] = PICTURE
     # Of the mean difference between the discriminators' features of these pictures and
     # of the real ones, at the same patches (feature matching).
-    feature_weight: float = 0.0
+    feature_weight: stage.Weight = 0.0
     # Of the mean squared error to Dec's picture of the same codes, for rows without a
     # real picture; over averages of DECODER_POOLING squared pixels, so that G learns
     # shape and color from Dec, not its blur.
-    decoder_weight: float = 0.0
+    decoder_weight: stage.Weight = 0.0
     # Gamma of the R1 penalty (arXiv 1801.04406) on the discriminators' gradient by what
     # each network sees: its patches of the pooled real picture.
-    r1_weight: float = 0.0
-    r1_interval: int = 1  # the penalty applies every so many steps, times that number
+    r1_weight: stage.Weight = 0.0
+    # The penalty applies every so many steps, times that number.
+    r1_interval: typed.Count = 1
     # Of G's weights: "random", or "decoder": those of Dec, which needs the same levels
     # and `generator.hidden = True`.
-    start: str = "random"
-    generator_optimizer: Callable = rmsprop
+    start: Annotated[str, OneOf(STARTS)] = "random"
+    generator_optimizer: stage.MakeOptimizer = rmsprop
     # A gin scope gives it a learning rate of its own (arXiv 1706.08500).
-    discriminator_optimizer: Callable = rmsprop
+    discriminator_optimizer: stage.MakeOptimizer = rmsprop
 
     def __post_init__(self) -> None:
-        stage.check_choice("gan.start", self.start, STARTS)
-        stage.check_choice("gan.style_prior", self.style_prior, STYLE_PRIORS)
-        stage.check_choice("gan.style_source", self.style_source, STYLE_SOURCES)
-        limits = {"reconstruction_share": 1.0}
-        for name in ("r1_weight", "decoder_weight", "feature_weight"):
-            limits[name] = math.inf
-        for name, limit in limits.items():
-            value = getattr(self, name)
-            if not 0 <= value <= limit:
-                raise UserError(f"gan.{name} must be from 0 to {limit:g}, got {value}")
-        if type(self.r1_interval) is not int or self.r1_interval < 1:
-            raise UserError(
-                "gan.r1_interval must be a whole number above 0, got "
-                f"{self.r1_interval!r}"
-            )
+        typed.check_fields(self, "gan")
 
 
 class ConditionalGAN(stage.Stage):

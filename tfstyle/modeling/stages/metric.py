@@ -2,12 +2,15 @@
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from typing import Annotated
 
 import gin
 import numpy as np
 import tensorflow as tf
 
+from tfstyle.core import typed
 from tfstyle.core.cli import UserError
+from tfstyle.core.typed import OneOf, Range
 from tfstyle.data import input_pipeline
 from tfstyle.metrics import prefix
 from tfstyle.modeling.networks import networks
@@ -48,46 +51,30 @@ class MetricSettings:
         UserError: if a value is out of its range.
     """
 
-    t: float = 0.995  # nested dropout's parameter (Table 2)
+    t: stage.NestedDropout = 0.995  # nested dropout's parameter (Table 2)
     # "presumed" (equation 2), or "softmax", which repels similar artists most; or, on
     # pairs within a batch, "pairwise" (equation 1) or "triplet" (semi-hard, by
     # tensorflow-addons).
-    objective: str = "presumed"
+    objective: Annotated[str, OneOf(OBJECTIVES)] = "presumed"
     # Of the own artist's squared distance in "softmax".
-    attraction_weight: float = 0.1
+    attraction_weight: stage.Weight = 0.1
     # K pictures by each artist of a batch, for "pairwise" and "triplet".
-    images_per_artist: int = 4
-    start: str = "random"  # of the presumed styles; or "mean_codes" of the artists
+    images_per_artist: typed.Count = 4
+    # Of the presumed styles; or "mean_codes" of the artists.
+    start: Annotated[str, OneOf(STARTS)] = "random"
     # Mean scaled distance between artists at the start, to which the scales h_d are set
     # for every prefix; None for scales of 1, with which the repulsion has no gradient
     # between random styles. At the default the attraction t^2 and the repulsion
     # exp(-t^2) both have one. The paper does not mention the start.
-    start_distance: float | None = 1.2
+    start_distance: Annotated[float, Range(0, 1000, above=True)] | None = 1.2
     # Number of first steps that train S to classify, under the same nested dropout; the
     # presumed styles then start at its mean codes.
-    warm_start_steps: int = 0
+    warm_start_steps: Annotated[int, Range(0, 1e15)] = 0
     augmentation: Augmentation = dataclasses.field(default_factory=Augmentation)
-    optimizer: Callable = adam
+    optimizer: stage.MakeOptimizer = adam
 
     def __post_init__(self) -> None:
-        stage.check_choice("metric.objective", self.objective, OBJECTIVES)
-        stage.check_choice("metric.start", self.start, STARTS)
-        if not 0 < self.t <= 1:
-            raise UserError(f"metric.t must be above 0 and at most 1, got {self.t}")
-        if self.start_distance is not None and not self.start_distance > 0:
-            raise UserError(
-                f"metric.start_distance must be above 0, got {self.start_distance}"
-            )
-        if self.attraction_weight < 0:
-            raise UserError(
-                "metric.attraction_weight must be at least 0, got "
-                f"{self.attraction_weight}"
-            )
-        if type(self.warm_start_steps) is not int or self.warm_start_steps < 0:
-            raise UserError(
-                "metric.warm_start_steps must be a whole number of at least 0, got "
-                f"{self.warm_start_steps!r}"
-            )
+        typed.check_fields(self, "metric")
         if self.compares_pairs and self.images_per_artist < 2:
             raise UserError(
                 f"metric.images_per_artist must be at least 2, got "

@@ -1,13 +1,21 @@
 """Table 2's optimizers with their learning-rate ramp, and averages of weights."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import gin
 import tensorflow as tf
 
+from tfstyle.core.typed import Entries, Range
+
 # What is left of a learning rate that has fallen.
 FALLEN = 0.02
+
+_Rate = Annotated[float, Range(0, 10, above=True)]
+_Decay = Annotated[float, Range(0, 0.999999)]  # 1 in float32 from 0.99999998 on
+_Epsilon = Annotated[float, Range(0, 1, above=True)]
+_Steps = Annotated[int, Range(0, 1e15)]
+_Fall = Annotated[Sequence[_Steps], Entries(2, 2, ascending=True)]
 
 
 class LinearRamp(tf.keras.optimizers.schedules.LearningRateSchedule):
@@ -57,12 +65,12 @@ class LinearRamp(tf.keras.optimizers.schedules.LearningRateSchedule):
 
 @gin.configurable
 def adam(
-    learning_rate: float = 1e-4,
-    beta_1: float = 0.9,
-    beta_2: float = 0.999,
-    epsilon: float = 1e-8,
-    ramp_steps: int = 100,
-    fall: Sequence[int] | None = None,
+    learning_rate: _Rate = 1e-4,
+    beta_1: _Decay = 0.9,
+    beta_2: _Decay = 0.999,
+    epsilon: _Epsilon = 1e-8,
+    ramp_steps: _Steps = 100,
+    fall: _Fall | None = None,
 ) -> tf.keras.optimizers.Optimizer:
     """Make Adam, the style encoder's optimizer (Table 2)."""
     return tf.keras.optimizers.Adam(
@@ -75,11 +83,11 @@ def adam(
 
 @gin.configurable
 def rmsprop(
-    learning_rate: float = 2e-5,
-    rho: float = 0.9,
-    epsilon: float = 1e-16,
-    ramp_steps: int = 100,
-    fall: Sequence[int] | None = None,
+    learning_rate: _Rate = 2e-5,
+    rho: _Decay = 0.9,
+    epsilon: _Epsilon = 1e-16,
+    ramp_steps: _Steps = 100,
+    fall: _Fall | None = None,
 ) -> tf.keras.optimizers.Optimizer:
     """Make RMSprop as in reference [13] (Table 2).
 

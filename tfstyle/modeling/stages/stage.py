@@ -3,12 +3,12 @@
 import abc
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import tensorflow as tf
 
-from tfstyle.core.cli import UserError
+from tfstyle.core.typed import Range
 from tfstyle.data.records import Dataset
 from tfstyle.modeling.networks import color
 from tfstyle.modeling.networks.codes import PictureTable
@@ -20,6 +20,11 @@ Gradients = list[list[tf.Tensor]]
 # Reads a variable by its path in the checkpoint, such as presumed_styles/styles.
 ReadArray = Callable[[str], np.ndarray]
 
+
+# Annotations of the stages' settings.
+NestedDropout = Annotated[float, Range(0, 1, above=True)]  # its parameter t
+Weight = Annotated[float, Range(0, 1e6)]  # of a term of a loss
+MakeOptimizer = Callable[..., tf.keras.optimizers.Optimizer]
 
 # A stage, and an optimizer for each of its parameter groups.
 Built = tuple["Stage", list[tf.keras.optimizers.Optimizer]]
@@ -98,12 +103,6 @@ class EvalNumbers:
     numbers: dict[str, float]
     score: float | None = None
     warning: str | None = None
-
-
-def check_choice(setting: str, value: Any, choices: Sequence[str]) -> None:
-    """Refuse with a UserError a setting that is none of its choices."""
-    if value not in choices:
-        raise UserError(f"{setting} must be one of {choices}, got {value!r}")
 
 
 class Stage(tf.keras.Model, abc.ABC):

@@ -1,13 +1,15 @@
 """The vae stage: a content code that is given the style for free (section 4)."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import Annotated
 
 import gin
 import numpy as np
 import tensorflow as tf
 
-from tfstyle.core.cli import UserError
+from tfstyle.core import typed
+from tfstyle.core.typed import OneOf
 from tfstyle.data import input_pipeline
 from tfstyle.metrics import prefix
 from tfstyle.modeling.networks import networks
@@ -41,20 +43,16 @@ class VAESettings:
         UserError: if a value is out of its range.
     """
 
-    t: float = 0.995  # nested dropout's parameter (Table 2)
-    kl_weight: float = 1.0  # against the sum of squares; the paper's is 1
+    t: stage.NestedDropout = 0.995  # nested dropout's parameter (Table 2)
+    kl_weight: stage.Weight = 1.0  # against the sum of squares; the paper's is 1
     # Of the style that Dec is given in training: "picture", S's code of the picture; or
     # "artist", a code like those of the artist's works. The latter cannot tell what
     # this work shows, so that the content code must hold all of it.
-    style_source: str = PICTURE
-    optimizer: Callable = rmsprop
+    style_source: Annotated[str, OneOf(STYLE_SOURCES)] = PICTURE
+    optimizer: stage.MakeOptimizer = rmsprop
 
     def __post_init__(self) -> None:
-        if not 0 < self.t <= 1:
-            raise UserError(f"vae.t must be above 0 and at most 1, got {self.t}")
-        stage.check_choice("vae.style_source", self.style_source, STYLE_SOURCES)
-        if self.kl_weight < 0:
-            raise UserError(f"vae.kl_weight must be at least 0, got {self.kl_weight}")
+        typed.check_fields(self, "vae")
 
 
 class ContentVAE(stage.Stage):
