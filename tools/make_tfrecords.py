@@ -17,7 +17,7 @@ lists them. The same pictures and settings always give the same records.
 import collections
 import contextlib
 import dataclasses
-import importlib.util
+import importlib
 import math
 import os
 import pathlib
@@ -305,8 +305,9 @@ def _check_flags() -> None:
     for flag in ("output_dir",) if FLAGS.manifest else ("input_dir", "output_dir"):
         if not FLAGS[flag].value:
             raise UserError(f"--{flag} is missing (see --help)")
-    if FLAGS.runner is not None and importlib.util.find_spec("apache_beam") is None:
-        raise UserError("--runner needs Apache Beam: pip install '.[beam]'")
+    if FLAGS.runner is not None:
+        with cli.importing_extra("--runner needs Apache Beam", "beam"):
+            importlib.import_module("apache_beam")
     if FLAGS.beam_pipeline_options and FLAGS.runner is None:
         raise UserError("--beam_pipeline_options needs a --runner")
     if FLAGS.decisions and not FLAGS.manifest:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 
 import pytest
 
@@ -153,6 +154,30 @@ def test_no_manifest_is_an_error(tmp_path, name, message):
         path.write_text("")
     with pytest.raises(UserError, match=message):
         manifests.read_manifest(str(path))
+
+
+@pytest.mark.parametrize(
+    "failure", ["pyarrow requires NumPy 2.0 or newer, found 1.26.4", None]
+)
+def test_without_a_working_pyarrow_the_error_says_what_is_wrong(
+    tmp_path, monkeypatch, failure
+):
+    """It is missing, or there but made for other versions of its requirements."""
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    if failure:
+        broken = tmp_path / "packages" / "pyarrow"
+        broken.mkdir(parents=True)
+        (broken / "__init__.py").write_text(f"raise ImportError({failure!r})")
+        monkeypatch.delitem(sys.modules, "pyarrow")
+        monkeypatch.syspath_prepend(tmp_path / "packages")
+    path = tmp_path / "manifest.parquet"
+    path.write_bytes(b"")
+    with pytest.raises(UserError) as caught:
+        manifests.read_manifest(str(path))
+    assert "Parquet needs the package pyarrow" in str(caught.value)
+    assert (failure or "None in sys.modules") in str(caught.value)
+    install = "pip install -c tools/constraints.txt '.[parquet]'"
+    assert str(caught.value).endswith(install)
 
 
 def test_decisions_are_read_back(tmp_path):

@@ -17,7 +17,7 @@ import pathlib
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Any
 
-from tfstyle.core import names, typed
+from tfstyle.core import cli, names, typed
 from tfstyle.core.cli import UserError
 from tfstyle.core.files import is_regular
 from tfstyle.data.collections.sources import COPIED, EXCLUDED, Source, find_copies
@@ -330,13 +330,9 @@ def _read_csv(path: pathlib.Path) -> Iterator[tuple[int, Any]]:
 
 
 def _read_parquet(path: pathlib.Path) -> Iterator[tuple[int, Any]]:
-    try:
+    need = f"--manifest={path}: Parquet needs the package pyarrow"
+    with cli.importing_extra(need, "parquet"):
         from pyarrow import ArrowInvalid, parquet
-    except ImportError:
-        raise UserError(
-            f"--manifest={path}: Parquet needs the package pyarrow: pip install"
-            " '.[parquet]'"
-        ) from None
     try:
         with parquet.ParquetFile(path) as file:
             row = 0
