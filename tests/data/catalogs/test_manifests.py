@@ -216,6 +216,45 @@ def test_pipes_are_refused(tmp_path):
             read_file(str(path))
 
 
+def test_a_file_has_one_path_in_any_spelling(tmp_path):
+    """As names in the records, the spellings stay as they are, and are unique."""
+    (tmp_path / "A").mkdir()
+    for name in ("0.png", "1.png", "0.png#2"):
+        (tmp_path / "A" / name).write_bytes(name.encode())
+    (tmp_path / "link.png").symlink_to("A/0.png")
+    spellings = ["A/0.png", "./A/0.png", "A//0.png", "A/../A/0.png", "link.png"]
+    spellings += [str(tmp_path / "A" / "0.png"), "A/0.png", "A/1.png", "A/0.png#2"]
+    rows = [{"path": path, "artist": "ana"} for path in spellings]
+    entries, _, _ = read(tmp_path, *rows)
+
+    sources, skipped = manifests.list_sources(entries, str(tmp_path))
+
+    assert not skipped
+    paths = [source.path for source in sources]
+    assert len(set(paths[:7])) == 1
+    assert [path.rpartition("/")[2] for path in paths[6:]] == [
+        *("0.png", "1.png", "0.png#2")
+    ]
+    assert [source.name for source in sources] == [
+        *(*spellings[:6], "A/0.png#2#", "A/1.png", "A/0.png#2")
+    ]
+
+
+def test_nan_is_a_missing_value(tmp_path):
+    """As pandas writes them, in all columns."""
+    keys = ["box", "angle", "likelihood", "group", "content", "licence", "creator"]
+    row = {"path": "1.png", "artist": "ana"} | dict.fromkeys(keys, float("nan"))
+    entries, faults, _ = read(tmp_path, row, {**row, "artist": float("nan")})
+    assert entries == [Entry(1, "1.png", "ana")]
+    assert [(fault.row, fault.reason) for fault in faults] == [(2, "no_artist")]
+
+
+@pytest.mark.parametrize("angle", [0, 0.0, "0", "0.0", "-0", ""])
+def test_without_a_box_an_angle_may_be_zero(tmp_path, angle):
+    entries, faults, _ = read(tmp_path, {**ROW, "angle": angle})
+    assert (len(entries), faults) == (1, [])
+
+
 def test_copies_of_an_excluded_artists_works_are_out(tmp_path):
     """The file itself under another name, and an equal file; another file stays."""
     for name, data in (("1.png", b"one"), ("2.png", b"one"), ("3.png", b"two")):

@@ -226,7 +226,7 @@ def _join_groups(
     members: Sequence[int],
     near: Iterable[tuple[int, int]],
 ) -> list[list[int]]:
-    """Join pictures that share a group or their pixels, or are near-identical.
+    """Join pictures that share a group, a file, or pixels, or are near-identical.
 
     Pictures that are joined through others are in one group, too.
     """
@@ -239,7 +239,7 @@ def _join_groups(
 
     first_with: dict[tuple[str, str], int] = {}
     for index in members:
-        keys = [("content", contents[index])]
+        keys = [("content", contents[index]), ("file", sources[index].path)]
         if sources[index].group:
             keys.append(("group", sources[index].group))
         for key in keys:
