@@ -366,6 +366,8 @@ def _make_records(scan: Scan) -> None:
         )
     if FLAGS.exclude_artists is not None:
         _print_excluded(scan.counts, dataset.skipped)
+    for note in splits.describe_empty_splits(dataset.artists, rule):
+        print(note)
     _print_summary(dataset, pathlib.Path(FLAGS.output_dir, records.SKIPPED_FILE))
 
 

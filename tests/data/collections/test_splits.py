@@ -1,6 +1,7 @@
 import pytest
 
 from tfstyle.core.cli import UserError
+from tfstyle.data.collections import splits
 from tfstyle.data.collections.sources import Source
 from tfstyle.data.collections.splits import SplitRule, plan_splits
 
@@ -85,6 +86,29 @@ def test_works_of_one_file_stay_in_one_split_whatever_their_groups():
     examples = plan(sources, SplitRule(4, 0.2, 1)).examples
     paths = [{sources[i].path for i in members} for members in examples.values()]
     assert sum(map(len, paths)) == len(set().union(*paths)) == 60
+
+
+def test_artists_whose_works_are_one_group_are_noted():
+    """The other artist should have 2 of 20 test pictures, and 2 of 18 others."""
+    sources = [
+        Source(s.name, s.artist, s.name, group="all" if s.artist == "one" else "")
+        for s in make_sources({"one": 20, "two": 20})
+    ]
+    rule = SplitRule(4, 0.1, 1)
+    notes = splits.describe_empty_splits(plan(sources, rule).artists, rule)
+    assert len(notes) == 2
+    for note, split in zip(notes, ("test", "validation"), strict=True):
+        assert f"no {split} pictures of 1 artist, " in note and ": one. " in note
+    none = SplitRule(4, 0, 0, validation_fraction=0)
+    assert not splits.describe_empty_splits(plan(sources, none).artists, none)
+
+
+def test_few_works_without_validation_pictures_are_not_noted():
+    """A tenth of 3 works rounds to none."""
+    rule = SplitRule(4, 0.1, 1)
+    result = plan(make_sources({"a": 4, "b": 4}), rule)
+    assert [artist.validation for artist in result.artists] == [0, 0]
+    assert not splits.describe_empty_splits(result.artists, rule)
 
 
 def test_without_a_fraction_there_is_no_validation():
