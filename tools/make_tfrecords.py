@@ -276,9 +276,9 @@ def _scan_manifest(input_dir: str) -> Scan:
     unknown = dropped - {entry.key for entry in entries}
     files, skipped = manifests.list_sources(entries, input_dir, out, dropped)
     shown = names.show(FLAGS.manifest)
-    for fault in faults:
-        print(f"{shown}, row {fault.row}: {fault.reason}, {names.show(fault.detail)}")
-        skipped.append((f"{FLAGS.manifest}:{fault.row}", fault.reason))
+    for line in manifests.describe_faults(FLAGS.manifest, faults):
+        print(line)
+    skipped += [(f"{FLAGS.manifest}:{fault.row}", fault.reason) for fault in faults]
     for key, row in ignored.items():
         print(f"note: {shown}: '{names.show(key)}' is ignored (first in row {row})")
     if unknown:

@@ -240,6 +240,54 @@ def test_a_file_has_one_path_in_any_spelling(tmp_path):
     ]
 
 
+@pytest.mark.parametrize("head", ["Path,Artist", "path;artist", "a/1.png,a"])
+def test_a_table_without_the_column_path_is_one_error(tmp_path, head):
+    with pytest.raises(UserError, match="has no column 'path', but .*commas") as caught:
+        read(tmp_path, head, *["a/1.png,a"] * 100, name="manifest.csv")
+    assert head.split(",")[0] in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["m.csv", "m.json", "m.jsonl"])
+def test_utf_16_is_named(tmp_path, name):
+    path = tmp_path / name
+    path.write_text("path,artist", "utf-16")
+    with pytest.raises(UserError, match="is UTF-16 text: save it as UTF-8"):
+        manifests.read_manifest(str(path))
+
+
+def test_faults_of_a_reason_are_counted_after_some(tmp_path):
+    rows = [f"{n}.png,a,x" for n in range(100)] + [",a"]
+    _, faults, _ = read(tmp_path, "path,artist,mood", *rows, name="m.csv")
+    assert len(faults) == 101
+    lines = manifests.describe_faults("m.csv", faults)
+    assert len(lines) == 12
+    assert lines[0].startswith("m.csv, row 2: unknown_key, mood is none of")
+    assert lines[10] == "m.csv: unknown_key in 90 more rows"
+    assert lines[11].startswith("m.csv, row 102: no_path")
+
+
+def test_rows_of_parquet_that_python_cannot_hold_are_faults(tmp_path):
+    arrow = pytest.importorskip("pyarrow", exc_type=ImportError)
+    from pyarrow import parquet
+
+    paths = arrow.array([b"1.png", b"\xff.png", b"3.png", b"4.png"])
+    times = arrow.array([None, None, 2**62, None], arrow.timestamp("us"))
+    texts = arrow.Array.from_buffers(arrow.string(), 4, paths.buffers())
+    columns = {"path": texts, "artist": ["a", "a", "a", None], "content": times}
+    path = tmp_path / "manifest.parquet"
+    parquet.write_table(arrow.table(columns), path)
+
+    entries, faults, _ = manifests.read_manifest(str(path))
+
+    assert entries == [Entry(1, "1.png", "a")]
+    assert [(fault.row, fault.reason) for fault in faults] == [
+        *((2, "no_value"), (3, "no_value"), (4, "no_artist"))
+    ]
+    parquet.write_table(arrow.table({"Path": ["1.png"]}), path)
+    with pytest.raises(UserError, match="has no column 'path', but Path"):
+        manifests.read_manifest(str(path))
+
+
 def test_nan_is_a_missing_value(tmp_path):
     """As pandas writes them, in all columns."""
     keys = ["box", "angle", "likelihood", "group", "content", "licence", "creator"]
