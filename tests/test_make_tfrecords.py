@@ -360,7 +360,10 @@ def test_an_output_folder_that_is_a_file_is_named(few, tmp_path):
 
 @pytest.mark.parametrize(
     ("number", "num_workers"),
-    [(signal.SIGINT, 1), (signal.SIGINT, 2), (signal.SIGTERM, 2), (signal.SIGKILL, 2)],
+    [
+        *((signal.SIGINT, 1), (signal.SIGINT, 2), (signal.SIGTERM, 2)),
+        *((signal.SIGHUP, 2), (signal.SIGKILL, 2)),
+    ],
 )
 def test_an_interrupted_command_goes_on_where_it_stopped(tmp_path, number, num_workers):
     few = make_pictures(tmp_path / "pictures", ["a", "b"], count=150, size=400)

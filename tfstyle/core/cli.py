@@ -95,6 +95,8 @@ def run(main: Callable[..., None], positional: bool = False) -> None:
     """
     # Like Ctrl-C, so that temporary files are deleted.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup leaves it
+        signal.signal(signal.SIGHUP, signal.default_int_handler)
     try:
         with _protect_terminal(), _log_to_stdout():
             app.run(
