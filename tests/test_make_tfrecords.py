@@ -230,14 +230,15 @@ def test_impossible_settings_name_the_flag_to_change(few, tmp_path, flags, words
 
 def test_beam_is_an_extra(few, tmp_path):
     program = (
-        "import importlib.util, runpy, sys\n"
-        "importlib.util.find_spec = lambda name: None\n"
+        "import runpy, sys\n"
+        "sys.modules['apache_beam'] = None\n"
         "sys.argv.pop(0)\n"
         "runpy.run_path(sys.argv[0], run_name='__main__')\n"
     )
     flags = (f"--input_dir={few}", f"--output_dir={tmp_path}/out", *SMALL)
     result = commands.run_code(program, TOOL[1], *flags, "--runner=DirectRunner")
-    assert_refused(result, tmp_path / "out", "--runner needs Apache Beam: pip install")
+    words = ["--runner needs Apache Beam", "pip install", "'.[beam]'"]
+    assert_refused(result, tmp_path / "out", *words)
     result = run(few, tmp_path / "out", *SMALL, "--beam_pipeline_options=a=1")
     assert_refused(result, tmp_path / "out", "--beam_pipeline_options needs a --runner")
 
@@ -359,7 +360,10 @@ def test_an_output_folder_that_is_a_file_is_named(few, tmp_path):
 
 @pytest.mark.parametrize(
     ("number", "num_workers"),
-    [(signal.SIGINT, 1), (signal.SIGINT, 2), (signal.SIGTERM, 2), (signal.SIGKILL, 2)],
+    [
+        *((signal.SIGINT, 1), (signal.SIGINT, 2), (signal.SIGTERM, 2)),
+        *((signal.SIGHUP, 2), (signal.SIGKILL, 2)),
+    ],
 )
 def test_an_interrupted_command_goes_on_where_it_stopped(tmp_path, number, num_workers):
     few = make_pictures(tmp_path / "pictures", ["a", "b"], count=150, size=400)

@@ -17,7 +17,7 @@ lists them. The same pictures and settings always give the same records.
 import collections
 import contextlib
 import dataclasses
-import importlib.util
+import importlib
 import math
 import os
 import pathlib
@@ -276,9 +276,9 @@ def _scan_manifest(input_dir: str) -> Scan:
     unknown = dropped - {entry.key for entry in entries}
     files, skipped = manifests.list_sources(entries, input_dir, out, dropped)
     shown = names.show(FLAGS.manifest)
-    for fault in faults:
-        print(f"{shown}, row {fault.row}: {fault.reason}, {names.show(fault.detail)}")
-        skipped.append((f"{FLAGS.manifest}:{fault.row}", fault.reason))
+    for line in manifests.describe_faults(FLAGS.manifest, faults):
+        print(line)
+    skipped += [(f"{FLAGS.manifest}:{fault.row}", fault.reason) for fault in faults]
     for key, row in ignored.items():
         print(f"note: {shown}: '{names.show(key)}' is ignored (first in row {row})")
     if unknown:
@@ -305,8 +305,9 @@ def _check_flags() -> None:
     for flag in ("output_dir",) if FLAGS.manifest else ("input_dir", "output_dir"):
         if not FLAGS[flag].value:
             raise UserError(f"--{flag} is missing (see --help)")
-    if FLAGS.runner is not None and importlib.util.find_spec("apache_beam") is None:
-        raise UserError("--runner needs Apache Beam: pip install '.[beam]'")
+    if FLAGS.runner is not None:
+        with cli.importing_extra("--runner needs Apache Beam", "beam"):
+            importlib.import_module("apache_beam")
     if FLAGS.beam_pipeline_options and FLAGS.runner is None:
         raise UserError("--beam_pipeline_options needs a --runner")
     if FLAGS.decisions and not FLAGS.manifest:
@@ -365,6 +366,8 @@ def _make_records(scan: Scan) -> None:
         )
     if FLAGS.exclude_artists is not None:
         _print_excluded(scan.counts, dataset.skipped)
+    for note in splits.describe_empty_splits(dataset.artists, rule):
+        print(note)
     _print_summary(dataset, pathlib.Path(FLAGS.output_dir, records.SKIPPED_FILE))
 
 

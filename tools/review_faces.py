@@ -71,8 +71,8 @@ def main() -> None:
     for entry, error in zip(entries, errors, strict=True):
         if error is not None:
             print(f"unusable   row {entry.row}, {names.show(entry.path)}: {error}")
-    for fault in faults:
-        print(f"faulty     row {fault.row}: {fault.reason}, {names.show(fault.detail)}")
+    for line in manifests.describe_faults(str(manifest), faults):
+        print(f"faulty     {line}")
     print(f"faces      {errors.count(None)} on {len(pages)} pages")
     print(f"page       {pathlib.Path(_OUTPUT_DIR.value, review.INDEX)}")
 

@@ -56,6 +56,29 @@ def define_paths(
     )
 
 
+@contextlib.contextmanager
+def importing_extra(need: str, extra: str) -> Iterator[None]:
+    """Turn a failing import of a package of an extra into an error that names it.
+
+    Args:
+        need: says what needs the package, such as "--cascade needs OpenCV".
+        extra: of setup.cfg.
+
+    Raises:
+        UserError: the package is missing, or does not fit the others.
+    """
+    try:
+        yield
+    # AttributeError: packages that are made for another NumPy.
+    except (ImportError, AttributeError) as error:
+        raise UserError(f"{need} ({error}): {show_installation(extra)}") from None
+
+
+def show_installation(extra: str) -> str:
+    """Return the command that installs an extra of setup.cfg."""
+    return f"pip install -c tools/constraints.txt '.[{extra}]'"
+
+
 def run(main: Callable[..., None], positional: bool = False) -> None:
     """Parse flags, run `main`, and turn expected failures into one-line errors.
 
@@ -72,6 +95,8 @@ def run(main: Callable[..., None], positional: bool = False) -> None:
     """
     # Like Ctrl-C, so that temporary files are deleted.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup leaves it
+        signal.signal(signal.SIGHUP, signal.default_int_handler)
     try:
         with _protect_terminal(), _log_to_stdout():
             app.run(

@@ -1,6 +1,7 @@
 """Faces drawn where they must be found: tilted, close up, small, and in crowds."""
 
 import math
+import sys
 
 import pytest
 from PIL import Image
@@ -98,6 +99,19 @@ def test_unlikely_faces_are_left_out():
     assert Search(tilts=(0,)).find_faces(picture, Unsure()) == []
     patient = Search(tilts=(0,), min_likelihood=0.3)
     assert len(patient.find_faces(picture, Unsure())) == 1
+
+
+@pytest.mark.parametrize(
+    ("package", "extra", "cascade"),
+    [("animeface", "faces", None), ("cv2", "cascade", "cascade.xml")],
+)
+def test_a_missing_package_is_named_with_its_extra(
+    monkeypatch, package, extra, cascade
+):
+    monkeypatch.setitem(sys.modules, package, None)
+    words = rf"{package}.* pip install -c tools/constraints.txt '\.\[{extra}\]'$"
+    with pytest.raises(UserError, match=words):
+        face_detection.make_detector(cascade)
 
 
 def test_a_file_that_is_no_cascade_is_an_error(tmp_path):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 
 import pytest
 
@@ -155,6 +156,30 @@ def test_no_manifest_is_an_error(tmp_path, name, message):
         manifests.read_manifest(str(path))
 
 
+@pytest.mark.parametrize(
+    "failure", ["pyarrow requires NumPy 2.0 or newer, found 1.26.4", None]
+)
+def test_without_a_working_pyarrow_the_error_says_what_is_wrong(
+    tmp_path, monkeypatch, failure
+):
+    """It is missing, or there but made for other versions of its requirements."""
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    if failure:
+        broken = tmp_path / "packages" / "pyarrow"
+        broken.mkdir(parents=True)
+        (broken / "__init__.py").write_text(f"raise ImportError({failure!r})")
+        monkeypatch.delitem(sys.modules, "pyarrow")
+        monkeypatch.syspath_prepend(tmp_path / "packages")
+    path = tmp_path / "manifest.parquet"
+    path.write_bytes(b"")
+    with pytest.raises(UserError) as caught:
+        manifests.read_manifest(str(path))
+    assert "Parquet needs the package pyarrow" in str(caught.value)
+    assert (failure or "None in sys.modules") in str(caught.value)
+    install = "pip install -c tools/constraints.txt '.[parquet]'"
+    assert str(caught.value).endswith(install)
+
+
 def test_decisions_are_read_back(tmp_path):
     path = tmp_path / "decisions.json"
     path.write_text('{"format": 1, "dropped": ["a", "b"]}')
@@ -189,6 +214,93 @@ def test_pipes_are_refused(tmp_path):
     for read_file in (manifests.read_manifest, manifests.read_decisions):
         with pytest.raises(UserError, match="is not a file"):
             read_file(str(path))
+
+
+def test_a_file_has_one_path_in_any_spelling(tmp_path):
+    """As names in the records, the spellings stay as they are, and are unique."""
+    (tmp_path / "A").mkdir()
+    for name in ("0.png", "1.png", "0.png#2"):
+        (tmp_path / "A" / name).write_bytes(name.encode())
+    (tmp_path / "link.png").symlink_to("A/0.png")
+    spellings = ["A/0.png", "./A/0.png", "A//0.png", "A/../A/0.png", "link.png"]
+    spellings += [str(tmp_path / "A" / "0.png"), "A/0.png", "A/1.png", "A/0.png#2"]
+    rows = [{"path": path, "artist": "ana"} for path in spellings]
+    entries, _, _ = read(tmp_path, *rows)
+
+    sources, skipped = manifests.list_sources(entries, str(tmp_path))
+
+    assert not skipped
+    paths = [source.path for source in sources]
+    assert len(set(paths[:7])) == 1
+    assert [path.rpartition("/")[2] for path in paths[6:]] == [
+        *("0.png", "1.png", "0.png#2")
+    ]
+    assert [source.name for source in sources] == [
+        *(*spellings[:6], "A/0.png#2#", "A/1.png", "A/0.png#2")
+    ]
+
+
+@pytest.mark.parametrize("head", ["Path,Artist", "path;artist", "a/1.png,a"])
+def test_a_table_without_the_column_path_is_one_error(tmp_path, head):
+    with pytest.raises(UserError, match="has no column 'path', but .*commas") as caught:
+        read(tmp_path, head, *["a/1.png,a"] * 100, name="manifest.csv")
+    assert head.split(",")[0] in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["m.csv", "m.json", "m.jsonl"])
+def test_utf_16_is_named(tmp_path, name):
+    path = tmp_path / name
+    path.write_text("path,artist", "utf-16")
+    with pytest.raises(UserError, match="is UTF-16 text: save it as UTF-8"):
+        manifests.read_manifest(str(path))
+
+
+def test_faults_of_a_reason_are_counted_after_some(tmp_path):
+    rows = [f"{n}.png,a,x" for n in range(100)] + [",a"]
+    _, faults, _ = read(tmp_path, "path,artist,mood", *rows, name="m.csv")
+    assert len(faults) == 101
+    lines = manifests.describe_faults("m.csv", faults)
+    assert len(lines) == 12
+    assert lines[0].startswith("m.csv, row 2: unknown_key, mood is none of")
+    assert lines[10] == "m.csv: unknown_key in 90 more rows"
+    assert lines[11].startswith("m.csv, row 102: no_path")
+
+
+def test_rows_of_parquet_that_python_cannot_hold_are_faults(tmp_path):
+    arrow = pytest.importorskip("pyarrow", exc_type=ImportError)
+    from pyarrow import parquet
+
+    paths = arrow.array([b"1.png", b"\xff.png", b"3.png", b"4.png"])
+    times = arrow.array([None, None, 2**62, None], arrow.timestamp("us"))
+    texts = arrow.Array.from_buffers(arrow.string(), 4, paths.buffers())
+    columns = {"path": texts, "artist": ["a", "a", "a", None], "content": times}
+    path = tmp_path / "manifest.parquet"
+    parquet.write_table(arrow.table(columns), path)
+
+    entries, faults, _ = manifests.read_manifest(str(path))
+
+    assert entries == [Entry(1, "1.png", "a")]
+    assert [(fault.row, fault.reason) for fault in faults] == [
+        *((2, "no_value"), (3, "no_value"), (4, "no_artist"))
+    ]
+    parquet.write_table(arrow.table({"Path": ["1.png"]}), path)
+    with pytest.raises(UserError, match="has no column 'path', but Path"):
+        manifests.read_manifest(str(path))
+
+
+def test_nan_is_a_missing_value(tmp_path):
+    """As pandas writes them, in all columns."""
+    keys = ["box", "angle", "likelihood", "group", "content", "licence", "creator"]
+    row = {"path": "1.png", "artist": "ana"} | dict.fromkeys(keys, float("nan"))
+    entries, faults, _ = read(tmp_path, row, {**row, "artist": float("nan")})
+    assert entries == [Entry(1, "1.png", "ana")]
+    assert [(fault.row, fault.reason) for fault in faults] == [(2, "no_artist")]
+
+
+@pytest.mark.parametrize("angle", [0, 0.0, "0", "0.0", "-0", ""])
+def test_without_a_box_an_angle_may_be_zero(tmp_path, angle):
+    entries, faults, _ = read(tmp_path, {**ROW, "angle": angle})
+    assert (len(entries), faults) == (1, [])
 
 
 def test_copies_of_an_excluded_artists_works_are_out(tmp_path):

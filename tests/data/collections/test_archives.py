@@ -297,3 +297,48 @@ def test_only_files_with_the_suffix_are_archives(tmp_path):
     path = pathlib.Path(tmp_path, "A.ZIP")
     path.touch()
     assert archives.is_archive(str(path))
+
+
+def test_a_hard_link_of_a_file_to_itself_changes_nothing(tmp_path):
+    """GNU tar writes one for a file that its command line lists twice."""
+    repeated = [link(tarfile.LNKTYPE, name, "a.png") for name in ("a.png", "./a.png")]
+    members = [("a.png", TEXT), *((info, b"") for info in repeated)]
+    path = write_tar(tmp_path / "in.tar", members)
+    left_out, content = unpack(path, tmp_path / "out")
+    assert (left_out, content) == ([], {"a.png": TEXT})
+
+
+@pytest.mark.parametrize("time", ["1e400", "nan", "-1e400", "1e30"])
+def test_impossible_times_are_the_first_second(tmp_path, time):
+    info = tarfile.TarInfo("a.png")
+    info.pax_headers = {"mtime": time}
+    path = write_tar(tmp_path / "in.tar", [(info, TEXT)])
+    left_out, content = unpack(path, tmp_path / "out")
+    assert (left_out, content) == ([], {"a.png": TEXT})
+    assert (tmp_path / "out" / "a.png").stat().st_mtime == 0
+
+
+@pytest.mark.parametrize("suffix", [".tar", ".tar.gz"])
+@pytest.mark.parametrize("size", [1, 200_000])  # less and more than tarfile reads ahead
+def test_joined_tar_files_are_an_error_rather_than_a_part(tmp_path, suffix, size):
+    mode = "w:gz" if suffix == ".tar.gz" else "w"
+    parts = [
+        write_tar(tmp_path / f"{name}.tar", [(f"{name}.png", b"x" * size)], mode)
+        for name in "ab"
+    ]
+    joined = tmp_path / f"in{suffix}"
+    joined.write_bytes(b"".join(part.read_bytes() for part in parts))
+    with pytest.raises(UserError, match="goes on behind its end.*ignore-zeros"):
+        unpack(joined, tmp_path / "out", limit=10**6)
+
+
+@pytest.mark.parametrize(
+    "kind", [tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE]
+)
+def test_names_of_megabytes_are_not_read_into_memory(tmp_path, kind):
+    info = tarfile.TarInfo("a.png")
+    info.type, info.size = kind, 3 << 20
+    path = tmp_path / "in.tar"
+    path.write_bytes(info.tobuf(tarfile.GNU_FORMAT) + bytes(info.size + 1024))
+    with pytest.raises(UserError, match="a name of 3145728 bytes"):
+        unpack(path, tmp_path / "out")

@@ -1,5 +1,7 @@
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 
@@ -108,6 +110,42 @@ def test_processes_are_prepared_with_their_numbers():
     assert numbers.keys() <= {"0", "1"}
     assert str(os.getpid()) not in map(str, numbers.values())
     assert "NUMBER" not in os.environ
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_workers_end_with_the_process_that_started_them(number):
+    program = (
+        "import time\n"
+        "from tfstyle.data.collections.conversion_pool import map_in_processes\n"
+        "results = map_in_processes(time.sleep, [0, 99, 99], 2, str, chunk=1)\n"
+        "print(next(results), flush=True)\n"
+        "time.sleep(99)\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE)
+    assert process.stdout.readline() == b"None\n"
+    process.send_signal(number)
+    # The pipe ends when the last process that may write to it does.
+    process.communicate(timeout=20)
+
+
+def test_a_terminal_that_is_closed_interrupts_once_workers_have_started():
+    program = (
+        "import os, signal\n"
+        "from tfstyle.core import cli\n"
+        "from tfstyle.data.collections.conversion_pool import defer_interrupts\n"
+        "def main():\n"
+        "    with defer_interrupts():\n"
+        "        os.kill(os.getpid(), signal.SIGHUP)\n"
+        "        print('started', flush=True)\n"
+        "    print('not reached')\n"
+        "cli.run(main)\n"
+    )
+    done = run_code(program)
+    assert (done.returncode, done.stdout) == (130, "started\n")
+    assert done.stderr == "interrupted\n"
+    # As under nohup.
+    ignoring = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
+    assert run_code(ignoring + program).stdout == "started\nnot reached\n"
 
 
 def test_a_dead_process_is_an_error_that_names_the_place():

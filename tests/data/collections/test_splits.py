@@ -1,6 +1,7 @@
 import pytest
 
 from tfstyle.core.cli import UserError
+from tfstyle.data.collections import splits
 from tfstyle.data.collections.sources import Source
 from tfstyle.data.collections.splits import SplitRule, plan_splits
 
@@ -9,7 +10,7 @@ RULE = SplitRule(min_images_per_artist=4, min_test_images=1)
 
 def make_sources(counts: dict[str, int]) -> list[Source]:
     return [
-        Source("", artist, f"{artist}/{i}")
+        Source(f"{artist}/{i}", artist, f"{artist}/{i}")
         for artist, count in counts.items()
         for i in range(count)
     ]
@@ -21,7 +22,7 @@ def plan(sources, rule=RULE, contents=None):
 
 def test_the_copy_of_an_ambiguous_picture_is_another_artists():
     """Equal pixels twice by a, once by b and c: the first by name of another artist."""
-    sources = [Source("", name[0], name) for name in ("c/0", "a/1", "b/0", "a/0")]
+    sources = [Source(name, name[0], name) for name in ("c/0", "a/1", "b/0", "a/0")]
     others = make_sources({"d": 6, "e": 6})
 
     result = plan([*sources, *others], contents=list("xxxx0123456789AB"))
@@ -48,7 +49,7 @@ def test_groups_and_identical_pixels_stay_on_one_side():
     sources = make_sources({"a": 40, "b": 40})
     sources = [
         # Pairs; equal pixels chain two neighboring pairs each.
-        Source("", s.artist, s.name, group=f"{s.artist}{i // 2}")
+        Source(s.name, s.artist, s.name, group=f"{s.artist}{i // 2}")
         for i, s in enumerate(sources)
     ]
     contents = [s.name for s in sources]
@@ -64,7 +65,7 @@ def test_groups_and_identical_pixels_stay_on_one_side():
 
 def test_validation_pictures_are_whole_groups_of_what_is_left():
     sources = [
-        Source("", s.artist, s.name, group=f"{s.artist}{i // 3}")
+        Source(s.name, s.artist, s.name, group=f"{s.artist}{i // 3}")
         for i, s in enumerate(make_sources({"a": 60, "b": 60}))
     ]
     rule = SplitRule(4, 0.2, 1, validation_fraction=0.25)
@@ -74,6 +75,40 @@ def test_validation_pictures_are_whole_groups_of_what_is_left():
     assert [len(examples[s]) for s in ("train", "validation", "test")] == [72, 24, 24]
     groups = [{sources[i].group for i in members} for members in examples.values()]
     assert sum(map(len, groups)) == len(set().union(*groups)) == 40
+
+
+def test_works_of_one_file_stay_in_one_split_whatever_their_groups():
+    """As two faces of a picture, of which one is a variant of another work."""
+    sources = [
+        Source(f"{s.artist}{i // 2}", s.artist, s.name, group="g" * (i % 20))
+        for i, s in enumerate(make_sources({"a": 60, "b": 60}))
+    ]
+    examples = plan(sources, SplitRule(4, 0.2, 1)).examples
+    paths = [{sources[i].path for i in members} for members in examples.values()]
+    assert sum(map(len, paths)) == len(set().union(*paths)) == 60
+
+
+def test_artists_whose_works_are_one_group_are_noted():
+    """The other artist should have 2 of 20 test pictures, and 2 of 18 others."""
+    sources = [
+        Source(s.name, s.artist, s.name, group="all" if s.artist == "one" else "")
+        for s in make_sources({"one": 20, "two": 20})
+    ]
+    rule = SplitRule(4, 0.1, 1)
+    notes = splits.describe_empty_splits(plan(sources, rule).artists, rule)
+    assert len(notes) == 2
+    for note, split in zip(notes, ("test", "validation"), strict=True):
+        assert f"no {split} pictures of 1 artist, " in note and ": one. " in note
+    none = SplitRule(4, 0, 0, validation_fraction=0)
+    assert not splits.describe_empty_splits(plan(sources, none).artists, none)
+
+
+def test_few_works_without_validation_pictures_are_not_noted():
+    """A tenth of 3 works rounds to none."""
+    rule = SplitRule(4, 0.1, 1)
+    result = plan(make_sources({"a": 4, "b": 4}), rule)
+    assert [artist.validation for artist in result.artists] == [0, 0]
+    assert not splits.describe_empty_splits(result.artists, rule)
 
 
 def test_without_a_fraction_there_is_no_validation():

@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from tfstyle.analysis.drawing.captions import fit_text
+from tfstyle.core import cli
 from tfstyle.core.cli import UserError
 
 # Three artists always lie in a plane: UMAP has nothing to unfold.
@@ -48,7 +49,7 @@ def require_umap() -> None:
     if importlib.util.find_spec("umap") is None:
         raise UserError(
             "--map=umap needs UMAP, which is not installed:"
-            " pip install -c tools/constraints.txt '.[map]'"
+            f" {cli.show_installation('map')}"
         )
 
 
@@ -66,7 +67,8 @@ def project_by_umap(means: np.ndarray, seed: int = 0) -> np.ndarray:
         UserError: if UMAP is not installed.
     """
     require_umap()
-    import umap  # takes seconds
+    with cli.importing_extra("--map=umap needs UMAP", "map"):
+        import umap  # takes seconds
 
     # Start from principal components: a small collection keeps their layout, and UMAP's
     # own initialization fails for it. Noise separates artists with equal codes.

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 from PIL import Image, ImageDraw
 
+from tfstyle.core import cli
 from tfstyle.core.cli import UserError
 from tfstyle.data.pictures.faces import Face, cut_face
 
@@ -104,13 +105,9 @@ class AnimeFaceDetector:
     """AnimeFace 2009, with the angle of the eyes."""
 
     def __init__(self) -> None:
-        try:
+        need = "without --cascade, face detection needs the package animeface"
+        with cli.importing_extra(need, "faces"):
             import animeface
-        except ImportError:
-            raise UserError(
-                "face detection needs the package animeface: pip install"
-                " '.[faces]', or pass --cascade"
-            ) from None
         self._detect = animeface.detect
 
     def find(self, image: Image.Image) -> list[DetectedFace]:
@@ -132,12 +129,8 @@ class CascadeDetector:
     """A cascade of OpenCV, such as lbpcascade_animeface.xml; it knows no likelihood."""
 
     def __init__(self, path: str) -> None:
-        try:
+        with cli.importing_extra("--cascade needs OpenCV", "cascade"):
             import cv2
-        except ImportError:
-            raise UserError(
-                "--cascade needs OpenCV: pip install '.[cascade]'"
-            ) from None
         self._cv2 = cv2
         try:
             self._cascade = cv2.CascadeClassifier(path)
@@ -168,7 +161,8 @@ def make_detector(cascade: str | None = None) -> Detector:
     if not detector.find(draw_test_face(_TEST_SIZE)):
         raise UserError(
             "animeface finds no face in a picture made of one; it needs Pillow below"
-            f" 12, and this is Pillow {Image.__version__}: pip install 'pillow<12'"
+            f" 12, and this is Pillow {Image.__version__}:"
+            f" {cli.show_installation('faces')}"
         )
     return detector
 

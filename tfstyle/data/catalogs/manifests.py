@@ -7,19 +7,19 @@ never end a command.
 """
 
 import collections
-import contextlib
-import csv
 import dataclasses
 import hashlib
 import json
 import os
 import pathlib
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+import stat
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from tfstyle.core import names, typed
 from tfstyle.core.cli import UserError
 from tfstyle.core.files import is_regular
+from tfstyle.data.catalogs.tables import FILE_NAME, READERS, RowError
 from tfstyle.data.collections.sources import COPIED, EXCLUDED, Source, find_copies
 from tfstyle.data.collections.walking import SkippedFile
 from tfstyle.data.pictures.faces import Face
@@ -28,10 +28,8 @@ SUFFIXES = (".jsonl", ".json", ".csv", ".parquet")
 _TEXTS = ("group", "content", "licence", "creator")
 _KEYS = frozenset({"path", "artist", "box", "angle", "likelihood", *_TEXTS})
 _OTHER_SPELLINGS = {"license": "licence"}
-_FILE_NAME = "file_name"  # of imagefolder, instead of path
 DECISIONS_FORMAT = 1
-_BYTES_READ = 512  # to see how a file begins
-_MOST_CHARACTERS = 10_000_000  # of a cell
+_MOST_FAULTS_SHOWN = 10  # of a reason
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,7 +90,7 @@ def read_manifest(path: str) -> tuple[list[Entry], list[Fault], dict[str, int]]:
             installed.
     """
     file = pathlib.Path(path)
-    reader = _READERS.get(file.suffix.lower())
+    reader = READERS.get(file.suffix.lower())
     if reader is None:
         raise UserError(f"--manifest={path} must end in one of {', '.join(SUFFIXES)}")
     if not is_regular(path):
@@ -104,11 +102,29 @@ def read_manifest(path: str) -> tuple[list[Entry], list[Fault], dict[str, int]]:
         for row, values in reader(file):
             try:
                 entries.append(_parse_row(row, values, ignored))
-            except _RowError as error:
+            except RowError as error:
                 faults.append(Fault(row, *error.args))
     except OSError as error:
         raise UserError(f"--manifest={path}: {error.strerror or error}") from None
     return entries, faults, ignored
+
+
+def describe_faults(path: str, faults: Iterable[Fault]) -> list[str]:
+    """Return a line for each faulty row, and a count of all but a few for a reason."""
+    shown = names.show(path)
+    by_reason: dict[str, list[Fault]] = collections.defaultdict(list)
+    for fault in faults:
+        by_reason[fault.reason].append(fault)
+    lines = []
+    for reason, members in by_reason.items():
+        lines += [
+            f"{shown}, row {fault.row}: {reason}, {names.show(fault.detail)}"
+            for fault in members[:_MOST_FAULTS_SHOWN]
+        ]
+        left = len(members) - _MOST_FAULTS_SHOWN
+        if left > 0:
+            lines.append(f"{shown}: {reason} in {left} more rows")
+    return lines
 
 
 def list_sources(
@@ -119,7 +135,8 @@ def list_sources(
 ) -> tuple[list[Source], list[SkippedFile]]:
     """List the works of a manifest.
 
-    Faces of one picture stay in one split, as variants of one work do.
+    Works of one file, such as its faces, have the same path in any spelling, so that
+    they stay in one split.
 
     Args:
         entries: of `read_manifest`.
@@ -135,27 +152,30 @@ def list_sources(
     counts: collections.Counter[str] = collections.Counter()
     entries = list(entries)
     excluded_files: list[str] = []
-    pictures = collections.Counter(entry.path for entry in entries)
+    taken = {entry.path for entry in entries}
+    first_paths: dict[tuple[int, int], str] = {}
     for entry in entries:
         counts[entry.path] += 1
         number = counts[entry.path]
         name = entry.path if number == 1 else f"{entry.path}#{number}"
+        while number > 1 and name in taken:  # a file of that name is listed, too
+            name += "#"
         path = os.path.join(input_dir, names.to_path(entry.path))  # noqa: PTH118
+        file = _identify(path)
         if entry.artist in exclude:
             skipped.append((name, EXCLUDED))
             excluded_files.append(path)
         elif entry.key in dropped:
             skipped.append((name, "dropped_in_review"))
-        elif not _is_file(path):
+        elif file is None:
             skipped.append((name, "missing_file"))
         else:
-            shared = f"faces of {entry.path}" if pictures[entry.path] > 1 else ""
             sources.append(
                 Source(
-                    path=path,
+                    path=first_paths.setdefault(file, path),
                     artist=entry.artist,
                     name=name,
-                    group=entry.group or shared,
+                    group=entry.group,
                     face=entry.face,
                     content=entry.content,
                     licence=entry.licence,
@@ -188,26 +208,24 @@ def read_decisions(path: str) -> set[str]:
         ) from None
 
 
-def _is_file(path: str) -> bool:
+def _identify(path: str) -> tuple[int, int] | None:
+    """Return what a file has in common with all its paths; None if there is none."""
     try:
-        return pathlib.Path(path).is_file()
-    except OSError:  # the name is too long
-        return False
-
-
-class _RowError(ValueError):
-    """Reason and detail of a `Fault`."""
+        status = os.stat(path)  # noqa: PTH116 (half the time of pathlib)
+    except OSError:  # or the name is too long
+        return None
+    return (status.st_dev, status.st_ino) if stat.S_ISREG(status.st_mode) else None
 
 
 def _parse_row(row: int, values: Any, ignored: dict[str, int]) -> Entry:
-    if isinstance(values, _RowError):
+    if isinstance(values, RowError):
         raise values
     if not isinstance(values, Mapping):
-        raise _RowError("no_object", f"must be an object, got {values!r:.80}")
+        raise RowError("no_object", f"must be an object, got {values!r:.80}")
     values = {_OTHER_SPELLINGS.get(key, key): value for key, value in values.items()}
-    values = {k: v for k, v in values.items() if v is not None and v != ""}
-    if _FILE_NAME in values and "path" not in values:
-        values["path"] = values.pop(_FILE_NAME)
+    values = {k: v for k, v in values.items() if not _is_missing(v)}
+    if FILE_NAME in values and "path" not in values:
+        values["path"] = values.pop(FILE_NAME)
         # Other columns are common there: captions, labels.
         for key in [key for key in values if key not in _KEYS]:
             ignored.setdefault(str(key), row)
@@ -215,12 +233,12 @@ def _parse_row(row: int, values: Any, ignored: dict[str, int]) -> Entry:
     unknown = sorted(str(key) for key in values if key not in _KEYS)
     if unknown:
         known = ", ".join(sorted(_KEYS))
-        raise _RowError("unknown_key", f"{', '.join(unknown)} is none of {known}")
+        raise RowError("unknown_key", f"{', '.join(unknown)} is none of {known}")
     path = _read_text(values, "path")
     artist = _read_text(values, "artist") or pathlib.PurePosixPath(path).parent.name
     for name, value in (("path", path), ("artist", artist)):
         if not value:
-            raise _RowError(f"no_{name}", f"{name} is missing")
+            raise RowError(f"no_{name}", f"{name} is missing")
     likelihood = values.get("likelihood")
     return Entry(
         row=row,
@@ -232,17 +250,22 @@ def _parse_row(row: int, values: Any, ignored: dict[str, int]) -> Entry:
     )
 
 
+def _is_missing(value: Any) -> bool:
+    """Return whether a value is what programs write for none; pandas writes NaN."""
+    return value is None or value == "" or (isinstance(value, float) and value != value)
+
+
 def _read_text(values: Mapping[str, Any], key: str) -> str:
     value = values.get(key, "")
     if isinstance(value, bool | list | dict):
-        raise _RowError(f"bad_{key}", f"{key} must be text, got {value!r:.80}")
+        raise RowError(f"bad_{key}", f"{key} must be text, got {value!r:.80}")
     text = str(value)
     try:
         names.encode(text)
     except UnicodeEncodeError:
-        raise _RowError(f"bad_{key}", f"{key} holds half a character") from None
+        raise RowError(f"bad_{key}", f"{key} holds half a character") from None
     if "\0" in text:
-        raise _RowError(f"bad_{key}", f"{key} holds a zero character")
+        raise RowError(f"bad_{key}", f"{key} holds a zero character")
     return text
 
 
@@ -250,107 +273,29 @@ def _read_number(value: Any) -> float:
     try:
         return float(value)
     except (TypeError, ValueError):
-        raise _RowError("bad_number", f"must be a number, got {value!r:.80}") from None
+        raise RowError("bad_number", f"must be a number, got {value!r:.80}") from None
 
 
 def _read_face(values: Mapping[str, Any]) -> Face | None:
     """Read box and angle; in CSV, the box is text, as in "[0, 0, 9, 9]"."""
     box, angle = values.get("box"), values.get("angle", 0)
     if box is None:
-        if angle not in (0, "0"):
-            raise _RowError("bad_box", "an angle needs a box")
+        if _read_number(angle):
+            raise RowError("bad_box", "an angle needs a box")
         return None
     if isinstance(box, str):
         box = box.strip("[]() ").replace(",", " ").split()
     try:
         left, top, width, height = (_read_number(value) for value in box)
     except (TypeError, ValueError) as error:
-        if isinstance(error, _RowError):
+        if isinstance(error, RowError):
             raise
-        raise _RowError(
+        raise RowError(
             "bad_box", f"box must be [x, y, width, height], got {box!r:.80}"
         ) from None
     try:
         return Face(left, top, width, height, _read_number(angle))
     except ValueError as error:
-        if isinstance(error, _RowError):
+        if isinstance(error, RowError):
             raise
-        raise _RowError("bad_box", str(error)) from None
-
-
-def _read_json(path: pathlib.Path) -> Iterator[tuple[int, Any]]:
-    """Read a list of objects, or lines of one object each."""
-    with path.open("rb") as file:
-        start = file.read(_BYTES_READ).removeprefix(b"\xef\xbb\xbf").lstrip()
-    if start.startswith(b"["):
-        with contextlib.suppress(ValueError, RecursionError):
-            values = json.loads(path.read_text("utf-8-sig"))
-            return enumerate(values, 1)
-    return _read_json_lines(path)
-
-
-def _read_json_lines(path: pathlib.Path) -> Iterator[tuple[int, Any]]:
-    # Bytes: a line that is not UTF-8 is one faulty row, not the end of the file.
-    with path.open("rb") as file:
-        for row, line in enumerate(file, 1):
-            if row == 1:
-                line = line.removeprefix(b"\xef\xbb\xbf")
-            if not line.strip():
-                continue
-            try:
-                yield row, json.loads(line)
-            except (ValueError, RecursionError) as error:
-                yield row, _RowError("no_json", str(error))
-
-
-def _read_csv(path: pathlib.Path) -> Iterator[tuple[int, Any]]:
-    csv.field_size_limit(_MOST_CHARACTERS)
-    with path.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
-        rows = csv.DictReader(file, strict=True)
-        while True:
-            first = max(rows.line_num, 1) + 1  # behind the head
-            try:
-                values = next(rows)
-            except StopIteration:
-                return
-            except csv.Error as error:
-                # What follows a quote that is not closed is lost in one cell.
-                if rows.reader.line_num > first:
-                    shown = names.show(str(path))
-                    raise UserError(
-                        f"--manifest={shown}, row {first}: a quote is not closed there"
-                    ) from None
-                yield first, _RowError("no_table", str(error))
-                continue
-            # More cells than columns have the key None.
-            if None in values:
-                yield first, _RowError("no_table", "has too many cells")
-            else:
-                yield first, values
-
-
-def _read_parquet(path: pathlib.Path) -> Iterator[tuple[int, Any]]:
-    try:
-        from pyarrow import ArrowInvalid, parquet
-    except ImportError:
-        raise UserError(
-            f"--manifest={path}: Parquet needs the package pyarrow: pip install"
-            " '.[parquet]'"
-        ) from None
-    try:
-        with parquet.ParquetFile(path) as file:
-            row = 0
-            for batch in file.iter_batches():
-                for values in batch.to_pylist():
-                    row += 1
-                    yield row, values
-    except ArrowInvalid as error:
-        raise UserError(f"--manifest={path} is no Parquet file: {error}") from None
-
-
-_READERS: dict[str, Callable[[pathlib.Path], Iterator[tuple[int, Any]]]] = {
-    ".jsonl": _read_json,
-    ".json": _read_json,
-    ".csv": _read_csv,
-    ".parquet": _read_parquet,
-}
+        raise RowError("bad_box", str(error)) from None

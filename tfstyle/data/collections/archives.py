@@ -41,6 +41,12 @@ _OPENERS: dict[bytes, Any] = {
 _DAMAGE = (zipfile.BadZipFile, tarfile.TarError, ValueError, *COMPRESSION_ERRORS)
 _BLOCK = 1 << 20
 _LAST_SECOND = 1 << 32  # that any file system stores
+# Heads of a tar file that hold names and other fields of the next member.
+_NAME_TYPES = (
+    *(tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE),
+    *(tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE),
+)
+_MOST_NAME_BYTES = 1 << 20
 _ENCRYPTED, _NAME_IS_UTF_8 = 1, 1 << 11  # flags of a zip file's member
 _MADE_ON_DOS = 0
 _UNICODE_PATH = 0x7075  # a zip file's extra field: the name in UTF-8
@@ -162,6 +168,10 @@ def _store(member: _Member, folder: pathlib.Path) -> bool:
             return False
         path.parent.mkdir(parents=True, exist_ok=True)
         replaced = os.path.lexists(path)
+        if member.open is None and replaced:
+            with contextlib.suppress(FileNotFoundError):
+                if path.samefile(_place(member.copy_of, folder)):
+                    return False  # as GNU tar stores a file that is listed twice
         with path.open("wb") as file:
             try:
                 _copy(member, folder, file)
@@ -173,7 +183,8 @@ def _store(member: _Member, folder: pathlib.Path) -> bool:
             raise
         raise _MemberError("impossible_path") from None
     # The same in each unpacking: records tell by it whether a picture has changed.
-    seconds = min(max(0, member.seconds), _LAST_SECOND)
+    in_range = 0 <= member.seconds <= _LAST_SECOND  # a tar file may say 1e400 or nan
+    seconds = int(member.seconds) if in_range else 0
     os.utime(path, (seconds, seconds))
     return replaced
 
@@ -284,7 +295,17 @@ def _find_unicode_path(extra: bytes, name: bytes) -> str | None:
 
 
 class _TarInfo(tarfile.TarInfo):
-    """Raises errors where tarfile takes a damaged head for the end of the archive."""
+    """Raises errors where tarfile takes a damaged head for the end of the archive.
+
+    And where it would read a name of gigabytes into memory.
+    """
+
+    @classmethod
+    def frombuf(cls, buf: Any, encoding: str, errors: str) -> "_TarInfo":
+        info = super().frombuf(buf, encoding, errors)
+        if info.type in _NAME_TYPES and info.size > _MOST_NAME_BYTES:
+            raise tarfile.ReadError(f"a name of {info.size} bytes")
+        return info
 
     @classmethod
     def fromtarfile(cls, archive: tarfile.TarFile) -> "_TarInfo":
@@ -323,12 +344,20 @@ def _read_tar(path: str, max_bytes: int) -> Iterator[_Member]:
                 size=info.size,
                 bytes_left=info.size,
                 packed=stored.tell(),
-                seconds=int(info.mtime),
+                seconds=info.mtime,
                 is_folder=info.isdir(),
                 open=None
                 if info.islnk()
                 else lambda info=info: archive.extractfile(info),  # type: ignore[misc]
                 copy_of=info.linkname,
             )
-        while content.read(_BLOCK):  # to the checksum
-            pass
+        behind = False
+        # What tarfile has read ahead first, then up to the checksum.
+        while block := archive.fileobj.read(_BLOCK):  # type: ignore[union-attr]
+            behind = behind or bool(block.strip(b"\0"))
+        if behind:
+            raise UserError(
+                f"{names.show(path)} goes on behind its end, as several tar files that"
+                " were joined do: unpack it (tar --ignore-zeros -xf), and pass the"
+                " folder"
+            )

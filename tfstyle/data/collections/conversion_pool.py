@@ -24,6 +24,7 @@ from tfstyle.data.collections.sources import Source
 from tfstyle.data.pictures import Conversion, PictureError, encode_picture
 
 _CHUNKS_AHEAD = 4  # per worker; bounds the memory of waiting pictures
+_INTERRUPTS = (signal.SIGINT, signal.SIGHUP)  # of a terminal
 _MIN_PER_WORKER = 64  # starting a process takes as long as converting this many
 
 Item = TypeVar("Item")
@@ -117,6 +118,10 @@ def map_in_processes(
         return
     # "fork" is unsafe: this process may run TensorFlow's threads.
     context = multiprocessing.get_context("spawn")
+    # First, as it unblocks Ctrl-C when it starts. It is a process, too.
+    with defer_interrupts():
+        resource_tracker.ensure_running()
+    thread = threading.current_thread()
     num_workers = max(1, num_workers)
     numbers = context.SimpleQueue()
     for number in range(num_workers):
@@ -124,7 +129,6 @@ def map_in_processes(
     pool = concurrent.futures.ProcessPoolExecutor(
         num_workers, context, _prepare_process, (prepare, numbers)
     )
-    resource_tracker.ensure_running()  # it unblocks the signal when it starts
     starts = iter(range(0, len(items), chunk))
     pending: collections.deque[Any] = collections.deque()  # chunks and their futures
     try:
@@ -144,31 +148,37 @@ def map_in_processes(
             f" {names.show(name(part[0]))}: lower --num_workers"
         ) from None
     finally:
-        pool.shutdown(cancel_futures=True)
+        # After an interrupt, the garbage collector may end this generator in the
+        # pool's own thread, which cannot wait for itself.
+        is_same_thread = threading.current_thread() is thread
+        pool.shutdown(wait=is_same_thread, cancel_futures=True)
 
 
 @contextlib.contextmanager
 def defer_interrupts() -> Iterator[None]:
-    """Delay Ctrl-C until the end, and make processes started here ignore it.
+    """Delay interrupts until the end, and make processes started here ignore them.
 
-    A terminal sends the signal to all its processes. Only this process handles it, by
-    shutting the workers down.
+    A terminal sends Ctrl-C, and that it is closed, to all its processes. Only this
+    process handles these signals, by shutting the workers down.
     """
     pending: list[int] = []
     # Blocking a signal affects only this thread. Another thread, such as one of
     # NumPy's, may receive it, and Python would run the handler in the main thread.
     in_main_thread = threading.current_thread() is threading.main_thread()
+    handlers: dict[int, Any] = {}
     if in_main_thread:
-        handler = signal.signal(signal.SIGINT, lambda number, _: pending.append(number))
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+        for kind in _INTERRUPTS:
+            if signal.getsignal(kind) is not signal.SIG_IGN:  # as nohup leaves it
+                handlers[kind] = signal.signal(kind, lambda n, _: pending.append(n))
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, _INTERRUPTS)
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        if in_main_thread:
-            signal.signal(signal.SIGINT, handler)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
         if pending:
-            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(pending[0])
 
 
 def _map_chunk(
@@ -178,6 +188,15 @@ def _map_chunk(
 
 
 def _prepare_process(prepare: Callable[[int], None] | None, numbers: Any) -> None:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     number = numbers.get()
     if prepare:
         prepare(number)
+
+
+def _end_with_parent() -> None:
+    """End this process when the one that started it has died, however it died."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)

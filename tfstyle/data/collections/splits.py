@@ -180,6 +180,39 @@ def require_enough_pictures(
         )
 
 
+def describe_empty_splits(artists: Iterable[Artist], rule: SplitRule) -> list[str]:
+    """Return notes on artists without test or validation pictures.
+
+    There are none where the works of an artist are few large groups, for groups stay
+    whole.
+    """
+    empty: dict[str, list[str]] = {"test": [], "validation": []}
+    for artist in artists:
+        count = artist.train + artist.validation + artist.test
+        if not artist.test and _count_test(rule, count):
+            empty["test"].append(artist.name)
+        if not artist.validation and _count_validation(rule, count - artist.test):
+            empty["validation"].append(artist.name)
+    return [
+        f"note: no {split} pictures of {len(names)} artist{'s' * (len(names) > 1)},"
+        f" whose works form few large groups: {', '.join(map(show, names[:5]))}"
+        f"{', ..' * (len(names) > 5)}. Groups stay whole: make them smaller, leave the"
+        " column out, or add --nojoin_near_duplicates"
+        for split, names in empty.items()
+        if names
+    ]
+
+
+def _count_test(rule: SplitRule, count: int) -> int:
+    """Return how many of an artist's pictures should be test pictures."""
+    return max(rule.min_test_images, int(rule.test_fraction * count + 0.5))
+
+
+def _count_validation(rule: SplitRule, rest: int) -> int:
+    """Return how many of the others should be validation pictures."""
+    return int(rule.validation_fraction * rest + 0.5)
+
+
 def _find_copies(sources: Sequence[Source], contents: Sequence[str]) -> dict[int, int]:
     """Map each picture that another artist has too to the first such copy by name."""
     # The first picture of each artist, by content.
@@ -212,10 +245,8 @@ def _divide(
                 groups.remove(group)
         return chosen
 
-    fraction = int(rule.test_fraction * count + 0.5)
-    test = choose("test", max(rule.min_test_images, fraction))
-    rest = count - len(test)
-    validation = choose("validation", int(rule.validation_fraction * rest + 0.5))
+    test = choose("test", _count_test(rule, count))
+    validation = choose("validation", _count_validation(rule, count - len(test)))
     train = [index for group in groups for index in group]
     return {"train": train, "validation": validation, "test": test}
 
@@ -226,7 +257,7 @@ def _join_groups(
     members: Sequence[int],
     near: Iterable[tuple[int, int]],
 ) -> list[list[int]]:
-    """Join pictures that share a group or their pixels, or are near-identical.
+    """Join pictures that share a group, a file, or pixels, or are near-identical.
 
     Pictures that are joined through others are in one group, too.
     """
@@ -239,7 +270,7 @@ def _join_groups(
 
     first_with: dict[tuple[str, str], int] = {}
     for index in members:
-        keys = [("content", contents[index])]
+        keys = [("content", contents[index]), ("file", sources[index].path)]
         if sources[index].group:
             keys.append(("group", sources[index].group))
         for key in keys:
