@@ -36,12 +36,12 @@ from tfstyle.data.catalogs import manifests
 from tfstyle.data.collections import (
     archives,
     conversion_pool,
-    exclusions,
     sources,
     spellings,
     splits,
 )
 from tfstyle.data.excluded_works import NEAR
+from tfstyle.data.refusals import exclusions
 
 if TYPE_CHECKING:
     from tfstyle.data.records import Dataset
