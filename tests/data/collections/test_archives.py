@@ -297,3 +297,13 @@ def test_only_files_with_the_suffix_are_archives(tmp_path):
     path = pathlib.Path(tmp_path, "A.ZIP")
     path.touch()
     assert archives.is_archive(str(path))
+
+
+def test_an_archive_has_its_name_with_and_without_suffix(tmp_path):
+    for name in ("Works.ZIP", "old.works.tar.gz", "plain"):
+        (tmp_path / name).touch()
+    assert archives.list_names(str(tmp_path / "Works.ZIP")) == ["Works.ZIP", "Works"]
+    names = archives.list_names(str(tmp_path / "old.works.tar.gz"))
+    assert names == ["old.works.tar.gz", "old.works"]
+    assert archives.list_names(str(tmp_path / "plain")) == []
+    assert archives.list_names(str(tmp_path)) == []

@@ -276,7 +276,7 @@ def test_folders_that_look_alike_are_pointed_out(collection):
 
 
 def test_long_lists_of_other_names_take_seconds(tmp_path):
-    """20,000 lines by 2,500 folders; comparing all pairs took hours."""
+    """Comparing all pairs took minutes for these, and hours for 20,000 lines."""
     rng = random.Random(1)
     parts = re.findall("..", "kamiroshitanakoyuharisatonemokisuleevanberson")
 
@@ -284,8 +284,8 @@ def test_long_lists_of_other_names_take_seconds(tmp_path):
         first, last = ("".join(rng.choices(parts, k=k)).title() for k in (3, 2))
         return f"{first} {last}"
 
-    folders = sorted({invent() for _ in range(2500)})
-    others = sorted({invent() for _ in range(20_000)} - {*folders})
+    folders = sorted({invent() for _ in range(1000)})
+    others = sorted({invent() for _ in range(4000)} - {*folders})
     for folder in folders:
         (tmp_path / "in" / folder).mkdir(parents=True)
     start = time.monotonic()
@@ -294,7 +294,7 @@ def test_long_lists_of_other_names_take_seconds(tmp_path):
         tmp_path / "in", "\n".join([folders[7], *others]), allow_unmatched=True
     )
 
-    assert time.monotonic() - start < 60
+    assert time.monotonic() - start < 30
     assert exclusions.folders == {folders[7]}
     assert len(exclusions.notes) < 40
     similar = sum("stays in; it is similar" in note for note in exclusions.notes)
