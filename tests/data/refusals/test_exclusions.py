@@ -192,6 +192,13 @@ def test_a_comment_that_may_mean_a_folder_is_pointed_out(collection, comment, ne
     assert f"the nearest is '{show(from_path(nearest))}'" in note
 
 
+def test_notes_on_comments_are_cut_with_their_number(collection):
+    comments = [f"# Artst Two, case {number}" for number in range(50)]
+    notes = read(collection, "\n".join(["DC", *comments])).notes
+    assert len(notes) == 21
+    assert "30 more comments" in notes[-1]
+
+
 def test_a_line_that_holds_a_folder_is_an_error_even_where_others_are_allowed(
     collection,
 ):

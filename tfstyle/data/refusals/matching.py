@@ -123,11 +123,15 @@ class Matcher:
             ]
             if not folders:
                 others.append(line)
-        return notes + [
+        similar = [item for item in self._rank(others, _INSIDE) if item[1][0]]
+        similar.sort(key=lambda item: -item[1][0])
+        notes += [
             f"note: {line.place} is a comment: '{line.shown}'{_suggest(folder)}"
-            for line, (score, folder) in self._rank(others, _INSIDE)
-            if score
+            for line, (_, folder) in similar[:_MAX_SIMILAR]
         ]
+        if rest := len(similar[_MAX_SIMILAR:]):
+            notes.append(f"note: {rest} more comments are less similar to folders")
+        return notes
 
     def describe_allowed(self, lines: Sequence[Line]) -> list[str]:
         """Return notes on lines that match no folder, the most similar ones first."""

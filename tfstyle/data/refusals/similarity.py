@@ -81,9 +81,13 @@ class SimilarNames:
 
 
 def _spell(text: str) -> tuple[str, str]:
-    """Return a text as letters and digits, if it has any, and as people see it."""
+    """Return a text as letters and digits, if it has any, and as people see it.
+
+    The two are equal where only spaces differ.
+    """
     folded = fold(text)[:_MOST_COMPARED]
-    return reduce(text)[:_MOST_COMPARED] or folded, folded
+    reduced = reduce(text)[:_MOST_COMPARED] or folded
+    return reduced, reduced if folded.replace(" ", "") == reduced else folded
 
 
 def _list_features(form: str) -> set[tuple[str, str | int]]:
