@@ -86,12 +86,14 @@ def _read(
     unmatched: list[Line] = []
     for path in paths:
         readings = read_list(path)
-        lines = max(readings, key=matcher.count_matched) if readings else []
-        if not lines:
+        if not readings:
             raise UserError(
                 f"--exclude_artists={names.show(path)} names nobody: write the name of"
                 " a folder on each line"
             )
+        lines = readings[0]
+        if len(readings) > 1:  # matching takes a while
+            lines = max(readings, key=matcher.count_matched)
         broken = matcher.match_broken_lines(lines)
         excluded |= set(broken.values())
         for number, line in enumerate(lines):

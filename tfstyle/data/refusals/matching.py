@@ -282,7 +282,7 @@ class Matcher:
 
     def _match_cells(self, text: str) -> set[str]:
         """Return the folders that all cells of a line mean; none if one has none."""
-        for separator in "\t;,":
+        for separator in set("\t;,").intersection(text):
             try:
                 cells = next(csv.reader([text], delimiter=separator))
             except csv.Error:  # a line break in a cell

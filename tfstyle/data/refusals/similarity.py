@@ -56,9 +56,9 @@ class SimilarNames:
             for spelling, row, candidates in rows:
                 ranked: list[tuple[float, int | None]] = [(0.0, None)]
                 for index in candidates.tolist():
-                    # Pairs of letters count as much as letters, of which a likeness
-                    # needs a share that is as large.
-                    if row[index] >= least - 0.3:
+                    # A likeness needs as large a share of letters, and about half of
+                    # it of pairs.
+                    if row[index] >= least - 0.2:
                         score = _measure(spelling, self._spellings[index])
                         if score and score >= least:
                             ranked.append((score, index))
