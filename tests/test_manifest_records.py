@@ -14,6 +14,7 @@ from helpers.pictures import make_pictures
 from tfstyle.analysis.reporting.report import _tabulate_rights
 from tfstyle.data import records
 from tfstyle.data.catalogs.manifests import read_manifest
+from tfstyle.data.collections import splits
 from tfstyle.data.examples import read_example
 from tfstyle.data.pictures import load_upright
 from tfstyle.data.pictures.faces import Face, cut_face
@@ -163,6 +164,39 @@ def test_excluded_artists_and_dropped_faces_are_out(folder):
     dataset = records.read_dataset(str(output))
     assert dataset.artist_names == ["aa", "bb"]
     assert dataset.skipped == {"excluded_artist": 4, "dropped_in_review": 1}
+
+
+def test_works_of_excluded_artists_stay_out_whatever_a_row_says(folder):
+    """By creator, by folder, by a faulty row, and as copies with other boxes."""
+    rows = list_works(folder)
+    make_pictures(folder, ["c", "a/c"], count=4, size=40)
+    rows += [{"path": f"c/{number}.png", "artist": "c"} for number in range(3)]
+    rows[-1]["box"] = [5, 5, 20, 20]
+    # Faulty; the same file by another artist.
+    rows += [{"path": "c/3.png", "artist": "c", "box": [0, 0, -1, 5]}]
+    rows += [{"path": "c/3.png", "artist": "A", "box": [0, 0, 20, 20]}]
+    # Other files of excluded works, of which other parts are used.
+    for number in (0, 2, 3):
+        picture = Image.open(folder / "c" / f"{number}.png").convert("RGB")
+        picture.save(folder / "b" / f"again{number}.bmp")
+        row = {"path": f"b/again{number}.bmp", "artist": "B", "box": [9, 3, 22, 22]}
+        rows.append(row)
+    rows += [{"path": "a/c/1.png", "artist": "A"}]
+    rows += [{"path": "a/c/2.png", "artist": "A", "creator": "C"}]
+    names = folder.parent / "no.txt"
+    names.write_text("c\n")
+
+    done, output = make_records(folder, rows, f"--exclude_artists={names}")
+
+    text = read_output(done)
+    dataset = records.read_dataset(str(output))
+    assert dataset.artist_names == ["A", "B"]
+    assert dataset.num_examples(*splits.SPLITS) == len(list_works(folder))
+    assert sum(dataset.skipped.values()) == len(rows) - len(list_works(folder))
+    table = (output / records.SKIPPED_FILE).read_text()
+    for number in (0, 2, 3):
+        assert f"b/again{number}.bmp\tcopy_of_excluded\tc/{number}.png" in table
+    assert "excluded   " in text
 
 
 @pytest.mark.parametrize(

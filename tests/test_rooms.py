@@ -13,7 +13,7 @@ ORDER = (
     ("core", "data.formats"),
     ("data.pictures", "metrics"),
     ("data.collections", "data.in_graph"),
-    ("data.catalogs", "data.conversion"),
+    ("data.catalogs", "data.conversion", "data.refusals"),
     ("data",),
     ("modeling.networks",),
     ("modeling.objectives",),

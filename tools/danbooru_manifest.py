@@ -28,7 +28,7 @@ from tfstyle.core.cli import UserError
 from tfstyle.core.progress import progress_bar
 from tfstyle.data.catalogs import danbooru
 from tfstyle.data.catalogs.danbooru import Post, PostError
-from tfstyle.data.collections import exclusions
+from tfstyle.data.refusals import exclusions
 
 _METADATA = cli.define_paths(
     "metadata",

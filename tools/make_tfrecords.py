@@ -36,12 +36,12 @@ from tfstyle.data.catalogs import manifests
 from tfstyle.data.collections import (
     archives,
     conversion_pool,
-    exclusions,
     sources,
     spellings,
     splits,
 )
 from tfstyle.data.excluded_works import NEAR
+from tfstyle.data.refusals import exclusions
 
 if TYPE_CHECKING:
     from tfstyle.data.records import Dataset
@@ -120,13 +120,15 @@ cli.define_paths(
     "exclude_artists",
     None,
     "Text file with the folder names of artists to leave out, one per line. Lines that"
-    " start with # are comments; \\# begins a name. May be repeated.",
+    " start with # are comments; \\# begins a name. May be repeated. In a manifest, the"
+    " names are those of artists, creators, and folders in paths.",
 )
 flags.DEFINE_bool(
     "allow_unmatched_exclusions",
     False,
-    "Accept lines of --exclude_artists that match no folder and hold the name of none,"
-    " as in a list for several collections.",
+    "Accept lines of --exclude_artists that match no folder, as in a list for several"
+    " collections; similar names are noted and stay in. A folder's name with a remark"
+    " (set apart by punctuation, a date, or three words or more) remains an error.",
 )
 flags.DEFINE_bool(
     "join_near_duplicates",
@@ -241,14 +243,18 @@ def _scan_folders(input_dir: str) -> Scan:
     """Find the pictures of artist folders."""
     artists = sources.list_artist_folders(input_dir)
     excluded = exclusions.read_exclusions(
-        FLAGS.exclude_artists or [], input_dir, FLAGS.allow_unmatched_exclusions
+        *(FLAGS.exclude_artists or [], input_dir, FLAGS.allow_unmatched_exclusions),
+        names_of_input=archives.list_names(FLAGS.input_dir),
     )
     left = [artist for artist in artists if artist not in excluded.folders]
-    files, skipped = sources.scan_artist_folders(input_dir, excluded.folders)
+    files, skipped = sources.scan_artist_folders(
+        input_dir, excluded.folders, excluded.keys
+    )
     nesting = sources.describe_nesting(FLAGS.input_dir, files)
     for note in (
         *([nesting] if nesting else []),
         *sources.describe_left_out(input_dir, files, skipped),
+        *sources.describe_inner(skipped, excluded.keys),
         *spellings.describe_twins(FLAGS.input_dir, left),
         *excluded.notes,
     ):
@@ -257,7 +263,7 @@ def _scan_folders(input_dir: str) -> Scan:
     counts = dict.fromkeys(out, 0)
     for name, reason in skipped:
         artist = name.split("/")[0]
-        if reason == sources.EXCLUDED:
+        if reason in (sources.EXCLUDED, sources.INNER):
             owner = artist if artist in counts else ""
             counts[owner] = counts.get(owner, 0) + 1
     works = sources.list_excluded(input_dir, skipped)
@@ -267,18 +273,26 @@ def _scan_folders(input_dir: str) -> Scan:
 def _scan_manifest(input_dir: str) -> Scan:
     """Find the works of a manifest; print its faulty rows."""
     entries, faults, ignored = manifests.read_manifest(FLAGS.manifest)
-    artists = sorted({entry.artist for entry in entries})
+    readable = [fault.entry for fault in faults if fault.entry]
+    known = sorted(manifests.list_names([*entries, *readable]))
     excluded = exclusions.exclude_names(
-        FLAGS.exclude_artists or [], artists, FLAGS.allow_unmatched_exclusions
+        FLAGS.exclude_artists or [], known, FLAGS.allow_unmatched_exclusions
     )
-    out = [artist for artist in artists if names.to_path(artist) in excluded.folders]
+    out = {name for name in known if names.to_path(name) in excluded.folders}
     dropped = manifests.read_decisions(FLAGS.decisions) if FLAGS.decisions else set()
     unknown = dropped - {entry.key for entry in entries}
-    files, skipped = manifests.list_sources(entries, input_dir, out, dropped)
+    # A row that cannot be used still tells of an excluded work.
+    refused = [entry for entry in readable if manifests.find_excluded(entry, out)]
+    listed = [*entries, *refused]
+    files, skipped = manifests.list_sources(listed, input_dir, out, dropped)
     shown = names.show(FLAGS.manifest)
     for line in manifests.describe_faults(FLAGS.manifest, faults):
         print(line)
-    skipped += [(f"{FLAGS.manifest}:{fault.row}", fault.reason) for fault in faults]
+    skipped += [
+        (f"{FLAGS.manifest}:{fault.row}", fault.reason)
+        for fault in faults
+        if fault.entry not in refused
+    ]
     for key, row in ignored.items():
         print(f"note: {shown}: '{names.show(key)}' is ignored (first in row {row})")
     if unknown:
@@ -295,10 +309,12 @@ def _scan_manifest(input_dir: str) -> Scan:
             f"--manifest={shown} lists no usable picture ({reasons or 'it is empty'});"
             f" paths are relative to {names.show(input_dir)}"
         )
-    numbers = collections.Counter(entry.artist for entry in entries)
-    excluded_entries = [entry for entry in entries if entry.artist in out]
-    works, _ = manifests.list_sources(excluded_entries, input_dir)
-    return Scan(files, skipped, works, {artist: numbers[artist] for artist in out})
+    owners = [manifests.find_excluded(entry, out) for entry in listed]
+    works, _ = manifests.list_sources(
+        [entry for entry, owner in zip(listed, owners, strict=True) if owner], input_dir
+    )
+    numbers = collections.Counter(filter(None, owners))
+    return Scan(files, skipped, works, dict(sorted(numbers.items())))
 
 
 def _check_flags() -> None:
@@ -412,7 +428,7 @@ def _print_excluded(excluded: Mapping[str, int], skipped: Mapping[str, int]) -> 
         print(f"{count:>14}  {names.show(artist)}")
     copies = excluded.get("", 0) + skipped.get(sources.COPIED, 0)
     if copies:
-        print(f"{copies:>14}  links to their files, and copies, in other folders")
+        print(f"{copies:>14}  works in other folders: links, inner folders, copies")
     if NEAR in skipped:
         print(f"{skipped[NEAR]:>14}  nearly identical pictures in other folders")
 

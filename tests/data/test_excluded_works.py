@@ -13,6 +13,7 @@ from tfstyle.data.collections import sources
 from tfstyle.data.collections.splits import SplitRule
 from tfstyle.data.excluded_works import ExcludedWorks
 from tfstyle.data.pictures import Conversion
+from tfstyle.data.pictures.faces import Face
 
 RULE = SplitRule(min_images_per_artist=4, min_test_images=1)
 SIZE = 64
@@ -147,3 +148,35 @@ def test_a_collection_of_copies_alone_is_refused(collection, tmp_path):
 
     with pytest.raises(UserError, match="no picture is usable; .*12 copy_of_excluded"):
         write(collection, tmp_path / "out", {"a"})
+
+
+@pytest.mark.parametrize("find_near", [True, False])
+def test_whole_pictures_are_compared_where_faces_are_cut_out(tmp_path, find_near):
+    """Other boxes, another format, another size; a picture of its own stays."""
+    paths = sorted(PORTRAITS.glob("adventurer/*"))[:3]
+    works = [Image.open(path).convert("RGB") for path in paths]
+    for number, work in enumerate(works):
+        work.save(tmp_path / f"{number}.png")
+    works[0].save(tmp_path / "equal.bmp")
+    works[1].resize((96, 96)).save(tmp_path / "near.jpg", quality=85)
+    excluded = [
+        sources.Source(str(tmp_path / f"{number}.png"), "a", f"{number}.png", face=face)
+        for number, face in ((0, Face(4, 4, 40, 40)), (1, None), (1, Face(9, 9, 9, 9)))
+    ]
+    files = ("equal.bmp", "near.jpg", "2.png")
+    found = [
+        sources.Source(str(tmp_path / file), "b", f"{file}#{number}", face=face)
+        for file in files
+        for number, face in enumerate((Face(20, 16, 30, 30), Face(1, 1, 50, 50)))
+    ]
+
+    finder = ExcludedWorks(excluded, Conversion(SIZE), 1, find_near)
+    left = finder.drop_copies(found)
+
+    assert left == found[2 * find_near + 2 :]
+    near = [(f"near.jpg#{number}", "near_copy_of_excluded") for number in range(2)]
+    assert finder.skipped == [
+        *((f"equal.bmp#{number}", "copy_of_excluded") for number in range(2)),
+        *(near if find_near else []),
+    ]
+    assert finder.copies["equal.bmp#1"] == "0.png"

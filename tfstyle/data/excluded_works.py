@@ -2,6 +2,7 @@
 
 A copy may be another file: saved again in another format, size, or quality. Excluded
 works are therefore converted like the pictures of the records, and compared with each.
+Where faces are cut out, whole pictures are compared, too.
 """
 
 import dataclasses
@@ -47,8 +48,12 @@ class ExcludedWorks:
         find_near: bool,
     ) -> None:
         # A copy may be larger than a work that is too small itself.
-        conversion = dataclasses.replace(conversion, min_size=1)
-        results = convert_all(sources, conversion, num_workers)
+        self._conversion = dataclasses.replace(conversion, min_size=1)
+        self._num_workers = num_workers
+        faces = [source for source in sources if source.face]
+        whole = [source for source in sources if not source.face]
+        sources = [*_list_whole([*whole, *faces]), *faces]
+        results = convert_all(sources, self._conversion, num_workers)
         if sources:
             results = track(results, len(sources), "reading excluded works")
         self.skipped: list[SkippedFile] = []
@@ -59,7 +64,7 @@ class ExcludedWorks:
         unreadable = 0
         for source, result in results:
             if not isinstance(result, ConvertedPicture):
-                unreadable += 1
+                unreadable += source.face is None
                 continue
             self._by_content.setdefault(hash_content(result), source.name)
             if find_near:
@@ -74,6 +79,32 @@ class ExcludedWorks:
         shape = (len(self._names), FINGERPRINT_BYTES)
         rows = np.frombuffer(fingerprints, np.uint8).reshape(shape)
         self._near = NearFinder(rows) if self._names else None
+
+    def drop_copies(self, sources: Sequence[Source]) -> list[Source]:
+        """Return sources without faces in whole pictures that are copies; note these.
+
+        `refuse` compares the faces, and pictures that are used as a whole.
+        """
+        whole = _list_whole([source for source in sources if source.face])
+        if not whole or not self._by_content:
+            return [*sources]
+        results = track(
+            convert_all(whole, self._conversion, self._num_workers),
+            *(len(whole), "comparing whole pictures"),
+        )
+        copies: dict[str, tuple[str, str]] = {}
+        for source, result in results:
+            found = isinstance(result, ConvertedPicture) and self.find(result)
+            if found:
+                copies[source.path] = found
+        left = []
+        for source in sources:
+            if source.face and source.path in copies:
+                reason, self.copies[source.name] = copies[source.path]
+                self.skipped.append((source.name, reason))
+            else:
+                left.append(source)
+        return left
 
     def refuse(self, source: Source, picture: ConvertedPicture) -> bool:
         """Return whether a picture is left out, and note it if it is."""
@@ -94,6 +125,14 @@ class ExcludedWorks:
             return COPIED, name
         row = self._near.find(picture.fingerprint) if self._near else None
         return None if row is None else (NEAR, self._names[row])
+
+
+def _list_whole(sources: Iterable[Source]) -> list[Source]:
+    """Return each picture once, as a whole."""
+    by_path: dict[str, Source] = {}
+    for source in sources:
+        by_path.setdefault(source.path, dataclasses.replace(source, face=None))
+    return [*by_path.values()]
 
 
 def hash_content(picture: ConvertedPicture) -> str:

@@ -142,7 +142,7 @@ def write_dataset(
             excluded, conversion, num_workers, rule.join_near_duplicates
         )
         spool.refuse = works.refuse
-        keys = {sign_source(source): source for source in sources}
+        keys = {sign_source(source): source for source in works.drop_copies(sources)}
         spool.resume(keys)
         if beam_options is not None:
             _convert_by_beam(spool, keys, conversion, beam_options)

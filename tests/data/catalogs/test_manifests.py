@@ -317,3 +317,37 @@ def test_copies_of_an_excluded_artists_works_are_out(tmp_path):
     assert [source.name for source in sources] == ["3.png"]
     reasons = sorted(reason for _, reason in skipped)
     assert reasons == ["copy_of_excluded"] * 2 + ["excluded_artist", "missing_file"]
+
+
+def test_works_are_excluded_by_artist_creator_or_folder(tmp_path):
+    names = ("ana/1.png", "x/Ana B/2.png", "x/3.png", "x/4.png", "Ana/5.png")
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(name.encode())
+    rows = [{"path": name, "artist": "ben"} for name in names]
+    rows[2]["creator"] = "ana"
+    entries, _, _ = read(tmp_path, *rows)
+
+    sources, skipped = manifests.list_sources(entries, str(tmp_path), {"ana"})
+
+    assert [source.name for source in sources] == [names[1], names[3], names[4]]
+    assert skipped == [(names[0], "excluded_artist"), (names[2], "excluded_artist")]
+    assert manifests.list_names(entries) == {"ana", "ben", "x", "Ana B", "Ana"}
+
+
+def test_a_faulty_row_tells_whose_work_it_is_where_it_can(tmp_path):
+    bad = [
+        {**ROW, "box": [0, 0, -1, 5]},
+        {**ROW, "unknown": 1},
+        {**ROW, "content": [], "creator": "eva"},
+        {"file_name": "c/d.png", "box": 3},
+        {"artist": "ana"},
+        [],
+    ]
+    _, faults, _ = read(tmp_path, *bad, "{")
+    owners = [
+        fault.entry and (fault.entry.path, fault.entry.artist, fault.entry.creator)
+        for fault in faults
+    ]
+    ana = (ROW["path"], ROW["artist"], "")
+    assert owners == [ana, ana, (*ana[:2], "eva"), ("c/d.png", "c", ""), *[None] * 3]

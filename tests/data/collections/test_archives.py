@@ -342,3 +342,13 @@ def test_names_of_megabytes_are_not_read_into_memory(tmp_path, kind):
     path.write_bytes(info.tobuf(tarfile.GNU_FORMAT) + bytes(info.size + 1024))
     with pytest.raises(UserError, match="a name of 3145728 bytes"):
         unpack(path, tmp_path / "out")
+
+
+def test_an_archive_has_its_name_with_and_without_suffix(tmp_path):
+    for name in ("Works.ZIP", "old.works.tar.gz", "plain"):
+        (tmp_path / name).touch()
+    assert archives.list_names(str(tmp_path / "Works.ZIP")) == ["Works.ZIP", "Works"]
+    names = archives.list_names(str(tmp_path / "old.works.tar.gz"))
+    assert names == ["old.works.tar.gz", "old.works"]
+    assert archives.list_names(str(tmp_path / "plain")) == []
+    assert archives.list_names(str(tmp_path)) == []

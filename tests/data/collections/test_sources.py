@@ -120,3 +120,30 @@ def test_what_is_left_out_is_noted(tmp_path):
         "link/": "repeated_folder",
         "texts/notes.txt": "not_a_picture",
     }
+
+
+def test_inner_folders_of_an_excluded_name_are_out(tmp_path):
+    """With copies of their files; folders that merely hold the name stay."""
+    for folder in ("Bob", "Carl/BOB ", "Carl/x/Bob", "Carl/Bobby", "Dora"):
+        make_pictures(tmp_path, [folder], count=1)
+    inner = tmp_path / "Carl" / "BOB " / "0.png"
+    (tmp_path / "Dora" / "copy.png").write_bytes(inner.read_bytes() + b"!")
+    inner.write_bytes(inner.read_bytes() + b"!")
+
+    found, skipped = sources.scan_artist_folders(str(tmp_path), {"Bob"}, {"bob"})
+
+    assert [source.name for source in found] == ["Carl/Bobby/0.png", "Dora/0.png"]
+    assert dict(skipped) == {
+        "Bob/0.png": sources.EXCLUDED,
+        "Carl/BOB /0.png": sources.INNER,
+        "Carl/x/Bob/0.png": sources.INNER,
+        "Dora/copy.png": sources.COPIED,
+    }
+    (note,) = sources.describe_inner(skipped, {"bob"})
+    assert "2 pictures" in note and "Carl/BOB /, Carl/x/Bob/" in note
+    works = sources.list_excluded(str(tmp_path), skipped)
+    assert {work.name for work in works} == {
+        "Bob/0.png",
+        "Carl/BOB /0.png",
+        "Carl/x/Bob/0.png",
+    }

@@ -7,13 +7,14 @@ never end a command.
 """
 
 import collections
+import contextlib
 import dataclasses
 import hashlib
 import json
 import os
 import pathlib
 import stat
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from tfstyle.core import names, typed
@@ -68,11 +69,15 @@ class Entry:
 
 @dataclasses.dataclass(frozen=True)
 class Fault:
-    """A row that cannot be used: its number, a reason such as "no_json", and why."""
+    """A row that cannot be used: its number, a reason such as "no_json", and why.
+
+    `entry` is what can be read nevertheless: whose picture it is. None if nothing can.
+    """
 
     row: int
     reason: str
     detail: str
+    entry: Entry | None = dataclasses.field(default=None, compare=False)
 
 
 def read_manifest(path: str) -> tuple[list[Entry], list[Fault], dict[str, int]]:
@@ -103,7 +108,8 @@ def read_manifest(path: str) -> tuple[list[Entry], list[Fault], dict[str, int]]:
             try:
                 entries.append(_parse_row(row, values, ignored))
             except RowError as error:
-                faults.append(Fault(row, *error.args))
+                reason, detail = error.args
+                faults.append(Fault(row, reason, detail, _read_owner(row, values)))
     except OSError as error:
         raise UserError(f"--manifest={path}: {error.strerror or error}") from None
     return entries, faults, ignored
@@ -141,7 +147,7 @@ def list_sources(
     Args:
         entries: of `read_manifest`.
         input_dir: that relative paths start from.
-        exclude: names of artists to leave out.
+        exclude: names to leave out: of artists, creators, and folders in paths.
         dropped: keys of entries to leave out.
 
     Returns:
@@ -162,7 +168,7 @@ def list_sources(
             name += "#"
         path = os.path.join(input_dir, names.to_path(entry.path))  # noqa: PTH118
         file = _identify(path)
-        if entry.artist in exclude:
+        if find_excluded(entry, exclude):
             skipped.append((name, EXCLUDED))
             excluded_files.append(path)
         elif entry.key in dropped:
@@ -185,6 +191,25 @@ def list_sources(
     copies = find_copies(sources, excluded_files)
     skipped += [(source.name, COPIED) for source in copies]
     return [source for source in sources if source not in copies], skipped
+
+
+def list_names(entries: Iterable[Entry]) -> set[str]:
+    """Return all names that may tell whose works are listed: see `find_excluded`."""
+    return {name for entry in entries for name in _list_names(entry)}
+
+
+def find_excluded(entry: Entry, exclude: Collection[str]) -> str:
+    """Return the excluded artist, creator, or folder of a work; "" if it has none."""
+    return next((name for name in _list_names(entry) if name in exclude), "")
+
+
+def _list_names(entry: Entry) -> Iterator[str]:
+    yield entry.artist
+    if entry.creator:
+        yield entry.creator
+    for part in entry.path.replace("\\", "/").split("/")[:-1]:
+        if part not in ("", ".", ".."):
+            yield part
 
 
 def read_decisions(path: str) -> set[str]:
@@ -253,6 +278,20 @@ def _parse_row(row: int, values: Any, ignored: dict[str, int]) -> Entry:
 def _is_missing(value: Any) -> bool:
     """Return whether a value is what programs write for none; pandas writes NaN."""
     return value is None or value == "" or (isinstance(value, float) and value != value)
+
+
+def _read_owner(row: int, values: Any) -> Entry | None:
+    """Read whose picture a faulty row names, if it tells."""
+    if not isinstance(values, Mapping):
+        return None
+    owner = {}
+    for key in ("path", FILE_NAME, "artist", "creator"):
+        with contextlib.suppress(RowError):
+            if not _is_missing(values.get(key)):
+                owner[key] = _read_text(values, key)
+    with contextlib.suppress(RowError):
+        return _parse_row(row, owner, {})
+    return None
 
 
 def _read_text(values: Mapping[str, Any], key: str) -> str:

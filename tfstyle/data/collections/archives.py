@@ -95,6 +95,15 @@ def is_archive(path: str) -> bool:
     return path.lower().endswith(SUFFIXES) and pathlib.Path(path).is_file()
 
 
+def list_names(path: str) -> list[str]:
+    """List the names of an archive, with suffix and without; none of anything else."""
+    name = pathlib.PurePath(path).name
+    if not is_archive(path):
+        return []
+    suffixes = [end for end in SUFFIXES if name.lower().endswith(end)]
+    return [name, *(name[: -len(end)] for end in suffixes)]
+
+
 def unpack(path: str, folder: pathlib.Path, max_bytes: int) -> list[tuple[str, str]]:
     """Unpack an archive into an empty folder.
 

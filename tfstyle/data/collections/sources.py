@@ -12,10 +12,12 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from tfstyle.core import names
 from tfstyle.core.cli import UserError
 from tfstyle.data.collections import walking
+from tfstyle.data.collections.spellings import decode_variants, fold
 from tfstyle.data.collections.walking import SkippedFile
 from tfstyle.data.pictures.faces import Face
 
 EXCLUDED = "excluded_artist"  # the reason for all files of such an artist
+INNER = "folder_of_excluded"  # inside the folder of another artist
 COPIED = "copy_of_excluded"
 # Notes on what is left out beside the files of artists, by reason.
 _NOTES = {
@@ -102,7 +104,7 @@ def find_artist_root(folder: str) -> tuple[str, list[SkippedFile]]:
 
 
 def scan_artist_folders(
-    input_dir: str, exclude: Collection[str] = ()
+    input_dir: str, exclude: Collection[str] = (), keys: Collection[str] = ()
 ) -> tuple[list[Source], list[SkippedFile]]:
     """List the pictures of a folder that holds one folder per artist.
 
@@ -114,6 +116,8 @@ def scan_artist_folders(
         input_dir: the folder.
         exclude: folders of artists to leave out. Nothing of theirs is taken, whatever
             link leads there, nor a copy of one of their files in another folder.
+        keys: of excluded names, by `spellings.fold`. Folders of these names inside
+            other artists' are left out, too.
 
     Returns:
         The pictures, and what is left out with its reason.
@@ -140,10 +144,13 @@ def scan_artist_folders(
             excluded_files += found
             left_out += [(path, EXCLUDED) for path in found]
         else:
-            sources += [
-                Source(path, names.from_path(artist), _name(path, input_dir))
-                for path in found
-            ]
+            for path in found:
+                name = _name(path, input_dir)
+                if keys and _find_inner(name, keys):
+                    excluded_files.append(path)
+                    skipped.append((name, INNER))
+                else:
+                    sources.append(Source(path, names.from_path(artist), name))
         skipped += [(_name(path, input_dir), reason) for path, reason in left_out]
     copies = find_copies(sources, excluded_files)
     skipped += [(source.name, COPIED) for source in copies]
@@ -161,7 +168,19 @@ def list_excluded(input_dir: str, skipped: Iterable[SkippedFile]) -> list[Source
     return [
         Source(os.path.join(input_dir, names.to_path(name)), "", name)  # noqa: PTH118
         for name, reason in skipped
-        if reason == EXCLUDED and not name.endswith("/")
+        if reason in (EXCLUDED, INNER) and not name.endswith("/")
+    ]
+
+
+def describe_inner(skipped: Iterable[SkippedFile], keys: Collection[str]) -> list[str]:
+    """Return a note on folders of excluded names inside those of other artists."""
+    inner = [_find_inner(name, keys) for name, reason in skipped if reason == INNER]
+    if not inner:
+        return []
+    folders = _list_some([*dict.fromkeys(inner)])
+    return [
+        f"note: {len(inner)} pictures are in folders of excluded names inside those of"
+        f" other artists, and left out: {folders}"
     ]
 
 
@@ -212,7 +231,7 @@ def describe_left_out(
     explained = {source.artist for source in sources}
     for name, reason in skipped:
         artist, _, inner = name.partition("/")
-        if reason in (EXCLUDED, COPIED) or not inner:
+        if reason in (EXCLUDED, INNER, COPIED) or not inner:
             explained.add(artist)
     folders = map(names.from_path, list_artist_folders(input_dir))
     empty = [name for name in folders if name not in explained]
@@ -356,6 +375,15 @@ def _hash_file(path: str) -> bytes:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.digest()
+
+
+def _find_inner(name: str, keys: Collection[str]) -> str:
+    """Return the outermost folder of an excluded name below an artist's; "" if none."""
+    parts = name.split("/")
+    for depth in range(1, len(parts) - 1):
+        if any(fold(text) in keys for text in decode_variants(parts[depth])):
+            return "/".join([*parts[: depth + 1], ""])
+    return ""
 
 
 def _name(path: str, input_dir: str) -> str:

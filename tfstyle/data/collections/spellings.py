@@ -1,9 +1,7 @@
 """Spellings of artists' names and lists: which mean the same, and which look alike."""
 
 import collections
-import contextlib
 import html
-import json
 import re
 import shlex
 import unicodedata
@@ -25,6 +23,22 @@ _QUOTES = ('""', "''", "``", "“”", "„“", "‘’", "«»", "‹›", "�
 _BULLET = re.compile(r"(?:[-*+•‣·–—>]|\d+[.)]|\[[ xX]\]|[│├└─|`\s-]*[─-])\s+")
 _ANSI_QUOTED = re.compile(r"\$'((?:[^'\\]|\\.)*)'", re.DOTALL)  # of bash and ls
 _COMMENT_BEHIND = re.compile(r"\s+#\s.*$")
+_COLORS = re.compile("\x1b\\[[0-9;]*[mK]")  # of ls --color=always
+_DATE = (
+    r"\d{1,4}[-./]\d{1,2}[-./]\d{1,4}|\d{1,2}:\d\d|"
+    r"(?<!\w)(?:\d{1,2}(?:st|nd|rd|th|\.)?\s+)?"
+    r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?"
+    r"\s+\d{1,4}(?!\w)"
+    r"|(?<!\w)\d{1,2}(?:st|nd|rd|th|\.)?\s+"
+    r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*(?!\w)"
+)
+# What sets a remark apart from a name; Japanese forms of address are remarks.
+_REMARK = re.compile(
+    rf"{_DATE}|[()\[\]{{}}<>|:;,#=\t\"/\\*\u2022\u3001\uff08\uff09\uff1a]"
+    r"|\s[-+&~\u2013\u2014]+|[-+&~\u2013\u2014]+\s|--+|\s{2,}"
+    r"|(?:\u3055\u3093|\u69d8|\u6c0f|\u5148\u751f)$",
+    re.IGNORECASE,
+)
 _COPY = re.compile(r"[\s_-]*(\(\d+\)|- ?copy( \(\d+\))?)\s*$", re.IGNORECASE)
 
 
@@ -85,6 +99,7 @@ def decode_variants(name: str) -> list[str]:
 def simplify(text: str) -> Iterator[str]:
     """Yield readings of a text without one of its decorations."""
     yield text.strip()
+    yield _COLORS.sub("", text)
     yield text.rstrip("/")
     yield text.rstrip(",;")
     yield _COMMENT_BEHIND.sub("", text)
@@ -114,34 +129,14 @@ def simplify(text: str) -> Iterator[str]:
         yield html.unescape(text)
 
 
-def decode_list(data: bytes) -> list[list[str]]:
-    """Decode a list of names: text, JSON, or names that end in zero bytes.
+def split_remarks(text: str) -> list[str]:
+    """Split a text where punctuation or a date sets a remark apart."""
+    return _REMARK.split(text.strip())
 
-    Text is UTF-8, UTF-16 or UTF-32. Bytes that are not UTF-8 become surrogates;
-    `decode_variants` reads them.
 
-    Returns:
-        The lines; several readings if zero bytes may be of UTF-16 or end names, the
-        likelier first.
-    """
-    for mark, encoding in (
-        (b"\xff\xfe\x00\x00", "utf-32"),
-        (b"\x00\x00\xfe\xff", "utf-32"),
-        (b"\xff\xfe", "utf-16"),
-        (b"\xfe\xff", "utf-16"),
-    ):
-        if data.startswith(mark):
-            return [_split_lines(data.decode(encoding, "replace"))]
-    if b"\0" not in data:
-        return [_split_lines(names.decode(data.removeprefix(b"\xef\xbb\xbf")))]
-    readings = [names.decode(data).split("\0")]  # of find -print0: with line breaks
-    for encoding in ("utf-16-be", "utf-16-le"):
-        with contextlib.suppress(UnicodeDecodeError):
-            wide = _split_lines(data.decode(encoding))
-            # Half the bytes of Latin text are zeros.
-            likely = data[encoding == "utf-16-le" :: 2].count(0) > len(data) / 4
-            readings.insert(0 if likely else len(readings), wide)
-    return readings
+def count_words(text: str) -> int:
+    """Return the number of words between spaces and punctuation."""
+    return len(re.findall(r"[^\W_]+", fold(text)))
 
 
 def describe_twins(input_dir: str, folders: Iterable[str]) -> list[str]:
@@ -159,18 +154,6 @@ def describe_twins(input_dir: str, folders: Iterable[str]) -> list[str]:
         for twins in groups.values()
         if len(twins) > 1
     ]
-
-
-def _split_lines(text: str) -> list[str]:
-    """Split a text into lines, or the entries of a JSON list."""
-    if text.lstrip().startswith("["):
-        try:
-            entries = json.loads(text)
-        except ValueError:
-            entries = None
-        if isinstance(entries, list) and all(isinstance(e, str) for e in entries):
-            return [str(entry) for entry in entries]
-    return re.split(LINE_BREAK, text)
 
 
 def _tell_apart(twins: Sequence[str]) -> list[str]:
