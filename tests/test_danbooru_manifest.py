@@ -116,7 +116,12 @@ def test_a_line_that_excludes_nobody_is_an_error(tmp_path):
     ("flags", "message"),
     [
         (["--ratings=nice"], "--ratings must be of safe, general"),
-        (["--path={name}.png"], "--path={name}.png may hold {bucket}"),
+        (["--path={name}.png"], "--path={name}.png must hold {id}"),
+        (["--path=plain.jpg"], "--path=plain.jpg must hold {id}"),
+        (["--path={id.__class__}"], "--path={id.__class__} must hold {id}"),
+        (["--path={id:100000000}"], "--path={id:100000000} must hold {id}"),
+        (["--path={id!r}"], "--path={id!r} must hold {id}"),
+        (["--path={id}{"], "--path={id}{ must hold {id}"),
         (["--exclude_tags=missing.txt"], "--exclude_tags=missing.txt cannot be read"),
         (["--metadata=nowhere"], "--metadata=nowhere does not exist"),
         (["--min_images_per_artist=9"], "no artist has 9 works, the most is 2"),

@@ -70,7 +70,7 @@ def main() -> None:
     metric.add_argument("--steps", type=int, default=10, help="per round")
     metric.set_defaults(measure=_measure_metric)
     making = commands.add_parser("records", help="pictures/s of make_tfrecords")
-    making.add_argument("--counts", type=int, nargs="+", default=[1000])
+    making.add_argument("--counts", type=_read_count, nargs="+", default=[1000])
     making.add_argument("--source_size", type=int, default=256, help="of JPEG files")
     making.add_argument("--image_size", type=int, default=128, help="of the records")
     making.add_argument("--workers", type=int, default=count_processors())
@@ -323,6 +323,13 @@ def _make_timer(dataset: tf.data.Dataset, steps: int) -> Callable[[], float]:
 
 
 # Records
+
+
+def _read_count(text: str) -> int:
+    count = int(text)
+    if count < 100:
+        raise argparse.ArgumentTypeError("at least 100 pictures are needed")
+    return count
 
 
 def _measure_records(arguments: argparse.Namespace) -> None:

@@ -16,6 +16,8 @@ import array
 import collections
 import json
 import pathlib
+import re
+import string
 import pickle
 import tempfile
 from collections.abc import Collection, Iterator
@@ -65,6 +67,9 @@ _PATH = flags.DEFINE_string(
     "Path of a picture below make_tfrecords' --input_dir; for the set of small pictures"
     " 512px/{bucket:04d}/{id}.jpg.",
 )
+
+
+_WIDTH = re.compile(r"(0?[1-9]?[0-9]d)?")  # of numbers, in --path
 
 
 def main() -> None:
@@ -223,14 +228,26 @@ def _match_artists(artists: Collection[str]) -> set[str]:
 
 
 def _format_path(post: Post) -> str:
+    """Return a picture's path; only plain fields are replaced.
+
+    Raises:
+        UserError: `--path` has other fields, or the same path for all pictures.
+    """
+    values = {"bucket": post.number % 1000, "id": post.number, "ext": post.extension}
     try:
-        return _PATH.value.format(
-            bucket=post.number % 1000, id=post.number, ext=post.extension
+        fields = [field for field in string.Formatter().parse(_PATH.value) if field[1]]
+        known = all(
+            name in values and not conversion and _WIDTH.fullmatch(width or "")
+            for _, name, width, conversion in fields
         )
-    except (KeyError, IndexError, ValueError) as error:
-        raise UserError(
-            f"--path={_PATH.value} may hold {{bucket}}, {{id}} and {{ext}}: {error!r}"
-        ) from None
+        if known and any(name == "id" for _, name, *_ in fields):
+            return _PATH.value.format(**values)
+    except (IndexError, ValueError):  # single or empty brackets
+        pass
+    raise UserError(
+        f"--path={names.show(_PATH.value)} must hold {{id}}, may hold {{bucket:04d}} and "
+        "{ext}, and no other brackets"
+    )
 
 
 def _read_posts(
