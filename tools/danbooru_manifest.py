@@ -14,11 +14,12 @@ post.
 
 import array
 import collections
+import contextlib
 import json
 import pathlib
+import pickle
 import re
 import string
-import pickle
 import tempfile
 from collections.abc import Collection, Iterator
 from typing import IO
@@ -234,7 +235,8 @@ def _format_path(post: Post) -> str:
         UserError: `--path` has other fields, or the same path for all pictures.
     """
     values = {"bucket": post.number % 1000, "id": post.number, "ext": post.extension}
-    try:
+    # Of brackets that do not match, or hold nothing.
+    with contextlib.suppress(IndexError, ValueError):
         fields = [field for field in string.Formatter().parse(_PATH.value) if field[1]]
         known = all(
             name in values and not conversion and _WIDTH.fullmatch(width or "")
@@ -242,11 +244,9 @@ def _format_path(post: Post) -> str:
         )
         if known and any(name == "id" for _, name, *_ in fields):
             return _PATH.value.format(**values)
-    except (IndexError, ValueError):  # single or empty brackets
-        pass
     raise UserError(
-        f"--path={names.show(_PATH.value)} must hold {{id}}, may hold {{bucket:04d}} and "
-        "{ext}, and no other brackets"
+        f"--path={names.show(_PATH.value)} must hold {{id}}, may hold {{bucket:04d}} "
+        "and {ext}, and no other brackets"
     )
 
 

@@ -63,7 +63,7 @@ def parse(
 
     Raises:
         UserError: a file is missing or has an error, a name is unknown, a scope is
-            never used, a setting that takes a number has another value, or a line
+            never used, a value does not fit its setting, or a line
             would import a module.
     """
     verbosity = absl_logging.get_verbosity()
