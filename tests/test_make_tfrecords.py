@@ -358,6 +358,12 @@ def test_an_output_folder_that_is_a_file_is_named(few, tmp_path):
     assert "Traceback" not in result.stderr
 
 
+def heed_signals():
+    """Heed what a shell ignores in background jobs, and nohup in its command."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 @pytest.mark.parametrize(
     ("number", "num_workers"),
     [
@@ -375,8 +381,7 @@ def test_an_interrupted_command_goes_on_where_it_stopped(tmp_path, number, num_w
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        # A shell starts background jobs with the signal ignored.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        preexec_fn=heed_signals,
     )
     deadline = time.monotonic() + 60
     spool = out / ".converted" / "00000.pictures"

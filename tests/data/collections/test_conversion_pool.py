@@ -140,7 +140,9 @@ def test_a_terminal_that_is_closed_interrupts_once_workers_have_started():
         "    print('not reached')\n"
         "cli.run(main)\n"
     )
-    done = run_code(program)
+    # The tests themselves may run under nohup, which ignores the signal.
+    heeding = "import signal; signal.signal(signal.SIGHUP, signal.SIG_DFL)\n"
+    done = run_code(heeding + program)
     assert (done.returncode, done.stdout) == (130, "started\n")
     assert done.stderr == "interrupted\n"
     # As under nohup.
