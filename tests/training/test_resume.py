@@ -169,7 +169,7 @@ def test_a_warm_start_is_scored_only_when_it_is_over(small_records, tmp_path):
     numbers = {(line["step"], line["name"]): line["value"] for line in read_log(folder)}
     # Mean codes of an untrained encoder are close together; random styles are 1.2 apart
     # (metric.start_distance), and so about 0.85 from codes in their middle.
-    assert numbers[20, "different_distance_8"] < 0.5
+    assert numbers[20, "different_distance_8"] < 0.65
 
 
 @pytest.mark.parametrize(
