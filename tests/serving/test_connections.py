@@ -45,8 +45,11 @@ class Server:
         return self._log.read_text()
 
     def count_sockets(self) -> int:
-        links = pathlib.Path(f"/proc/{self.process.pid}/fd").iterdir()
-        return sum("socket:" in str(link.readlink()) for link in links)
+        count = 0
+        for link in pathlib.Path(f"/proc/{self.process.pid}/fd").iterdir():
+            with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+                count += "socket:" in str(link.readlink())
+        return count
 
 
 @contextlib.contextmanager

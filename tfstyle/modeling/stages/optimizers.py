@@ -11,7 +11,7 @@ from tfstyle.core.typed import Entries, Range
 # What is left of a learning rate that has fallen.
 FALLEN = 0.02
 
-_Rate = Annotated[float, Range(0, 10, above=True)]
+_Rate = Annotated[float, Range(0, 1e30, above=True)]  # finite in float32
 _Decay = Annotated[float, Range(0, 0.999999)]  # 1 in float32 from 0.99999998 on
 _Epsilon = Annotated[float, Range(0, 1, above=True)]
 _Steps = Annotated[int, Range(0, 1e15)]
