@@ -117,7 +117,9 @@ def test_a_seed_over_http_is_the_seed_of_the_model(client, tiny_run):
 
 @pytest.mark.slow
 def test_a_file_that_is_not_a_picture_is_refused_with_400(client):
-    with pytest.raises(Exception, match="Unknown image file format") as caught:
+    with pytest.raises(
+        Exception, match="only JPEG, PNG, and BMP are decoded"
+    ) as caught:
         client.predict("content_encoder", {"image_bytes": [b"no picture"]})
 
     assert caught.value.status == 400
