@@ -96,3 +96,10 @@ def test_a_text_keeps_its_lines():
     text = "a\tb\n\x1b[1mc\udce9\\\r\n"
     assert names.clean(text) == "a\tb\n\\x1b[1mc\\xe9\\\\r\n"
     assert names.clean_line(text) == r"a\tb\n\x1b[1mc\xe9\\r\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"), [("ab", "ab"), ("abc", "abc"), ("abcd", "abc..")]
+)
+def test_a_text_that_is_longer_is_cut(text, shown):
+    assert names.cut(text, 3) == shown

@@ -16,6 +16,7 @@ from gin import config_parser
 
 from tfstyle.core import typed
 from tfstyle.core.cli import UserError
+from tfstyle.core.names import cut
 from tfstyle.core.paths import expand
 
 # A bracket that is never closed is a TokenError.
@@ -82,7 +83,7 @@ def parse(
     except UserError:
         raise
     except _GIN_ERRORS as error:
-        texts = [_cut(" ".join(text.split()), 100) for text in bindings]
+        texts = [cut(" ".join(text.split()), 100) for text in bindings]
         origin = ", ".join([*files, *texts])
         # gin appends its whole configuration to some messages.
         message = " ".join(str(error).split(" in config string:")[0].split())
@@ -90,7 +91,7 @@ def parse(
         message = _TOO_LONG.sub(r"a number of more than \1 digits", message)
         suggestion = _suggest_names(message, configurables)
         raise UserError(
-            f"configuration ({origin}): {_cut(message, _SHOWN)}{suggestion}"
+            f"configuration ({origin}): {cut(message, _SHOWN)}{suggestion}"
         ) from None
     finally:
         absl_logging.set_verbosity(verbosity)
@@ -107,10 +108,6 @@ def _find_file(file: str) -> pathlib.Path:
     if not path.exists():
         raise UserError(f"--gin_file={file} does not exist")
     return path
-
-
-def _cut(text: str, length: int) -> str:
-    return text if len(text) <= length else f"{text[:length]}.."
 
 
 def _parse_file(

@@ -106,6 +106,11 @@ def clean_line(text: str) -> str:
     return text if text.isprintable() else "".join(map(_escape, text))
 
 
+def cut(text: str, length: int) -> str:
+    """Return a text, or its first so many characters and two dots."""
+    return text if len(text) <= length else f"{text[:length]}.."
+
+
 def spell_out(name: str) -> str:
     """Return a name in ASCII, so that it differs from every name that looks alike."""
     return "".join(c if c.isascii() else _escape_any(c) for c in show(name))

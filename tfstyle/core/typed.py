@@ -16,6 +16,7 @@ from typing import Annotated, Any
 import numpy as np
 
 from tfstyle.core.cli import UserError
+from tfstyle.core.names import cut
 
 _SHOWN = 60  # characters of a wrong value
 _KINDS = {"f": "numbers", "i": "whole numbers", "u": "whole numbers", "U": "texts"}
@@ -275,4 +276,4 @@ def shorten(value: Any) -> str:
         text = repr(value)
     except ValueError:  # a whole number of too many digits
         text = "a number of thousands of digits"
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}.."
+    return cut(text, _SHOWN)

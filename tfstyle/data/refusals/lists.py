@@ -43,8 +43,7 @@ class Line:
     @property
     def shown(self) -> str:
         """The text, cut to a length that is read at once."""
-        text = names.show(self.text.strip())
-        return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}.."
+        return names.cut(names.show(self.text.strip()), _MAX_SHOWN)
 
     @property
     def place(self) -> str:

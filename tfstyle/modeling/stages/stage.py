@@ -237,7 +237,7 @@ class Stage(tf.keras.Model, abc.ABC):
     def compile_step(
         self, optimizers: list[tf.keras.optimizers.Optimizer], with_xla: bool
     ) -> None:
-        """Give the stage its optimizers, and say whether XLA compiles its steps.
+        """Compile the stage with its optimizers, and its steps with XLA if asked to.
 
         With one replica the whole step is compiled, with several the gradients:
         replicas wait for each other where gradients are added up, which XLA's
