@@ -2,8 +2,8 @@
 
 import dataclasses
 import json
-import os
 import subprocess
+import sys
 
 import gin
 import numpy as np
@@ -262,22 +262,28 @@ def full_size_records(tmp_path_factory) -> records.Dataset:
     return dataset
 
 
+# A process' peak starts with that of the process which started it, and pytest's own
+# may be larger than what is measured: a small process in between starts the command.
+MEASURE_PEAK = """
+import resource, subprocess, sys
+status = subprocess.run(sys.argv[1:], stdout=sys.stderr).returncode
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+sys.exit(status)
+"""
+
+
 def train_at_full_size(stage, records_dir, run_dir) -> float:
     """Run the real command for a step; return the peak of its memory in GiB."""
     command = [*module("train"), f"--gin_file=gin/{stage}.gin"]
     command += ["--gin_param=train.steps=1", f"--records_dir={records_dir}"]
-    log = run_dir.parent / f"{stage}.log"
-    with log.open("w") as file:
-        process = subprocess.Popen(
-            [*command, f"--run_dir={run_dir}"],
-            cwd=ROOT,
-            stdout=file,
-            stderr=subprocess.STDOUT,
-        )
-        _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    assert process.returncode == 0, log.read_text()[-3000:]
-    return usage.ru_maxrss * 1024 / GIBIBYTE
+    result = subprocess.run(
+        [sys.executable, "-c", MEASURE_PEAK, *command, f"--run_dir={run_dir}"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stderr[-3000:]
+    return int(result.stdout) * 1024 / GIBIBYTE
 
 
 @pytest.mark.slow
