@@ -164,7 +164,8 @@ def _read_partial(path: pathlib.Path, settings: dict) -> dict[str, dict]:
             kind = _Result if rows else dict[str, Any]
             rows.append(typed.convert(kind, json.loads(line)))
     if not rows or rows[0].get("settings") != json.loads(json.dumps(settings)):
-        print(f"note: {path} is of other settings and is started over")
+        if rows:
+            print(f"note: {path} is of other settings and is started over")
         path.unlink()
         return {}
     done = {row.pop("path"): row for row in rows[1:]}

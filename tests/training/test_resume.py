@@ -4,7 +4,10 @@ All runs train tiny networks on `small_records`, each in a process of its own.
 """
 
 import json
+import os
+import pty
 import shutil
+import signal
 import time
 
 import numpy as np
@@ -13,11 +16,13 @@ import tensorflow as tf
 
 from helpers import configuration as tiny
 from helpers.commands import (
+    ROOT,
     STEPS,
     interrupt_training,
     list_files,
     refuse_training,
     train,
+    train_command,
 )
 from tfstyle.modeling.objectives import passes
 from tfstyle.modeling.objectives.artist_layers import mean_prefix_distances
@@ -133,6 +138,27 @@ def test_an_interrupted_metric_stage_resumes_bit_for_bit(run, small_records, tmp
     assert_same_end(run / "metric", broken / "metric")
     assert_same_log(run / "metric", broken / "metric")
     assert (broken / "metric" / "FINISHED").read_text() == f"step {STEPS}\n"
+
+
+def test_a_closed_terminal_ends_training_with_a_checkpoint(small_records, tmp_path):
+    """As a lost connection does; no other checkpoint is due before the last step."""
+    many = 100_000
+    settings = {"train__steps": many, "train__checkpoint_interval": many}
+    run_dir = tmp_path / "run"
+    command = train_command("metric", small_records, run_dir, **settings)
+    process, terminal = pty.fork()
+    if not process:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # pytest may run under nohup
+        os.chdir(ROOT)
+        os.execv(command[0], command)
+    while not (run_dir / "metric" / "metrics.jsonl").exists():
+        time.sleep(0.05)
+
+    os.close(terminal)
+
+    assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 130
+    (checkpoint,) = run_dir.glob("metric/checkpoints/step-*.index")
+    assert 1 <= int(checkpoint.stem.removeprefix("step-")) < many
 
 
 def test_an_interrupted_stage_on_pairs_resumes_bit_for_bit(small_records, tmp_path):

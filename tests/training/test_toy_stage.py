@@ -103,7 +103,8 @@ def build(settings, context):
 def toy(clean_gin, monkeypatch):
     """Register the stage for one test; undo what training sets for the process."""
     handlers = {
-        number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)
+        number: signal.getsignal(number)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     }
     monkeypatch.setattr(stages, "_SPECS", dict(stages._SPECS))
     stages.register(StageSpec("toy", ToySettings, build, (Student,), needs=("metric",)))

@@ -15,8 +15,10 @@ import logging
 import os
 import pathlib
 import signal
+import stat
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from types import FrameType
 from typing import Any, NoReturn, TextIO
 
 from absl import app, flags
@@ -54,6 +56,28 @@ def define_paths(
     return flags.DEFINE_multi(
         _PathParser(), flags.ArgumentSerializer(), name, default, help
     )
+
+
+def on_stop(
+    handler: Callable[[int, FrameType | None], object],
+) -> dict[signal.Signals, Any]:
+    """Set what happens on Ctrl-C, on SIGTERM, and when the terminal is closed.
+
+    What a closed terminal would have shown is dropped. A command that nohup has started
+    goes on without its terminal.
+
+    Returns:
+        The handlers so far.
+    """
+
+    def hang_up(number: int, frame: FrameType | None) -> None:
+        _drop_terminal_output()
+        handler(number, frame)
+
+    handlers = {signal.SIGINT: handler, signal.SIGTERM: handler}
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        handlers[signal.SIGHUP] = hang_up
+    return {number: signal.signal(number, new) for number, new in handlers.items()}
 
 
 @contextlib.contextmanager
@@ -94,9 +118,7 @@ def run(main: Callable[..., None], positional: bool = False) -> None:
             a full disk, 130 when interrupted.
     """
     # Like Ctrl-C, so that temporary files are deleted.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup leaves it
-        signal.signal(signal.SIGHUP, signal.default_int_handler)
+    on_stop(signal.default_int_handler)
     try:
         with _protect_terminal(), _log_to_stdout():
             app.run(
@@ -285,6 +307,15 @@ class _LineHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         _write_line(self.format(record), sys.stdout)
+
+
+def _drop_terminal_output() -> None:
+    """Let output to a terminal go nowhere: writing to a closed one is an error."""
+    with open(os.devnull, "w") as nowhere:  # noqa: PTH123
+        for descriptor in (1, 2):
+            with contextlib.suppress(OSError):  # it is not open
+                if stat.S_ISCHR(os.fstat(descriptor).st_mode):
+                    os.dup2(nowhere.fileno(), descriptor)
 
 
 def _write_line(line: str, stream: TextIO) -> None:

@@ -3,7 +3,6 @@
 import logging
 import math
 import pathlib
-import signal
 import time
 from collections.abc import Mapping
 from types import FrameType
@@ -11,7 +10,7 @@ from typing import TypedDict
 
 import tensorflow as tf
 
-from tfstyle.core import files, typed
+from tfstyle.core import cli, files, typed
 from tfstyle.core.cli import UserError
 from tfstyle.core.progress import progress_bar
 from tfstyle.metrics.repeats import format_number
@@ -66,9 +65,8 @@ class Housekeeping(tf.keras.callbacks.Callback):
         self._stop_requested = False
 
     def listen_for_signals(self) -> None:
-        """Let Ctrl-C and SIGTERM end training after the current step."""
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._request_stop)
+        """Let Ctrl-C, SIGTERM, and SIGHUP end training after the current step."""
+        cli.on_stop(self._request_stop)
 
     def on_train_begin(self, logs: Mapping | None = None) -> None:
         self._recorded = None

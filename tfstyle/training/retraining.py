@@ -14,6 +14,7 @@ import time
 from collections.abc import Sequence
 from types import FrameType
 
+from tfstyle.core import cli
 from tfstyle.core.cli import UserError
 from tfstyle.core.paths import keep_literal
 from tfstyle.metrics import prefix
@@ -139,9 +140,6 @@ def _run(command: Sequence[str]) -> int:
         Its exit code, or that of a stopped training if a signal came too late for it.
     """
     received: list[int] = []
-    numbers = [signal.SIGINT, signal.SIGTERM]
-    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup leaves it
-        numbers.append(signal.SIGHUP)
     with subprocess.Popen(command, start_new_session=True) as process:
 
         def pass_on(number: int, frame: FrameType | None) -> None:
@@ -149,7 +147,7 @@ def _run(command: Sequence[str]) -> int:
                 process.send_signal(signal.SIGTERM)
             received.append(number)
 
-        handlers = {number: signal.signal(number, pass_on) for number in numbers}
+        handlers = cli.on_stop(pass_on)
         try:
             # A signal just before a wait without end would be noticed at its end.
             while (code := process.poll()) is None:
