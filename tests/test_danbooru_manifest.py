@@ -99,6 +99,7 @@ def test_excluded_artists_are_out_however_they_are_written(tmp_path, line):
     output = read_output(result)
     assert "2 excluded_artist" in output
     assert "excluded   some_artist, 2 works\n" in output
+    assert "stays in" not in output
 
 
 def test_a_line_that_excludes_nobody_is_an_error(tmp_path):

@@ -199,6 +199,27 @@ def test_works_of_excluded_artists_stay_out_whatever_a_row_says(folder):
     assert "excluded   " in text
 
 
+def test_links_to_the_works_of_an_excluded_artist_stay_out(folder):
+    """A linked folder and a linked file, named by rows of other artists."""
+    make_pictures(folder, ["c"], count=4, size=40)
+    (folder / "zz").symlink_to("c")
+    (folder / "a" / "x.png").symlink_to("../c/3.png")
+    elsewhere = make_pictures(folder.parent / "elsewhere", ["c"], count=2, size=40)
+    (folder / "yy").symlink_to(elsewhere / "c")
+    rows = list_works(folder)
+    links = [*(f"zz/{number}.png" for number in range(3)), "a/x.png", "yy/0.png"]
+    rows += [{"path": path, "artist": "Zed"} for path in links]
+    names = folder.parent / "no.txt"
+    names.write_text("c\n")
+
+    done, output = make_records(folder, rows, f"--exclude_artists={names}")
+
+    assert "excluded   1 artist, 5 pictures" in read_output(done)
+    dataset = records.read_dataset(str(output))
+    assert dataset.artist_names == ["A", "B"]
+    assert dataset.skipped == {"excluded_artist": 5}
+
+
 @pytest.mark.parametrize(
     ("rows", "flags", "message"),
     [

@@ -221,7 +221,7 @@ def _match_artists(artists: Collection[str]) -> set[str]:
     spellings = {artist.replace("_", " "): artist for artist in artists}
     spellings |= {artist: artist for artist in artists}
     excluded = exclusions.exclude_names(
-        _EXCLUDE_ARTISTS.value or [], spellings, _ALLOW_UNMATCHED.value
+        *(_EXCLUDE_ARTISTS.value or [], spellings, _ALLOW_UNMATCHED.value, spellings)
     )
     for note in excluded.notes:
         print(note)

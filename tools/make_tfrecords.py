@@ -273,7 +273,10 @@ def _scan_folders(input_dir: str) -> Scan:
 def _scan_manifest(input_dir: str) -> Scan:
     """Find the works of a manifest; print its faulty rows."""
     entries, faults, ignored = manifests.read_manifest(FLAGS.manifest)
-    readable = [fault.entry for fault in faults if fault.entry]
+    entries = manifests.follow_links(entries, input_dir)
+    readable = manifests.follow_links(
+        [fault.entry for fault in faults if fault.entry], input_dir
+    )
     known = sorted(manifests.list_names([*entries, *readable]))
     excluded = exclusions.exclude_names(
         FLAGS.exclude_artists or [], known, FLAGS.allow_unmatched_exclusions

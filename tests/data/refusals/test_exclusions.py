@@ -187,14 +187,14 @@ def test_comments_are_told_apart_from_names(collection):
     ],
 )
 def test_a_comment_that_may_mean_a_folder_is_pointed_out(collection, comment, nearest):
-    (note,) = read(collection, f"DC\n{comment}\n").notes
+    (note,) = read(collection, f"it's\n{comment}\n").notes
     assert "line 2 is a comment" in note
     assert f"the nearest is '{show(from_path(nearest))}'" in note
 
 
 def test_notes_on_comments_are_cut_with_their_number(collection):
     comments = [f"# Artst Two, case {number}" for number in range(50)]
-    notes = read(collection, "\n".join(["DC", *comments])).notes
+    notes = read(collection, "\n".join(["it's", *comments])).notes
     assert len(notes) == 21
     assert "30 more comments" in notes[-1]
 
@@ -272,6 +272,75 @@ def test_a_similar_name_stays_in_and_is_pointed_out(collection, name):
     assert exclusions.notes == (
         f"note: '{name}' stays in; it resembles 'Artist Two', who is left out",
     )
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("Artist Two & Ann", "Ann + artist two", "Artist_Two_x_Ann", "Ann;Artist Two"),
+        *("Ann and Artist Two", "Artist Two feat. Ann", "Ann\uff06Artist Two"),
+    ],
+)
+def test_works_with_an_excluded_artist_are_left_out(collection, name):
+    (collection / name).mkdir()
+    exclusions = read(collection, "Artist Two")
+    if "_" in name:  # that is another spelling of the name
+        assert exclusions.folders == TWO
+        return
+    assert exclusions.folders == {*TWO, name}
+    assert exclusions.notes == (
+        f"note: '{show(name)}' is left out, too: one of these artists is",
+    )
+
+
+def test_works_with_an_artist_of_a_shared_list_are_left_out(collection):
+    """Without a folder of the artist's own."""
+    (collection / "Zoe & Ann").mkdir()
+    assert read(collection, "Zoe", allow_unmatched=True).folders == {"Zoe & Ann"}
+
+
+@pytest.mark.parametrize(
+    "name", ["Two, Artist Two", "Artist Two (old)", "Artist Twofold"]
+)
+def test_a_name_that_holds_an_excluded_one_is_pointed_out(collection, name):
+    (collection / name).mkdir()
+    exclusions = read(collection, "Artist Two")
+    assert exclusions.folders == TWO
+    holds = (
+        f"note: '{name}' stays in; it holds the name 'Artist Two', which is left out"
+    )
+    assert exclusions.notes == ((holds,) if "fold" not in name else ())
+
+
+def test_a_letter_of_another_script_is_pointed_out(collection):
+    """Cyrillic a, in the folder or in the list."""
+    looks = "\u0410rtist Tw\u043e"
+    (collection / looks).mkdir()
+    (note,) = read(collection, "Artist Two").notes
+    assert note.startswith(f"note: '{looks}' stays in; it resembles 'Artist Two'")
+    with pytest.raises(UserError, match="the nearest is 'One'"):
+        read(collection, "\u041ene")
+
+
+@pytest.mark.parametrize(
+    "name, encoding",
+    [
+        ("\u05e9\u05dc\u05d5\u05dd", "cp1255"),
+        ("\u0645\u0631\u062d\u0628\u0627", "cp1256"),
+    ],
+)
+def test_lists_in_the_code_pages_of_windows_are_read(collection, name, encoding):
+    (collection / name).mkdir()
+    assert read(collection, name.encode(encoding)).folders == {name}
+
+
+def test_a_line_may_name_a_folder_inside_that_of_an_artist(collection):
+    (collection / "Artist Two" / "Dora").mkdir()
+    exclusions = read(collection, "Dora\n")
+    assert not exclusions.folders and not exclusions.notes
+    assert "dora" in exclusions.keys
+    with pytest.raises(UserError, match="line 2: 'Doro' matches no folder"):
+        read(collection, "Dora\nDoro\n")
 
 
 def test_folders_that_look_alike_are_pointed_out(collection):

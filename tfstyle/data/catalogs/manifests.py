@@ -47,6 +47,7 @@ class Entry:
         content: what the picture shows, for evaluation.
         licence: under which the picture may be used.
         creator: whom to name.
+        linked_folders: where links in the path lead to, see `follow_links`.
     """
 
     row: int
@@ -58,6 +59,7 @@ class Entry:
     content: str = ""
     licence: str = ""
     creator: str = ""
+    linked_folders: tuple[str, ...] = dataclasses.field(default=(), compare=False)
 
     @property
     def key(self) -> str:
@@ -193,6 +195,31 @@ def list_sources(
     return [source for source in sources if source not in copies], skipped
 
 
+def follow_links(entries: Iterable[Entry], input_dir: str) -> list[Entry]:
+    """Return entries with the folders that links in their paths lead to.
+
+    These are folders below `input_dir`, or else the one that holds the picture.
+    """
+    root = os.path.realpath(input_dir)
+    real_folders: dict[str, str] = {}
+    followed = []
+    for entry in entries:
+        path = os.path.join(root, names.to_path(entry.path))  # noqa: PTH118
+        if os.path.islink(path):  # noqa: PTH114 (half the time of pathlib)
+            path = os.path.realpath(path)
+        folder = os.path.dirname(path)  # noqa: PTH120
+        if folder not in real_folders:
+            real_folders[folder] = os.path.realpath(folder)
+        real = pathlib.PurePath(real_folders[folder])
+        parts = real.relative_to(root).parts if real.is_relative_to(root) else ()
+        shown = tuple(map(names.from_path, parts or real.parts[-1:]))
+        written = _split_folders(entry.path)
+        if real != pathlib.PurePath(root) and not set(shown).issubset(written):
+            entry = dataclasses.replace(entry, linked_folders=shown)
+        followed.append(entry)
+    return followed
+
+
 def list_names(entries: Iterable[Entry]) -> set[str]:
     """Return all names that may tell whose works are listed: see `find_excluded`."""
     return {name for entry in entries for name in _list_names(entry)}
@@ -207,9 +234,13 @@ def _list_names(entry: Entry) -> Iterator[str]:
     yield entry.artist
     if entry.creator:
         yield entry.creator
-    for part in entry.path.replace("\\", "/").split("/")[:-1]:
-        if part not in ("", ".", ".."):
-            yield part
+    yield from _split_folders(entry.path)
+    yield from entry.linked_folders
+
+
+def _split_folders(path: str) -> list[str]:
+    parts = path.replace("\\", "/").split("/")[:-1]
+    return [part for part in parts if part not in ("", ".", "..")]
 
 
 def read_decisions(path: str) -> set[str]:
@@ -265,13 +296,14 @@ def _parse_row(row: int, values: Any, ignored: dict[str, int]) -> Entry:
         if not value:
             raise RowError(f"no_{name}", f"{name} is missing")
     likelihood = values.get("likelihood")
+    texts: dict[str, Any] = {name: _read_text(values, name) for name in _TEXTS}
     return Entry(
         row=row,
         path=path,
         artist=artist,
         face=_read_face(values),
         likelihood=None if likelihood is None else _read_number(likelihood),
-        **{name: _read_text(values, name) for name in _TEXTS},
+        **texts,
     )
 
 

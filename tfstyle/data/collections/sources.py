@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from tfstyle.core import names
 from tfstyle.core.cli import UserError
 from tfstyle.data.collections import walking
-from tfstyle.data.collections.spellings import decode_variants, fold
+from tfstyle.data.collections.spellings import is_named
 from tfstyle.data.collections.walking import SkippedFile
 from tfstyle.data.pictures.faces import Face
 
@@ -381,7 +381,7 @@ def _find_inner(name: str, keys: Collection[str]) -> str:
     """Return the outermost folder of an excluded name below an artist's; "" if none."""
     parts = name.split("/")
     for depth in range(1, len(parts) - 1):
-        if any(fold(text) in keys for text in decode_variants(parts[depth])):
+        if is_named(parts[depth], keys):
             return "/".join([*parts[: depth + 1], ""])
     return ""
 

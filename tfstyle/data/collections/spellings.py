@@ -6,7 +6,7 @@ import re
 import shlex
 import unicodedata
 import urllib.parse
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from tfstyle.core import names
 
@@ -14,7 +14,8 @@ LINE_BREAK = r"\r\n|[\r\n]"
 # Of names and lists that are not UTF-8: on Windows, in older archives, on older Macs.
 _ENCODINGS = (
     *("cp932", "euc_jp", "gb18030", "big5", "cp949", "cp1252", "cp1250", "cp1251"),
-    *("koi8_r", "cp1253", "cp1254", "cp850", "cp437", "cp866", "mac_roman"),
+    *("koi8_r", "cp1253", "cp1254", "cp1255", "cp1256", "cp874", "cp850", "cp437"),
+    *("cp866", "mac_roman"),
 )
 _TYPED = {ord(c): "'" for c in "\u2018\u2019\u02bc\u2032\u00b4`"} | {
     ord(c): "-" for c in "\u2010\u2011\u2012\u2013\u2014\u2015\u2212"
@@ -39,6 +40,16 @@ _REMARK = re.compile(
     r"|(?:\u3055\u3093|\u69d8|\u6c0f|\u5148\u751f)$",
     re.IGNORECASE,
 )
+# Letters that look like Latin ones, small or as capitals: Cyrillic, then Greek.
+_LOOKALIKES = str.maketrans(
+    "авекмнорстухіјѕԁһ" + "αβεζηικμνορτυχ", "abekmhopctyxijsdh" + "abezhikmnoptyx"
+)
+# Between the names of several artists. A comma may also be within one's.
+_JOINT = re.compile(
+    r"[\s_]*[&+;|/\u3001\uff06\uff0b\u00d7][\s_]*"
+    r"|[\s_]+(?:and|with|feat\.?|ft\.?|vs\.?|x)[\s_]+",
+    re.IGNORECASE,
+)
 _COPY = re.compile(r"[\s_-]*(\(\d+\)|- ?copy( \(\d+\))?)\s*$", re.IGNORECASE)
 
 
@@ -55,9 +66,11 @@ def fold(name: str) -> str:
 def reduce(name: str) -> str:
     """Reduce a name to its letters and digits, without accents and marks of copies.
 
-    Names that are equal then are similar, but may be those of two artists.
+    Letters of other scripts that look like Latin ones count as these. Names that are
+    equal then are similar, but may be those of two artists.
     """
     text = unicodedata.normalize("NFKD", _COPY.sub("", name)).casefold()
+    text = text.translate(_LOOKALIKES)
     return "".join(c for c in text if c.isalnum())
 
 
@@ -132,6 +145,21 @@ def simplify(text: str) -> Iterator[str]:
 def split_remarks(text: str) -> list[str]:
     """Split a text where punctuation or a date sets a remark apart."""
     return _REMARK.split(text.strip())
+
+
+def split_artists(name: str) -> list[str]:
+    """Return the names in one like "Ann & Bob"; none in the name of one artist."""
+    parts = [part for part in _JOINT.split(name.strip()) if part]
+    return parts if len(parts) > 1 else []
+
+
+def is_named(name: str, keys: Collection[str]) -> bool:
+    """Return whether a name, or one of the artists in it, has a key of `fold`."""
+    return any(
+        fold(part) in keys
+        for text in decode_variants(name)
+        for part in (text, *split_artists(text))
+    )
 
 
 def count_words(text: str) -> int:

@@ -14,7 +14,7 @@ date, or many words.
 import dataclasses
 import os
 import pathlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from tfstyle.core import names
 from tfstyle.core.cli import UserError
@@ -66,15 +66,20 @@ def read_exclusions(
 
 
 def exclude_names(
-    paths: Sequence[str], artists: Iterable[str], allow_unmatched: bool = False
+    paths: Sequence[str],
+    artists: Iterable[str],
+    allow_unmatched: bool = False,
+    same: Mapping[str, str] | None = None,
 ) -> Exclusions:
     """Find the artists that lists name, among those of a manifest.
 
-    As `read_exclusions`, with names of artists instead of folders.
+    As `read_exclusions`, with names of artists instead of folders. `same` tells which
+    names are of one artist: those with equal values.
     """
     if not paths:
         return Exclusions(frozenset())
-    return _read(paths, Matcher([*map(names.to_path, artists)], None), allow_unmatched)
+    matcher = Matcher([*map(names.to_path, artists)], None, same=same)
+    return _read(paths, matcher, allow_unmatched)
 
 
 def _read(
@@ -106,6 +111,11 @@ def _read(
     if not excluded and not unmatched:
         shown = ", ".join(map(names.show, paths))
         notes.append(f"note: {shown}: all lines are comments, so nobody is left out")
+    keys = matcher.list_keys(excluded, unmatched)
+    joint = matcher.find_joint(keys) - excluded
+    excluded |= joint
+    inner = matcher.find_inner(unmatched)
+    unmatched = [line for line in unmatched if line not in inner]
     refused = [
         line for line in unmatched if not allow_unmatched or matcher.has_remark(line)
     ]
@@ -113,6 +123,10 @@ def _read(
         raise UserError(matcher.describe_unmatched(refused, allow_unmatched))
     notes += matcher.describe_comments(comments)
     notes += matcher.describe_allowed(unmatched)
+    notes += [
+        f"note: '{names.show(names.from_path(folder))}' is left out, too: one of these"
+        " artists is"
+        for folder in sorted(joint)
+    ]
     notes += matcher.describe_similar(excluded)
-    keys = matcher.list_keys(excluded, unmatched)
     return Exclusions(frozenset(excluded), tuple(notes), keys)

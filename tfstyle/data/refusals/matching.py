@@ -6,7 +6,7 @@ import operator
 import os
 import pathlib
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
 from tfstyle.core import names
 from tfstyle.data.collections import walking
@@ -15,6 +15,7 @@ from tfstyle.data.collections.spellings import (
     count_words,
     decode_variants,
     fold,
+    is_named,
     reduce,
     simplify,
     spell_words,
@@ -41,6 +42,7 @@ class Matcher:
         folders: their names.
         input_dir: where they are; None for names of artists without folders.
         names_of_input: other names of `input_dir`.
+        same: what each folder is, where several names are of one; without `input_dir`.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class Matcher:
         folders: Iterable[str],
         input_dir: str | None,
         names_of_input: Iterable[str] = (),
+        same: Mapping[str, str] | None = None,
     ) -> None:
         self._root = None if input_dir is None else os.path.realpath(input_dir)
         self._where = "artist of the manifest"
@@ -63,7 +66,7 @@ class Matcher:
             }
         self._folders = sorted(folders)
         self._targets = {
-            name: name
+            name: (same or {}).get(name, name)
             if self._root is None
             else os.path.realpath(f"{self._root}/{name}")
             for name in self._folders
@@ -181,6 +184,34 @@ class Matcher:
                 texts.update(*self._simplify(line.text))
         return frozenset(map(fold, texts)) - {"", ".", ".."}
 
+    def find_joint(self, keys: Collection[str]) -> set[str]:
+        """Return the folders of several artists, one of whom has one of the keys."""
+        return {
+            folder
+            for folder in self._folders
+            if is_named(names.from_path(folder), keys)
+        }
+
+    def find_inner(self, lines: Sequence[Line]) -> set[Line]:
+        """Return the lines that name a folder inside that of an artist."""
+        if self._root is None or not lines:
+            return set()
+        inner: set[str] = set()
+        for root, folders, _ in os.walk(self._root):
+            if root != self._root:
+                for folder in map(names.from_path, folders):
+                    inner.update(map(fold, decode_variants(folder)))
+        return {
+            line
+            for line in lines
+            if len(line.text) <= _MAX_LENGTH
+            and any(
+                fold(reading) in inner
+                for readings in self._simplify(line.text)
+                for reading in readings
+            )
+        }
+
     def describe_unmatched(self, lines: Sequence[Line], allowed: bool) -> str:
         """Return the message for lines that match no folder.
 
@@ -203,19 +234,30 @@ class Matcher:
         )
 
     def describe_similar(self, excluded: set[str]) -> list[str]:
-        """Return notes on folders that resemble excluded ones but do not match them."""
+        """Return notes on folders that resemble excluded ones or hold their names."""
         keys: dict[str, str] = {}
         for folder in sorted(excluded):
             keys.setdefault(reduce(names.from_path(folder)), names.from_path(folder))
         keys.pop("", None)
-        return [
-            f"note: '{names.show(names.from_path(folder))}' stays in; it resembles"
-            f" '{names.show(keys[key])}', who is left out"
-            for folder in self._folders
-            if folder not in excluded
-            and walking.classify_folder(folder) is None
-            and (key := reduce(names.from_path(folder))) in keys
-        ]
+        resembling, holding = [], []
+        for folder in self._folders if excluded else []:
+            name = names.from_path(folder)
+            if folder in excluded or walking.classify_folder(folder) is not None:
+                continue
+            start = f"note: '{names.show(name)}' stays in; it"
+            if (key := reduce(name)) in keys:
+                resembling.append(
+                    f"{start} resembles '{names.show(keys[key])}', who is left out"
+                )
+            elif held := excluded.intersection(self._find_inside(name)):
+                longest = names.from_path(max(held, key=len))
+                holding.append(
+                    f"{start} holds the name '{names.show(longest)}', which is left out"
+                )
+        notes = resembling + holding[:_MAX_SIMILAR]
+        if rest := len(holding[_MAX_SIMILAR:]):
+            notes.append(f"note: {rest} more names that stay in hold one left out")
+        return notes
 
     def _find_inside(self, text: str) -> list[str]:
         """List the folders whose names are part of a text."""
