@@ -57,6 +57,7 @@ NETWORKS = {
 # What the gan stage adds to the paper.
 ADDITIONS_OFF = {
     "reconstruction_share": 0,
+    "transfer_share": 0,
     "reconstruction_weight": 0,
     "style_prior": "normal",
     "feature_weight": 0,

@@ -115,6 +115,27 @@ def test_a_share_of_rows_is_spread_evenly_over_the_global_batch():
     assert draws_of(0, 6).spread_rows(1.0).numpy().all()
 
 
+@pytest.mark.parametrize(
+    "share, besides, marked",
+    [
+        (0.5, 0.5, [0, 2, 4, 6]),  # all that the others leave
+        (0.25, 0.5, [2, 6]),  # every other of these
+        (0.5, 0.25, [1, 2, 5, 6]),  # rows 3 and 7 are taken: two of the others' three
+        (0.5, 0.0, [1, 3, 5, 7]),
+        (0.0, 1.0, []),
+    ],
+)
+def test_a_second_share_is_spread_over_the_rows_that_the_first_leaves(
+    share, besides, marked
+):
+    """Of a global batch of 8 rows, whole and in two replicas' parts."""
+    whole = draws_of(0, 8).spread_rows(share, besides).numpy()
+    parts = [draws_of(start, 4).spread_rows(share, besides) for start in (0, 4)]
+
+    np.testing.assert_array_equal(np.flatnonzero(whole), marked)
+    np.testing.assert_array_equal(np.concatenate(parts), whole)
+
+
 def mix(word):
     """Mix 64 bits as SplitMix64 does."""
     word = (word ^ word >> 30) * 0xBF58476D1CE4E5B9 % WORD

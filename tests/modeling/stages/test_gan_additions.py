@@ -11,8 +11,10 @@ from helpers.stages import (
     make_batch,
     make_tiny_stage,
 )
+from tfstyle.core.cli import UserError
 from tfstyle.modeling.networks import color
 from tfstyle.modeling.objectives.draws import BatchDraws
+from tfstyle.modeling.stages.gan import GANSettings
 
 
 @pytest.fixture
@@ -63,6 +65,31 @@ def test_the_reconstruction_share_is_spread_over_the_batch(images):
     np.testing.assert_array_equal(contents[1::2], real_contents[1::2])
     random_styles = draws.normal("style", model.style_encoder.dims)
     np.testing.assert_array_equal(styles[::2], random_styles[::2])
+
+
+def test_the_transfer_share_has_contents_of_pictures_in_random_styles(images):
+    """Rows 1 and 3 of four are rebuilt; of the other two every other is row 2."""
+    model = make_tiny_stage(
+        "gan", "gan.reconstruction_share = 0.5", "gan.transfer_share = 0.25"
+    )
+    draws = make_draws(0)
+    real_styles = model.style_encoder(images)
+    real_contents = model.content_encoder(images)
+
+    styles, contents, from_pictures = model._draw_codes(images, real_styles, draws)
+
+    np.testing.assert_array_equal(from_pictures, [0, 1, 0, 1])
+    np.testing.assert_array_equal(contents[1:], real_contents[1:])
+    np.testing.assert_array_equal(styles[1::2], real_styles[1::2])
+    random_styles = draws.normal("style", model.style_encoder.dims)
+    np.testing.assert_array_equal(styles[::2], random_styles[::2])
+    random_contents = draws.normal("content", model.content_encoder.dims)
+    np.testing.assert_array_equal(contents[0], random_contents[0])
+
+
+def test_shares_of_more_than_the_batch_are_refused():
+    with pytest.raises(UserError, match=r"together 1\.25, above 1"):
+        GANSettings(reconstruction_share=0.75, transfer_share=0.5)
 
 
 def test_random_styles_are_of_the_artists_prior_if_asked(images):

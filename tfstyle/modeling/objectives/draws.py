@@ -59,10 +59,18 @@ class BatchDraws:
         bits = self._draw(purpose, tf.constant(0), count, ())
         return choose_prefix_lengths(_uniform(bits, 64 - _BITS), dims, t)
 
-    def spread_rows(self, share: float) -> tf.Tensor:
-        """Mark a share of the global batch's rows, evenly spread; bool [rows]."""
+    def spread_rows(self, share: float, besides: float = 0.0) -> tf.Tensor:
+        """Mark a share of the global batch's rows, evenly spread; bool [rows].
+
+        Args:
+            share: of all rows, marked among those that `spread_rows(besides)` leaves.
+            besides: share that is marked for something else, at most 1 - share.
+        """
         rows = tf.cast(self.start + tf.range(self.rows), tf.float32)
-        return tf.floor((rows + 1) * share) > tf.floor(rows * share)
+        if not share:
+            return tf.zeros_like(rows, tf.bool)
+        left = rows - tf.floor(rows * besides)
+        return _is_spread(left, share / (1 - besides)) & ~_is_spread(rows, besides)
 
     def _draw(
         self, purpose: str, start: tf.Tensor, rows: int, shape: tuple[int, ...]
@@ -75,6 +83,11 @@ class BatchDraws:
         numbers += tf.cast(start, tf.int64) * columns + 1
         bits = _mix(key + tf.cast(numbers, tf.uint64) * _constant(_GOLDEN_GAMMA))
         return tf.reshape(bits, [rows, *shape])
+
+
+def _is_spread(indices: tf.Tensor, share: float) -> tf.Tensor:
+    """Tell which of the float32 indices 0, 1, 2.. are in an evenly spread share."""
+    return tf.floor((indices + 1) * share) > tf.floor(indices * share)
 
 
 def _mix(values: tf.Tensor) -> tf.Tensor:

@@ -56,7 +56,10 @@ class GANSettings:
     content_weight: stage.Weight = 0.05  # lambda_content
     # Share of each batch that rebuilds real pictures.
     reconstruction_share: Annotated[float, Range(0, 1)] = 0.0
-    # Of their mean squared error over pixels and channels.
+    # Share of each batch that shows contents of real pictures in random styles, as
+    # transfers do; at most what `reconstruction_share` leaves.
+    transfer_share: Annotated[float, Range(0, 1)] = 0.0
+    # Of the mean squared error of rebuilt pictures over pixels and channels.
     reconstruction_weight: stage.Weight = 0.0
     # Of random styles: "normal", N(0, I) as in equation 6, or "artists": near artists
     # and between them (see `ArtistPrior`).
@@ -84,6 +87,12 @@ class GANSettings:
 
     def __post_init__(self) -> None:
         typed.check_fields(self, "gan")
+        shares = self.reconstruction_share + self.transfer_share
+        if shares > 1:
+            raise UserError(
+                "gan.reconstruction_share and gan.transfer_share are shares of one "
+                f"batch, and together {shares:g}, above 1"
+            )
 
 
 class ConditionalGAN(stage.Stage):
@@ -246,9 +255,9 @@ class ConditionalGAN(stage.Stage):
     def _draw_codes(
         self, images: tf.Tensor, real_styles: tf.Tensor, draws: BatchDraws
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Draw codes (equation 6); some rows have those of their picture instead.
+        """Draw codes (equation 6); some rows have codes of their picture instead.
 
-        Returns styles, contents, and float32 [rows], 1 for those rows.
+        Returns styles, contents, and float32 [rows], 1 for rows with both of these.
         """
         styles = draws.normal("style", self.style_encoder.dims)
         contents = draws.normal("content", self.content_encoder.dims)
@@ -256,12 +265,13 @@ class ConditionalGAN(stage.Stage):
             uniforms = draws.uniform("artists", UNIFORMS)
             styles = self._prior.transform(uniforms, styles)
         share = self._settings.reconstruction_share
-        if not share:
+        if not share + self._settings.transfer_share:
             return styles, contents, tf.zeros([draws.rows])
         rebuilt = draws.spread_rows(share)
+        shown = rebuilt | draws.spread_rows(self._settings.transfer_share, share)
         real_contents = self.content_encoder(images, real_styles)
         styles = tf.where(rebuilt[:, None], real_styles, styles)
-        contents = tf.where(rebuilt[:, None], real_contents, contents)
+        contents = tf.where(shown[:, None], real_contents, contents)
         return styles, contents, tf.cast(rebuilt, tf.float32)
 
     def _draw_offsets(self, draws: BatchDraws, kind: str) -> tf.Tensor:
