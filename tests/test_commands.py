@@ -214,12 +214,14 @@ def test_a_dry_run_writes_nothing(small_records, tmp_path):
         "--gin_param=train.image_size=32",
         "--gin_param=train.steps=3",
         f"--records_dir={small_records.records_dir}",
+        "--run_dir=run\nmetric: trained to step 99",
         "--dry_run",
         cwd=tmp_path,
     )
 
     output = read_output(done)
     assert "metric: 3 steps of 32 pictures" in output
+    assert "\n  folder:   run\\nmetric: trained to step 99/metric\n" in output
     assert "60 of 3 artists, 32x32" in output
     assert list(tmp_path.iterdir()) == []
     assert list_files(pathlib.Path(small_records.records_dir)) == before

@@ -1,6 +1,7 @@
 """tools/detect_faces.py: drawn faces in a folder of artists, end to end."""
 
 import json
+import os
 
 import pytest
 from PIL import Image
@@ -56,6 +57,38 @@ def test_faces_become_a_manifest(folder, tmp_path):
     assert "already exists" in error_line(detect(folder, output))
 
 
+def test_what_is_skipped_is_named_by_reason_and_no_name_forges_a_line(tmp_path):
+    folder = tmp_path / "pictures"
+    (folder / "ana" / "@eaDir").mkdir(parents=True)
+    draw_test_face(120).save(folder / "ana" / "1.png")
+    forged = "x.png\nfaces      99\nmanifest   other.jsonl\nb.png"
+    (folder / "ana" / forged).write_bytes(b"\x89PNG\r\n\x1a\n nothing")
+    (folder / "ana" / "phone.heic").write_bytes(b"\0\0\0\x18ftypheic")
+    (folder / "ana" / "a\nfaces 98").write_text("notes")
+    for number in range(12):
+        (folder / "ana" / f".{number:02d}").touch()
+    os.mkfifo(folder / "ana" / "pipe")
+    output = tmp_path / "o\nfaces 97.jsonl"
+
+    lines = read_output(detect(folder, output, "--tilts=0")).splitlines()
+
+    hidden = ", ".join(f"ana/.{number:02d}" for number in range(10))
+    escaped = r"x.png\nfaces      99\nmanifest   other.jsonl\nb.png"
+    assert [line for line in lines if line.startswith("skipped")] == [
+        f"skipped    12 hidden: {hidden} and 2 more",
+        "skipped    1 system_folder: ana/@eaDir/",
+        r"skipped    1 not_a_picture: ana/a\nfaces 98",
+        "skipped    1 unsupported_format: ana/phone.heic",
+        "skipped    1 not_a_regular_file: ana/pipe",
+    ]
+    assert lines[0].startswith(f"unusable   ana/{escaped}: ")
+    assert lines[-3].startswith("skipped")
+    assert lines[-2:] == [
+        "faces      1",
+        rf"manifest   {tmp_path}/o\nfaces 97.jsonl",
+    ]
+
+
 @pytest.mark.parametrize("damaged", ['{"pa', '{"path": 1}\n', "}\n", "[1]\n\0}\n"])
 def test_an_interrupted_run_goes_on_where_it_stopped(damaged, folder, tmp_path):
     """The partial file claims another result for one picture, which is kept."""
@@ -70,7 +103,7 @@ def test_an_interrupted_run_goes_on_where_it_stopped(damaged, folder, tmp_path):
 
     text = read_output(detect(folder, output, "--tilts=0"))
 
-    assert "resuming after 1 pictures" in text
+    assert "resuming after 1 picture (" in text
     assert output.read_text() == "".join(whole.splitlines(keepends=True)[1:])
 
     output.unlink()

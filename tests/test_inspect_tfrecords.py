@@ -123,6 +123,28 @@ def test_files_that_are_not_those_of_dataset_json_are_named_without_verifying(fo
 
 
 @pytest.mark.parametrize("index", [True, False])
+def test_no_name_of_a_folder_or_file_forges_a_line(folder, tmp_path, index):
+    forged = folder.rename(tmp_path / "r\nall records are intact\\")
+    if not index:
+        (forged / "dataset.json").unlink()
+    shard = forged / "train-00000-of-00002.tfrecord"
+    shutil.copyfile(shard, forged / "train-00007-of-00008.tfrecord")
+    shard.write_bytes(shard.read_bytes()[:-1])
+    sheet = tmp_path / "s\nall records are intact.png"
+
+    done = run(TOOL, str(forged), "--verify", f"--sheet={sheet}")
+
+    assert done.returncode == 1
+    lines = done.stdout.splitlines()
+    assert not [line for line in lines if line.startswith("all records")]
+    shown = rf"{tmp_path}/r\nall records are intact\\"
+    (counted,) = (line for line in lines if line.startswith("records "))
+    assert counted.startswith(f"records    {shown}: ")
+    assert any(line.startswith("note: ") and shown in line for line in lines)
+    assert rf"sheet      {tmp_path}/s\nall records are intact.png" in lines
+
+
+@pytest.mark.parametrize("index", [True, False])
 def test_the_sheet_has_a_row_for_each_artist(folder, tmp_path, index):
     if not index:
         (folder / "dataset.json").unlink()

@@ -53,7 +53,7 @@ def test_unusable_rows_are_named(output):
     assert "unusable   row 6, missing.png: " in output
     (faulty,) = (line for line in output.splitlines() if line.startswith("faulty "))
     assert "row 7: no_json, " in faulty
-    assert "faces      5 on 1 pages" in output
+    assert "faces      5 on 1 page\n" in output
 
 
 def test_the_least_likely_faces_of_each_artist_come_first(folder, output):
@@ -67,9 +67,11 @@ def test_the_least_likely_faces_of_each_artist_come_first(folder, output):
 
 
 def test_many_faces_are_on_several_pages(folder):
-    output = make_page(folder, "pages", "--per_page=3")
-    assert "faces      5 on 2 pages" in output
-    assert 'href="page-2.html"' in (folder / "pages" / "index.html").read_text()
+    output = make_page(folder, "pages\nfaces      99", "--per_page=3")
+    assert "\nfaces      5 on 2 pages\n" in output
+    pages = folder / "pages\nfaces      99"
+    assert output.endswith(f"\npage       {folder}/pages\\nfaces      99/index.html\n")
+    assert 'href="page-2.html"' in (pages / "index.html").read_text()
 
 
 @needs_browser

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from absl import flags
 
 from tfstyle.core import cli
+from tfstyle.core.names import show
 
 _EXPORT_DIR = cli.define_path(
     "export_dir",
@@ -124,7 +125,7 @@ def _print_welcome(
     print(f"TF Serving's REST API at {url} (stop it with Ctrl-C)")
     for name, versions in models.items():
         numbers = ", ".join(map(str, versions))
-        print(f"  {url}/v1/models/{name}  version {numbers}")
+        print(f"  {url}/v1/models/{show(name)}  version {numbers}")
     if names:
         print("Names of style dimensions (numbered from 1):")
         for number, name in sorted(names.items()):

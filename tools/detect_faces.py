@@ -9,6 +9,7 @@ the artist, a square box that is widened to head and hair, the angle by which it
 tilted, and the likelihood that it is a face. Interrupted runs go on where they stopped.
 """
 
+import collections
 import contextlib
 import dataclasses
 import functools
@@ -20,7 +21,7 @@ from typing import Any, TextIO, TypedDict
 
 from absl import flags
 
-from tfstyle.core import cli, files, typed
+from tfstyle.core import cli, files, names, typed
 from tfstyle.core.cli import UserError
 from tfstyle.core.progress import progress_bar
 from tfstyle.data import pictures
@@ -31,6 +32,7 @@ from tfstyle.data.collections.conversion_pool import (
     map_in_processes,
 )
 from tfstyle.data.collections.sources import Source, scan_artist_folders
+from tfstyle.data.collections.walking import SkippedFile
 
 _INPUT_DIR = cli.define_path(
     "input_dir", None, "Folder that holds one folder per artist."
@@ -74,6 +76,7 @@ _NUM_WORKERS = flags.DEFINE_integer(
 )
 
 _PARTIAL = ".partial"  # suffix of what is written before the end
+_MAX_NAMED = 10  # skipped files that are named for each reason
 _CHUNK = 4  # pictures given to a process at a time
 
 
@@ -114,11 +117,24 @@ def main() -> None:
     partial.unlink()
     for name, result in sorted(done.items()):
         if "error" in result:
-            print(f"unusable   {name}: {result['error']}")
+            reason = names.clean_line(result["error"])
+            print(f"unusable   {names.show(name)}: {reason}")
     print(f"pictures   {len(sources)}, {without} without a face, {unusable} unusable")
-    if skipped:
-        print(f"skipped    {len(skipped)} files that are no pictures")
-    print(f"faces      {faces}\nmanifest   {output}")
+    _print_skipped(skipped)
+    print(f"faces      {faces}")
+    print(f"manifest   {names.show(output)}")
+
+
+def _print_skipped(skipped: list[SkippedFile]) -> None:
+    """Print what the input folder holds beside usable pictures, a line per reason."""
+    members = collections.defaultdict(list)
+    for name, reason in sorted(skipped):
+        members[reason].append(names.show(name))
+    for reason, shown in members.items():
+        left = len(shown) - _MAX_NAMED
+        rest = f" and {left} more" if left > 0 else ""
+        listed = ", ".join(shown[:_MAX_NAMED])
+        print(f"skipped    {len(shown)} {reason}: {listed}{rest}")
 
 
 def _make_search() -> Search:
@@ -155,6 +171,7 @@ def _read_partial(path: pathlib.Path, settings: dict) -> dict[str, dict]:
     """Return the results of an interrupted run with the same settings, by picture."""
     if not path.exists():
         return {}
+    shown = names.show(str(path))
     text = files.read_bytes(path).decode("utf-8", "surrogateescape")
     lines = text.splitlines(keepends=True)
     rows: list[dict] = []
@@ -165,12 +182,13 @@ def _read_partial(path: pathlib.Path, settings: dict) -> dict[str, dict]:
             rows.append(typed.convert(kind, json.loads(line)))
     if not rows or rows[0].get("settings") != json.loads(json.dumps(settings)):
         if rows:
-            print(f"note: {path} is of other settings and is started over")
+            print(f"note: {shown} is of other settings and is started over")
         path.unlink()
         return {}
     done = {row.pop("path"): row for row in rows[1:]}
     if done:
-        print(f"resuming after {len(done)} pictures ({path})")
+        pictures_done = names.format_count(len(done), "picture")
+        print(f"resuming after {pictures_done} ({shown})")
     if len(rows) < len(lines):
         path.write_text("".join(lines[: len(rows)]), "utf-8", "surrogateescape")
     return done

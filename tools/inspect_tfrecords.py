@@ -22,7 +22,7 @@ from PIL import Image
 
 from tfstyle.core import cli, progress
 from tfstyle.core.cli import UserError
-from tfstyle.core.names import show
+from tfstyle.core.names import clean_line, show
 from tfstyle.data.collections.splits import SPLITS
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def main(paths: list[str]) -> None:
     if _SHEET.value is not None:
         _write_sheet(folder, counts, _SHEET.value)
     for problem in problems:
-        print(problem)
+        print(clean_line(problem))
     if problems:
         noun = "fault" if len(problems) == 1 else "faults"
         raise UserError(f"{len(problems)} {noun} in {folder}")
@@ -69,6 +69,7 @@ def _inspect(folder: str) -> tuple[Counts, list[str]]:
     # Imported here: --help need not wait for TensorFlow.
     from tfstyle.data import inspection, records
 
+    shown = show(folder)
     shards = inspection.list_shards(folder)
     problems: list[str] = []
     dataset = None
@@ -78,7 +79,7 @@ def _inspect(folder: str) -> tuple[Counts, list[str]]:
         except UserError as error:
             problems.append(str(error))
     else:
-        print(f"note: {folder} has no {records.INDEX_FILE}; the records are counted")
+        print(f"note: {shown} has no {records.INDEX_FILE}; the records are counted")
     if dataset is None:
         if not shards:
             raise UserError("; ".join([*problems, f"{folder} holds no records"]))
@@ -89,7 +90,7 @@ def _inspect(folder: str) -> tuple[Counts, list[str]]:
     listed = {path for _, _, path in dataset.list_shards()}
     for _, path in shards:
         if path not in listed:
-            print(f"note: {path} is not listed in {records.INDEX_FILE}")
+            print(f"note: {show(path)} is not listed in {records.INDEX_FILE}")
     size = dataset.image_size
     print(f"pictures   {size}x{size} pixels, {dataset.fit}, on {dataset.background}")
     _print_files(folder, sorted(listed))
@@ -141,7 +142,7 @@ def _count_records(shards: list[tuple[str, str]]) -> tuple[Counts, list[str]]:
 def _print_files(folder: str, paths: list[str]) -> None:
     existing = [pathlib.Path(path) for path in paths if pathlib.Path(path).is_file()]
     size = sum(path.stat().st_size for path in existing)
-    print(f"records    {folder}: {len(existing)} files, {size / 2**20:.1f} MiB")
+    print(f"records    {show(folder)}: {len(existing)} files, {size / 2**20:.1f} MiB")
 
 
 def _print_sizes(dataset: "Dataset") -> None:
@@ -207,7 +208,7 @@ def _write_sheet(folder: str, counts: Counts, path: str) -> None:
         cells.append([*shown, *[None] * (_PER_ROW - len(shown))])
     sheet = grids.draw_grid(cells, [show(artist) for _, artist in keys])
     grids.write_picture(sheet, pathlib.Path(path))
-    print(f"sheet      {path}")
+    print(f"sheet      {show(path)}")
 
 
 def _read_encoded(folder: str) -> Iterator[tuple[tuple[int, str], bytes]]:

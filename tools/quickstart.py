@@ -21,7 +21,7 @@ import pathlib
 import sys
 from collections.abc import Mapping
 
-from tfstyle.core.names import from_path, show
+from tfstyle.core.names import clean_line, from_path, show
 
 IMAGE_SIZES = (32, 64, 128, 256)
 # Works per artist that the records may require, the preferred number first; and the
@@ -261,4 +261,4 @@ if __name__ == "__main__":
     try:
         main(sys.argv[1:])
     except SetupError as error:
-        sys.exit(f"error: {error}")
+        sys.exit(clean_line(f"error: {error}"))

@@ -70,11 +70,14 @@ def main() -> None:
         pages = review.write_pages(entries, crops, folder, digest, _PER_PAGE.value)
     for entry, error in zip(entries, errors, strict=True):
         if error is not None:
-            print(f"unusable   row {entry.row}, {names.show(entry.path)}: {error}")
+            reason = names.clean_line(error)
+            print(f"unusable   row {entry.row}, {names.show(entry.path)}: {reason}")
     for line in manifests.describe_faults(str(manifest), faults):
         print(f"faulty     {line}")
-    print(f"faces      {errors.count(None)} on {len(pages)} pages")
-    print(f"page       {pathlib.Path(_OUTPUT_DIR.value, review.INDEX)}")
+    on_pages = names.format_count(len(pages), "page")
+    print(f"faces      {errors.count(None)} on {on_pages}")
+    page = pathlib.Path(_OUTPUT_DIR.value, review.INDEX)
+    print(f"page       {names.show(str(page))}")
 
 
 if __name__ == "__main__":

@@ -139,6 +139,7 @@ def main():
     print(text)
     print("two\\nlines\\tkept")
     logging.getLogger("tfstyle").info(text)
+    logging.getLogger("tfstyle").info("in %s", "a\\nforged: line")
     raise cli.UserError(f"{text}\\nforged: line")
 cli.run(main)
 """
@@ -152,7 +153,7 @@ cli.run(main)
     expected = rf"{first} \x8a \x1b[2J \u009b3m \u202e end"
     assert done.returncode == 1
     assert done.stdout.decode(encoding).splitlines() == [
-        *(expected, "two", "lines\tkept", expected)
+        *(expected, "two", "lines\tkept", expected, r"in a\nforged: line")
     ]
     assert done.stderr.decode(encoding) == rf"error: {expected}\nforged: line" + "\n"
 

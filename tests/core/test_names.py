@@ -103,3 +103,10 @@ def test_a_text_keeps_its_lines():
 )
 def test_a_text_that_is_longer_is_cut(text, shown):
     assert names.cut(text, 3) == shown
+
+
+def test_a_noun_is_in_the_number_of_its_count():
+    counts = [names.format_count(number, "picture") for number in range(3)]
+    assert counts == ["0 pictures", "1 picture", "2 pictures"]
+    assert names.format_count(1, "copy is", "copies are") == "1 copy is"
+    assert names.format_count(2, "copy is", "copies are") == "2 copies are"

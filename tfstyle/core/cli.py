@@ -303,10 +303,10 @@ def _log_to_stdout() -> Iterator[None]:
 
 
 class _LineHandler(logging.Handler):
-    """Writes each message to stdout as a line."""
+    """Writes each message to stdout as a line, whatever names it holds."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        _write_line(self.format(record), sys.stdout)
+        _write_line(names.clean_line(self.format(record)), sys.stdout)
 
 
 def _drop_terminal_output() -> None:

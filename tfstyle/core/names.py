@@ -111,6 +111,14 @@ def cut(text: str, length: int) -> str:
     return text if len(text) <= length else f"{text[:length]}.."
 
 
+def format_count(number: int, noun: str, plural: str | None = None) -> str:
+    """Return a number with its noun, or noun and verb: 1 picture, 2 pictures.
+
+    The plural is the noun with an "s" unless it is given.
+    """
+    return f"{number} {noun if number == 1 else plural or f'{noun}s'}"
+
+
 def spell_out(name: str) -> str:
     """Return a name in ASCII, so that it differs from every name that looks alike."""
     return "".join(c if c.isascii() else _escape_any(c) for c in show(name))

@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from tfstyle.core import files
 from tfstyle.core.cli import UserError
+from tfstyle.core.names import show
 from tfstyle.core.paths import quote
 from tfstyle.data import input_pipeline, records
 from tfstyle.modeling import stages
@@ -253,10 +254,10 @@ class _Training:
             finishing.finish(folder, self.dataset, self._final_choice)
         folder.mark_finished(steps)
         minutes = (time.time() - start_time) / 60
-        logger.info(
-            f"{folder.stage}: trained to step {steps} ({minutes:.1f} minutes now)\n"
-            f"  pictures: {folder.previews}\n"
-            f"  curves:   tensorboard --logdir={quote(self.paths.run_dir)}"
+        _log_lines(
+            f"{folder.stage}: trained to step {steps} ({minutes:.1f} minutes now)",
+            f"  pictures: {show(str(folder.previews))}",
+            f"  curves:   tensorboard --logdir={quote(self.paths.run_dir)}",
         )
 
     @property
@@ -282,15 +283,15 @@ class _Training:
         if self.paths.dry_run and self.paths.restart and self.folder.exists:
             begin += ", deleting what it has trained so far"
         size = settings.image_size
-        logger.info(
+        _log_lines(
             f"{described.stage}: {described.steps} steps of {settings.batch_size} "
-            f"pictures, {begin}\n"
+            f"pictures, {begin}",
             f"  pictures: {pictures} of {len(self.dataset.artists)} artists, "
-            f"{size}x{size} ({self.dataset.records_dir})\n"
-            f"  networks: {counts}\n"
+            f"{size}x{size} ({show(self.dataset.records_dir)})",
+            f"  networks: {counts}",
             f"  strategy: {settings.strategy}, {described.replicas} replica(s), "
-            f"{settings.precision}{', XLA' if self.model.with_xla else ''}\n"
-            f"  folder:   {self.folder.path}"
+            f"{settings.precision}{', XLA' if self.model.with_xla else ''}",
+            f"  folder:   {show(str(self.folder.path))}",
         )
         if self.model.with_xla and not self.is_done:
             logger.info("XLA compiles the step first, for a minute or two")
@@ -352,6 +353,11 @@ class _Training:
                 "note: with other codes of the %s stage in %s there will be %s",
                 *(self.folder.stage, self.folder.run_dir, "; ".join(self.dependents)),
             )
+
+
+def _log_lines(*lines: str) -> None:
+    for line in lines:
+        logger.info("%s", line)
 
 
 def _write_operative_config(folder: StageFolder) -> None:
