@@ -205,6 +205,23 @@ def test_the_error_about_an_untrained_stage_has_the_command_that_trains_it(
     assert not (tmp_path / "runs").exists()
 
 
+def test_a_run_behind_a_link_that_leads_nowhere_is_refused_in_dry_runs_too(
+    small_records, tmp_path
+):
+    (tmp_path / "link").symlink_to("nowhere")
+    for flags in ([], ["--dry_run"]):
+        done = run(
+            module("train"),
+            f"--gin_file={ROOT / 'gin' / 'quickstart' / 'metric.gin'}",
+            f"--records_dir={small_records.records_dir}",
+            "--run_dir=link",
+            *flags,
+            cwd=tmp_path,
+        )
+        reason = "--run_dir=link: link is a link that leads nowhere"
+        assert error_line(done) == f"error: {reason}"
+
+
 def test_a_dry_run_writes_nothing(small_records, tmp_path):
     before = list_files(pathlib.Path(small_records.records_dir))
 

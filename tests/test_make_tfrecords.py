@@ -243,6 +243,15 @@ def test_beam_is_an_extra(few, tmp_path):
     assert_refused(result, tmp_path / "out", "--beam_pipeline_options needs a --runner")
 
 
+def test_records_behind_a_link_that_leads_nowhere_are_refused(few, tmp_path):
+    (tmp_path / "link").symlink_to("nowhere")
+    result = run(few, tmp_path / "link")
+    reason = f"{tmp_path}/link is a link that leads nowhere"
+    assert_refused(
+        result, tmp_path / "nowhere", f"--output_dir={tmp_path}/link", reason
+    )
+
+
 def test_a_missing_input_folder_is_named(tmp_path):
     result = run(tmp_path / "none", tmp_path / "out")
     assert_refused(result, tmp_path / "out", f"{tmp_path}/none is not a folder")

@@ -4,8 +4,8 @@ r"""Encode a collection: style codes, content codes, and the nearest artists.
     python -m tfstyle.encode --run_dir=runs/default --records_dir=records \
         --output=codes.csv
 
-Encodes pictures of any format and size, in folders of any depth. Unusable files are
-skipped and listed. The codes are those that later stages use: pruned and
+Encodes pictures of any common format and size, in folders of any depth. Unusable files
+are skipped and listed. The codes are those that later stages use: pruned and
 normalized. Content codes need a trained vae stage.
 
     .npz  filenames, artists, splits, nearest_artists, nearest_distances [N], style

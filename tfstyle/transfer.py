@@ -7,11 +7,11 @@ r"""Transfer style: combine the content of a picture with another style.
     python -m tfstyle.transfer --run_dir=runs/default --content=a.png \
         --style_mix="Artist One:0.6,Artist Two:0.4" --output=c.png
 
-Takes pictures of any format and size. The style is exactly one of: the mean code of
-pictures (--style, repeated or a folder), the style of an artist, trained or enrolled,
-or a mixture of artists' styles with weights of any sum. For a single content --output
-is a file. For several contents, or a folder of them, it is a folder, and each result is
-a .png file in it.
+Takes pictures of any common format and size. The style is exactly one of: the mean code
+of pictures (--style, repeated or a folder), the style of an artist, trained or
+enrolled, or a mixture of artists' styles with weights of any sum. For a single content
+--output is a file. For several contents, or a folder of them, it is a folder, and each
+result is a .png file in it.
 
 --refine_steps=200 first optimizes the codes of the content picture, so that they
 reconstruct it better than the encoder's codes in its own style. The better the

@@ -4,9 +4,9 @@
 
     python tools/make_tfrecords.py --manifest=works.jsonl --output_dir=RECORDS
 
-The pictures are PICTURES/ARTIST/anything.png, of any format and size; PICTURES may be
-an archive (.zip, .tar, .tar.gz, ..). Or they are those of a manifest: rows with `path`
-and `artist`, and optionally `box` [x, y, width, height] and `angle` (degrees
+The pictures are PICTURES/ARTIST/anything.png, of any common format and size; PICTURES
+may be an archive (.zip, .tar, .tar.gz, ..). Or they are those of a manifest: rows with
+`path` and `artist`, and optionally `box` [x, y, width, height] and `angle` (degrees
 counter-clockwise) of a face, `group` (variants of one work), `content`, `licence`, and
 `creator`. Whatever is left out is listed with the reason in RECORDS/skipped.tsv; for
 pictures found under two artists (`ambiguous`), the list names the other copy.
@@ -30,7 +30,7 @@ from tfstyle.core import cli, names
 from tfstyle.core.cli import UserError
 from tfstyle.core.files import temporary_folder
 from tfstyle.core.locks import folder_lock
-from tfstyle.core.paths import quote
+from tfstyle.core.paths import find_obstacle, quote
 from tfstyle.data import pictures
 from tfstyle.data.catalogs import manifests
 from tfstyle.data.collections import (
@@ -324,6 +324,11 @@ def _check_flags() -> None:
     for flag in ("output_dir",) if FLAGS.manifest else ("input_dir", "output_dir"):
         if not FLAGS[flag].value:
             raise UserError(f"--{flag} is missing (see --help)")
+    obstacle = find_obstacle(FLAGS.output_dir)
+    if obstacle:
+        raise UserError(
+            f"--output_dir={names.show(FLAGS.output_dir)}: {names.show(obstacle)}"
+        )
     if FLAGS.runner is not None:
         with cli.importing_extra("--runner needs Apache Beam", "beam"):
             importlib.import_module("apache_beam")

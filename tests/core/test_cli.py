@@ -194,7 +194,8 @@ def test_a_writable_output_is_accepted_and_nothing_is_left_behind(tmp_path):
         ("", "--output must be a .*, got nothing"),
         ("folder.npz", r"--output must be a .*, got folder\.npz"),
         ("codes.npz", r"--output=codes\.npz already exists: .* --overwrite"),
-        ("codes.npz/more.npz", "cannot be written: check .*codes.npz"),
+        ("codes.npz/more.npz", "cannot be written: .*codes.npz is not a folder"),
+        ("link/codes.npz", "written: .*/link is a link that leads nowhere"),
         (f"{'x' * 252}.npz", "cannot be written: File name too long"),
     ],
 )
@@ -204,14 +205,42 @@ def test_an_output_that_cannot_be_written_is_refused(
     monkeypatch.chdir(tmp_path)
     pathlib.Path("folder.npz").mkdir()
     pathlib.Path("codes.npz").touch()
+    pathlib.Path("link").symlink_to("nowhere")
 
     with pytest.raises(cli.UserError, match=message):
         cli.check_output(path, ".npz", ".csv", overwrite=False)
 
     names = sorted(path.name for path in tmp_path.iterdir())
-    assert names == ["codes.npz", "folder.npz"]
+    assert names == ["codes.npz", "folder.npz", "link"]
 
 
 def test_an_existing_output_may_be_replaced_by_default(tmp_path):
     (tmp_path / "sheet.png").touch()
     cli.check_output(str(tmp_path / "sheet.png"), ".png", flag="sheet")
+
+
+@pytest.mark.parametrize(
+    ("message", "line"),
+    [
+        (
+            "Graph execution error:\n\nDetected at node 'Add' defined at (most recent"
+            " call last):\n    File \"a.py\", line 1, in f\nNode: 'Add'\nToo bad."
+            "\n\t [[{{node Add}}]] [Op:__inference_f_1]",
+            "Too bad.",
+        ),
+        (
+            "Graph execution error:\n\n2 root error(s) found.\n  (0)"
+            " INVALID_ARGUMENT:  Too bad.\n\t [[{{node Add}}]]\n  (1) CANCELLED: x",
+            "Too bad.",
+        ),
+        (
+            "{{function_node __wrapped__DecodePng_device_CPU:0}} Too bad."
+            " [Op:DecodePng] name: ",
+            "Too bad.",
+        ),
+        ("assertion failed: [Too [bad].]\n\t [[{{node Assert}}]]", "Too [bad]."),
+        ("", ""),
+    ],
+)
+def test_an_error_of_tensorflow_is_reduced_to_the_line_that_describes_it(message, line):
+    assert cli.summarize_error(message) == line

@@ -291,7 +291,7 @@ def test_a_file_of_any_name_is_written(name, tmp_path):
 
 def test_a_folder_that_cannot_be_created_is_a_user_error(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(UserError, match="cannot write to .*: Not a directory"):
+    with pytest.raises(UserError, match="cannot write to .* is not a folder"):
         write_folder(tmp_path / "file" / "out", "index")
 
 

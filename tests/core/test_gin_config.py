@@ -1,6 +1,7 @@
 """Gin is parsed strictly: each mistake is one error that names its place."""
 
 import inspect
+import os
 import pathlib
 
 import gin
@@ -234,6 +235,17 @@ def test_a_scope_that_a_reference_uses_is_accepted(scope):
     parse(bindings=[reference, f"{scope}/rmsprop.rho = 0.8"])
 
     assert gin.query_parameter(f"{scope}/rmsprop.rho") == 0.8
+
+
+@pytest.mark.parametrize(
+    ("make", "problem"),
+    [(os.mkdir, "is a folder: name a file in it"), (os.mkfifo, "is no regular file")],
+)
+def test_an_included_path_that_is_no_file_is_named(make, problem, tmp_path):
+    make(tmp_path / "inner")
+    file = tmp_path / "outer.gin"
+    file.write_text('include "inner"\n')
+    assert refusal(file).endswith(f": {tmp_path / 'inner'} {problem}")
 
 
 def test_macros_are_not_taken_for_scopes():

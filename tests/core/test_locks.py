@@ -189,9 +189,16 @@ def test_a_folder_that_cannot_be_created_is_named(folder):
 
 def test_a_file_in_place_of_the_folder_is_named(tmp_path):
     (tmp_path / "out").touch()
-    for folder in (tmp_path / "out", tmp_path / "out" / "inner"):
+    (tmp_path / "link").symlink_to("nowhere")
+    for name, reason in {
+        **dict.fromkeys(["out", "out/inner"], "out is not a folder"),
+        **dict.fromkeys(["link", "link/inner"], "link is a link that leads nowhere"),
+    }.items():
+        folder = tmp_path / name
         with (
-            pytest.raises(UserError, match=f"cannot write to {folder}: Not a dir"),
+            pytest.raises(
+                UserError, match=f"cannot write to {folder}: {tmp_path}/{reason}"
+            ),
             folder_lock(folder),
         ):
             pass

@@ -86,3 +86,28 @@ def test_links_are_deleted_at_the_end(tmp_path):
     assert link.name == "file"
     assert not link.parent.exists() and not link.parent.parent.exists()
     assert odd.is_dir()
+
+
+def test_what_keeps_a_folder_from_being_created_is_found(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    (tmp_path / "dangling").symlink_to("nowhere")
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "link").symlink_to(tmp_path)
+    reasons = {
+        **dict.fromkeys([".", "new", "new/inner", "link", "link/new"], None),
+        **dict.fromkeys(["file", "file/inner"], "file is not a folder"),
+        **dict.fromkeys(
+            ["dangling", "dangling/a/b"], "dangling is a link that leads nowhere"
+        ),
+        "loop": "loop is a link that leads nowhere",
+    }
+    expected = {
+        name: reason and f"{tmp_path}/{reason}" for name, reason in reasons.items()
+    }
+    assert {name: paths.find_obstacle(tmp_path / name) for name in reasons} == expected
+    monkeypatch.chdir(tmp_path)
+    assert paths.find_obstacle("dangling") == reasons["dangling"]
+
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    assert paths.find_obstacle(tmp_path) is None
+    assert paths.find_obstacle("new") == ". cannot be written"

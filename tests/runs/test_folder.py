@@ -138,8 +138,12 @@ def test_a_damaged_description_is_read_from_its_copy(content, metric_folder, cap
 def test_a_description_that_is_damaged_twice_is_an_error(metric_folder):
     for path in (metric_folder.path, metric_folder.checkpoints):
         (path / "run.json").write_text("null")
-    with pytest.raises(UserError, match="run.json is corrupt"):
-        metric_folder.read()
+    copy = metric_folder.checkpoints / "run.json"
+    for _ in range(2):
+        message = f"run.json is corrupt: .*, and {copy} cannot be read either: put back"
+        with pytest.raises(UserError, match=f"{message} .* train.* --restart$"):
+            metric_folder.read()
+        copy.unlink(missing_ok=True)
 
 
 def test_final_weights_are_found_where_an_interruption_left_them(metric_folder):
@@ -256,6 +260,15 @@ def test_corrupt_weights_are_named(end, metric_folder):
         metric_folder.load_network("style_encoder")
 
 
+def test_the_reason_of_corrupt_weights_has_no_names_of_graph_nodes(metric_folder):
+    path = metric_folder.final_weights.with_name("weights.data-00000-of-00001")
+    damaged = bytearray(path.read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    path.write_bytes(damaged)
+    with pytest.raises(UserError, match=r"are corrupt \(\w[^{\[]*\); make"):
+        metric_folder.load_network("style_encoder")
+
+
 @pytest.mark.parametrize("damage", ["no archive", "half an archive", "lacks an array"])
 def test_corrupt_statistics_are_one_line_with_the_way_to_make_them_again(
     damage, metric_folder
@@ -319,9 +332,13 @@ def test_a_file_where_training_needs_a_folder_is_refused(name, metric_folder):
     shutil.rmtree(path, ignore_errors=True)
     path.write_text("x")
 
-    with pytest.raises(UserError, match=f"{path} must be a folder"):
+    with pytest.raises(UserError, match=f"{path} is not a folder: move it"):
         metric_folder.check_parts()
     assert path.read_text() == "x"
+    path.unlink()
+    path.symlink_to("nowhere")
+    with pytest.raises(UserError, match=f"{path} is a link that leads nowhere: move"):
+        metric_folder.check_parts()
 
 
 @pytest.mark.parametrize("name", ["previews", "tensorboard"])

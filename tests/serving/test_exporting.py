@@ -180,6 +180,56 @@ def test_names_of_dimensions_are_copied_and_removed_with_the_runs(metric_run, tm
     assert not copy.exists()
 
 
+@pytest.mark.parametrize("content", ["no tab", None])
+def test_malformed_names_of_dimensions_are_refused_before_anything_is_written(
+    content, metric_run, tmp_path
+):
+    names = metric_run / "dimension_names.tsv"
+    if content is None:
+        names.mkdir()
+    else:
+        names.write_text(content)
+    with pytest.raises(UserError, match="dimension_names.tsv"):
+        export(metric_run, tmp_path / "export")
+    assert not (tmp_path / "export").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("style_encoder", "style_encoder is a link that leads nowhere"),
+        ("dimension_names.tsv", "dimension_names.tsv is a folder"),
+        ("models.config", "models.config is a folder"),
+        ("export.json", "export.json is a folder"),
+    ],
+)
+def test_what_is_in_the_place_of_an_output_is_refused_before_anything_is_written(
+    name, reason, metric_run, tmp_path
+):
+    target = tmp_path / "export" / name
+    target.parent.mkdir()
+    if name == "style_encoder":
+        target.symlink_to("nowhere")
+    else:
+        target.mkdir()
+    with pytest.raises(UserError, match=f"{reason}: move it, or choose another"):
+        export(metric_run, target.parent)
+    assert list(target.parent.rglob("*")) == [target]
+
+
+def test_corrupt_weights_of_a_later_stage_are_refused_before_a_model_is_saved(
+    tiny_run, tmp_path, monkeypatch
+):
+    run_dir = pathlib.Path(shutil.copytree(tiny_run, tmp_path / "run"))
+    (data,) = (run_dir / "gan/checkpoints/final").glob("weights.data-*")
+    data.write_bytes(data.read_bytes()[: data.stat().st_size // 2])
+    saved = []
+    monkeypatch.setattr(signatures.ExportedModel, "save", lambda *_: saved.append(1))
+    with pytest.raises(UserError, match="gan/checkpoints/final/weights are corrupt"):
+        export(run_dir, tmp_path / "export")
+    assert not saved and not (tmp_path / "export").exists()
+
+
 def test_a_second_export_changes_nothing(export_dir, tiny_run, tmp_path, caplog):
     copy = shutil.copytree(export_dir, tmp_path / "export")
     before = read_files(copy)

@@ -102,6 +102,20 @@ def test_an_undecodable_picture_is_an_error_of_the_client_on_one_line(server):
 
 
 @pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (png("red")["b64"], 'is base64 as plain text: write {"b64": "..."} for it'),
+        ("", "is empty: there is no picture in it"),
+        ({"b64": ""}, "is empty: there is no picture in it"),
+    ],
+)
+def test_a_likely_mistake_with_a_picture_is_named(server, value, message):
+    for batch in ([value], [png("blue"), value]):
+        status, answer = post(server, "style_encoder", inputs=batch)
+        assert (status, answer) == (400, {"error": f"image_bytes {message}"})
+
+
+@pytest.mark.parametrize(
     ("path", "status", "text"),
     [
         ("nobody", 404, "Servable not found for request: Latest(nobody)"),

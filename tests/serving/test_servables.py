@@ -188,30 +188,3 @@ def test_inputs_of_different_sizes_are_not_divided(models):
     outputs = models["pair"][1].predict("", rows)
 
     assert (len(outputs["sum"]), len(outputs["seed"])) == (20, 9)
-
-
-@pytest.mark.parametrize(
-    ("message", "line"),
-    [
-        (
-            "Graph execution error:\n\nDetected at node 'Add' defined at (most recent"
-            " call last):\n    File \"a.py\", line 1, in f\nNode: 'Add'\nToo bad."
-            "\n\t [[{{node Add}}]] [Op:__inference_f_1]",
-            "Too bad.",
-        ),
-        (
-            "Graph execution error:\n\n2 root error(s) found.\n  (0)"
-            " INVALID_ARGUMENT:  Too bad.\n\t [[{{node Add}}]]\n  (1) CANCELLED: x",
-            "Too bad.",
-        ),
-        (
-            "{{function_node __wrapped__DecodePng_device_CPU:0}} Too bad."
-            " [Op:DecodePng] name: ",
-            "Too bad.",
-        ),
-        ("assertion failed: [Too [bad].]\n\t [[{{node Assert}}]]", "Too [bad]."),
-        ("", ""),
-    ],
-)
-def test_an_error_of_tensorflow_is_reduced_to_the_line_that_describes_it(message, line):
-    assert servables.summarize_error(message) == line

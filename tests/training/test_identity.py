@@ -251,6 +251,13 @@ def test_a_run_that_is_a_file_or_inside_one_is_refused(run_dir, tmp_path):
         identity.check_folders(tmp_path / run_dir, None)
 
 
+@pytest.mark.parametrize("run_dir", ["dangling", "dangling/run"])
+def test_a_run_behind_a_link_that_leads_nowhere_is_refused(run_dir, tmp_path):
+    (tmp_path / "dangling").symlink_to("nowhere")
+    with pytest.raises(UserError, match="--run_dir=.*/dangling is a link that leads"):
+        identity.check_folders(tmp_path / run_dir, None)
+
+
 @pytest.mark.usefixtures("clean_gin")
 @pytest.mark.parametrize("dims", [0, 9, "8"])
 def test_more_dimensions_than_the_encoder_has_are_refused(dims):

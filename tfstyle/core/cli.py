@@ -14,6 +14,7 @@ import itertools
 import logging
 import os
 import pathlib
+import re
 import signal
 import stat
 import sys
@@ -131,6 +132,16 @@ def run(main: Callable[..., None], positional: bool = False) -> None:
         raise SystemExit(0 if help_requested else exit_.code) from None
 
 
+def summarize_error(message: str) -> str:
+    """Return the line of an error message of TensorFlow that describes the error."""
+    # It is the last line before the first graph node; tracebacks, if any, precede it.
+    head = re.split(r"\s*\[\[\{\{(?:function_)?node", message, maxsplit=1)[0]
+    lines = [line.strip() for line in head.splitlines() if line.strip()]
+    line = lines[-1] if lines else message.strip()
+    line = re.sub(r"^(\(\d+\) [A-Z_]+:\s*)?(\{\{.*?\}\}\s*)?|\s*\[Op:.*$", "", line)
+    return re.sub(r"^assertion failed: \[(.*)\]$", r"\1", line)
+
+
 def check_output(
     path: str, *suffixes: str, flag: str = "output", overwrite: bool = True
 ) -> None:
@@ -161,8 +172,8 @@ def check_output(
     existing = parents[len(missing)]
     if not existing.is_dir() or not os.access(existing, os.W_OK):
         raise UserError(
-            f"--{flag}={names.show(path)} cannot be written: check"
-            f" {names.show(str(existing))}"
+            f"--{flag}={names.show(path)} cannot be written:"
+            f" {paths.find_obstacle(existing) or f'check {existing}'}"
         )
     try:
         with contextlib.ExitStack() as created:
@@ -246,7 +257,9 @@ def _run_guarded(main: Callable[..., None], argv: list[str], positional: bool) -
         # TensorFlow has its own error type for a full disk; it is not imported here.
         if "No space left on device" not in str(error):
             raise
-        _fail(f"error: no space left on the disk: {str(error)[:200]}", 1)
+        _fail(
+            f"error: no space left on the disk: {summarize_error(str(error))[:200]}", 1
+        )
 
 
 def _show_path(error: OSError) -> str:

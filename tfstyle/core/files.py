@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from tfstyle.core.cli import UserError
-from tfstyle.core.paths import PathLike
+from tfstyle.core.paths import PathLike, find_obstacle
 
 # Arguments of Linux' renameat2.
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
@@ -96,6 +96,8 @@ def atomic_folder(
     partial = target / _PARTIAL_FOLDER
     with _new_parents(partial):
         try:
+            if obstacle := find_obstacle(target):
+                raise UserError(f"cannot write to {folder}: {obstacle}")
             _make_empty(partial)
         except OSError as error:
             raise UserError(f"cannot write to {folder}: {error.strerror}") from None

@@ -184,6 +184,12 @@ def _find_included(filename: str, folder: pathlib.Path, where: str) -> pathlib.P
     for candidate in (folder / path, path):
         if candidate.is_file():
             return candidate
+        if candidate.is_dir():
+            raise UserError(
+                f"configuration: {where}: {candidate} is a folder: name a file in it"
+            )
+        if candidate.exists():
+            raise UserError(f"configuration: {where}: {candidate} is no regular file")
     raise UserError(
         f"configuration: {where}: there is no file {filename} in {folder} or in the "
         "working directory"

@@ -17,7 +17,7 @@ import time
 from collections.abc import Iterator
 
 from tfstyle.core.cli import UserError
-from tfstyle.core.paths import PathLike
+from tfstyle.core.paths import PathLike, find_obstacle
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +54,8 @@ def folder_lock(
     target = pathlib.Path(folder)
     with contextlib.ExitStack() as stack:
         try:
+            if obstacle := find_obstacle(target):
+                raise UserError(f"cannot write to {folder}: {obstacle}")
             descriptor = _create_and_acquire(target, name, wait, stack)
         except OSError as error:
             raise UserError(f"cannot write to {folder}: {error.strerror}") from None

@@ -31,6 +31,24 @@ def quote(path: PathLike) -> str:
     return names.quote(keep_literal(path))
 
 
+def find_obstacle(folder: PathLike) -> str | None:
+    """Return what keeps a folder from being created, if it does not exist yet.
+
+    Raises:
+        OSError: the name is too long, or a folder above it cannot be searched.
+    """
+    path = pathlib.Path(folder)
+    # A link that leads nowhere does not exist, by `exists`.
+    nearest = next(p for p in (path, *path.parents) if p.is_symlink() or p.exists())
+    if not nearest.exists():
+        return f"{nearest} is a link that leads nowhere"
+    if not nearest.is_dir():
+        return f"{nearest} is not a folder"
+    if nearest != path and not os.access(nearest, os.W_OK):
+        return f"{nearest} cannot be written"
+    return None
+
+
 def for_tensorflow(path: PathLike) -> str:
     """Return a path of the same file or folder that TensorFlow takes literally.
 

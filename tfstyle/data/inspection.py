@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import tensorflow as tf
 
+from tfstyle.core.cli import summarize_error
 from tfstyle.core.paths import for_tensorflow
 from tfstyle.data.collections.splits import SPLITS
 from tfstyle.data.examples import (
@@ -179,7 +180,7 @@ def _describe_bad_picture(example: Example) -> str | None:
         # As for training: decode_jpeg decodes PNG as well.
         shape = tf.io.decode_jpeg(example.encoded, 3).shape
     except tf.errors.OpError as error:
-        return f"its picture cannot be decoded ({_summarize(error)})"
+        return f"its picture cannot be decoded ({summarize_error(error.message)})"
     if tuple(shape[:2]) != (example.height, example.width):
         return (
             f"its picture is {shape[1]}x{shape[0]} pixels, but the record says"
@@ -240,9 +241,3 @@ def _crc32c(data: bytes) -> int:
 def _mask(crc: int) -> int:
     """Mask a checksum as TFRecord files do."""
     return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
-
-
-def _summarize(error: tf.errors.OpError) -> str:
-    """Return the message without the names of graph nodes, on one line."""
-    line = error.message.split("\n")[0]
-    return re.sub(r"\{\{.*?\}\}|\[(Op:|\[).*", "", line).strip()

@@ -18,7 +18,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfstyle.core import names
-from tfstyle.core.cli import UserError
+from tfstyle.core.cli import UserError, summarize_error
 from tfstyle.core.files import atomic_folder
 from tfstyle.core.locks import folder_lock
 from tfstyle.core.paths import for_tensorflow
@@ -315,7 +315,9 @@ def _write_shard(path: pathlib.Path, examples: Iterable[bytes]) -> None:
             for example in examples:
                 writer.write(example)
     except tf.errors.OpError as error:
-        raise UserError(f"cannot write {path}: {error.message}") from None
+        raise UserError(
+            f"cannot write {path}: {summarize_error(error.message)}"
+        ) from None
 
 
 def _list_used(plan: SplitPlan, spool: Spool) -> list[Source]:

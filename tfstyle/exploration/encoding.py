@@ -22,7 +22,7 @@ from tfstyle.runs.trained_run import TrainedRun
 
 
 def encode_folder(run: TrainedRun, input_dir: str) -> CollectionCodes:
-    """Encode every picture below a folder, of any format and size.
+    """Encode every picture below a folder, of any common format.
 
     The folders in it are named after artists. The codes of pictures beside these
     folders come first.

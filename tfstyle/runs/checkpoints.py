@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfstyle.core import files
-from tfstyle.core.cli import UserError
+from tfstyle.core.cli import UserError, summarize_error
 from tfstyle.core.paths import for_tensorflow
 
 logger = logging.getLogger(__name__)
@@ -143,5 +143,8 @@ def _refuse_other_files(prefix: pathlib.Path) -> None:
 
 
 def _shorten(error: Exception, prefix: pathlib.Path) -> str:
-    text = str(error).replace(for_tensorflow(prefix), prefix.name)
+    text = str(error)
+    if isinstance(error, tf.errors.OpError):
+        text = summarize_error(error.message)
+    text = text.replace(for_tensorflow(prefix), prefix.name)
     return " ".join(text.split())[:100]

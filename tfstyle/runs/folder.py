@@ -23,6 +23,7 @@ import tensorflow as tf
 
 from tfstyle.core import files, locks, typed
 from tfstyle.core.cli import UserError
+from tfstyle.core.paths import find_obstacle
 from tfstyle.modeling import stages
 from tfstyle.modeling.networks.frozen_codes import CodeStatistics
 from tfstyle.modeling.stages.stage import StageSpec
@@ -140,9 +141,14 @@ class StageFolder:
             problem = f"{first} is missing"
         except UserError as error:
             problem = str(error)
-        if not copy.exists():
-            raise UserError(problem)
-        description = StageDescription.read(copy)
+        try:
+            description = StageDescription.read(copy)
+        except (FileNotFoundError, UserError):
+            remedy = advice.train_command(self.stage, self.run_dir)
+            raise UserError(
+                f"{problem}, and {copy} cannot be read either: put back one of them, "
+                f"or train the stage again with: {remedy} --restart"
+            ) from None
         _warn_once(f"{problem}; its copy {copy} is used")
         return description
 
@@ -162,10 +168,8 @@ class StageFolder:
                 the files of a folder that is linked.
         """
         for path in (self.path, self.checkpoints, self.previews, self.tensorboard):
-            if os.path.lexists(path) and not path.is_dir():
-                raise UserError(
-                    f"{path} must be a folder, but is a file: move it elsewhere"
-                )
+            if os.path.lexists(path) and (obstacle := find_obstacle(path)):
+                raise UserError(f"{obstacle}: move it elsewhere")
         for path in (self.previews, self.tensorboard):
             if path.is_symlink():
                 raise UserError(

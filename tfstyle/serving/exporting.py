@@ -19,7 +19,7 @@ from tensorflow_serving.apis import prediction_log_pb2
 from tfstyle.core import files
 from tfstyle.core.cli import UserError
 from tfstyle.core.locks import folder_lock
-from tfstyle.core.paths import for_tensorflow
+from tfstyle.core.paths import find_obstacle, for_tensorflow
 from tfstyle.modeling.stages import gan, metric, vae
 from tfstyle.runs.style_space import NAMES_FILE
 from tfstyle.runs.trained_run import TrainedRun
@@ -29,6 +29,8 @@ logger = logging.getLogger(__name__)
 
 # Batches that a server may form; a warm-up request is stored for each.
 ALLOWED_BATCH_SIZES = (1, 2, 4, 8)
+_RECORD_FILE = "export.json"  # written last
+_SERVER_FILES = _MODELS_FILE, _BATCHING_FILE = "models.config", "batching.config"
 # {name: (stage that must be finished, function that makes the model)}
 _MODELS: dict[str, tuple[str, Callable[[TrainedRun], signatures.ExportedModel]]] = {
     "style_encoder": (metric.SPEC.name, signatures.make_style_encoder),
@@ -56,6 +58,7 @@ def export_run(
             ones.
     """
     enrolled = run.enrolled.digest  # an error if the metric stage is not trained
+    _ = run.dimension_names  # refuses malformed names before minutes of exporting
     names = _choose_models(run)
     with folder_lock(export_dir):
         return _write_export(run, names, enrolled, export_dir, serving_dir), names
@@ -69,6 +72,7 @@ def _write_export(
     serving_dir: pathlib.PurePosixPath,
 ) -> int:
     """Write models and files of an export; return its version."""
+    _check_targets(export_dir, names)
     _refuse_other_codes(export_dir, names)
     digest = _compute_digest(run, names, enrolled)
     versions = [_list_versions(export_dir / name) for name in names]
@@ -82,7 +86,7 @@ def _write_export(
     _copy_dimension_names(run, export_dir)
     _write_server_files(export_dir, serving_dir)
     record = {"version": version, "models": names, "digest": digest}
-    files.write_json(export_dir / "export.json", record)
+    files.write_json(export_dir / _RECORD_FILE, record)
     return version
 
 
@@ -96,6 +100,19 @@ def _choose_models(run: TrainedRun) -> list[str]:
         state = "outdated" if run.folder(stage).finished else "not finished"
         logger.info("skipped %s: the %s stage is %s", " and ".join(names), stage, state)
     return [name for name, (stage, _) in _MODELS.items() if stage not in skipped]
+
+
+def _check_targets(export_dir: pathlib.Path, names: Sequence[str]) -> None:
+    """Refuse what is in the place of a model's folder or of a file."""
+    for name in names:
+        if obstacle := find_obstacle(export_dir / name):
+            raise UserError(f"{obstacle}: move it, or choose another --export_dir")
+    for name in (NAMES_FILE, *_SERVER_FILES, _RECORD_FILE):
+        if (export_dir / name).is_dir():
+            raise UserError(
+                f"{export_dir / name} is a folder: move it, or choose another"
+                " --export_dir"
+            )
 
 
 def _refuse_other_codes(export_dir: pathlib.Path, names: Sequence[str]) -> None:
@@ -123,7 +140,7 @@ def _compute_digest(run: TrainedRun, names: Sequence[str], enrolled: str) -> str
 def _read_digest(export_dir: pathlib.Path) -> str | None:
     """Return the digest of the newest export, if there is one."""
     try:
-        record = files.read_json(export_dir / "export.json")
+        record = files.read_json(export_dir / _RECORD_FILE)
         return str(record["digest"])
     except (FileNotFoundError, ValueError, KeyError, TypeError):
         return None
@@ -138,11 +155,12 @@ def _list_versions(folder: pathlib.Path) -> list[int]:
 def _write_models(
     run: TrainedRun, names: Sequence[str], export_dir: pathlib.Path, version: int
 ) -> None:
+    # All are made first: this reads every weight, and refuses corrupt ones.
+    models = {name: _MODELS[name][1](run) for name in names}
     with files.temporary_folder(export_dir / ".making") as temporary:
-        for name in names:
+        for name, model in models.items():
             logger.info("exporting %s", name)
-            make = _MODELS[name][1]
-            make(run).save(for_tensorflow(temporary / name))
+            model.save(for_tensorflow(temporary / name))
             _write_warm_up(temporary / name, run.collection.image_size)
         for name in names:
             (export_dir / name).mkdir(exist_ok=True)
@@ -201,12 +219,10 @@ def _write_server_files(
         '    model_platform: "tensorflow"\n  }\n'
         for name in names
     )
-    files.write_text(
-        export_dir / "models.config", f"model_config_list {{\n{configs}}}\n"
-    )
+    files.write_text(export_dir / _MODELS_FILE, f"model_config_list {{\n{configs}}}\n")
     sizes = "".join(f"allowed_batch_sizes: {size}\n" for size in ALLOWED_BATCH_SIZES)
     files.write_text(
-        export_dir / "batching.config",
+        export_dir / _BATCHING_FILE,
         f"max_batch_size {{ value: {ALLOWED_BATCH_SIZES[-1]} }}\n"
         "batch_timeout_micros { value: 0 }\n"
         f"num_batch_threads {{ value: {os.cpu_count() or 1} }}\n"

@@ -1,5 +1,6 @@
 """Find, load and call the SavedModels of an export, EXPORT_DIR/NAME/VERSION."""
 
+import base64
 import contextlib
 import logging
 import os
@@ -15,8 +16,9 @@ from google.protobuf import json_format
 from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf import error_codes_pb2, saved_model_pb2
 
-from tfstyle.core.cli import UserError
+from tfstyle.core.cli import UserError, summarize_error
 from tfstyle.core.paths import for_tensorflow, quote
+from tfstyle.data.pictures import recognition
 from tfstyle.serving import json_tensors
 from tfstyle.serving.json_tensors import ServingError, TensorSpec
 
@@ -171,7 +173,7 @@ class Servable:
             raise ServingError(f"the picture is damaged: {reason}") from error
         except tf.errors.OpError as error:
             raise ServingError(
-                summarize_error(error.message),
+                _describe_mistake(inputs) or summarize_error(error.message),
                 error_codes_pb2.Code.Name(error.error_code),
             ) from error
         return {
@@ -302,14 +304,25 @@ def get_servable(models: Models, name: str, version: int | None = None) -> Serva
     return versions[number]
 
 
-def summarize_error(message: str) -> str:
-    """Return the line of an error message of TensorFlow that describes the error."""
-    # It is the last line before the first graph node; tracebacks, if any, precede it.
-    head = re.split(r"\s*\[\[\{\{(?:function_)?node", message, maxsplit=1)[0]
-    lines = [line.strip() for line in head.splitlines() if line.strip()]
-    line = lines[-1] if lines else message.strip()
-    line = re.sub(r"^(\(\d+\) [A-Z_]+:\s*)?(\{\{.*?\}\}\s*)?|\s*\[Op:.*$", "", line)
-    return re.sub(r"^assertion failed: \[(.*)\]$", r"\1", line)
+def _describe_mistake(inputs: Mapping[str, np.ndarray]) -> str | None:
+    """Describe a likely mistake in the bytes that a model refused, if there is one."""
+    for name, array in inputs.items():
+        for data in array.flat if name.endswith("_bytes") else ():
+            if not data:
+                return f"{name} is empty: there is no picture in it"
+            if _is_encoded_picture(data):
+                return f'{name} is base64 as plain text: write {{"b64": "..."}} for it'
+    return None
+
+
+def _is_encoded_picture(data: bytes) -> bool:
+    """Return whether bytes are the base64 text of a picture."""
+    text = b"".join(data[: 2 * recognition.BYTES_NEEDED].split())
+    try:
+        start = base64.b64decode(text[: len(text) // 4 * 4], validate=True)
+    except ValueError:
+        return False
+    return recognition.recognize(start) is not None
 
 
 def _read_specs(infos: Mapping[str, Any]) -> dict[str, TensorSpec]:

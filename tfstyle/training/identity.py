@@ -11,7 +11,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfstyle.core.cli import UserError
-from tfstyle.core.paths import quote
+from tfstyle.core.paths import find_obstacle, quote
 from tfstyle.data import records
 from tfstyle.data.input_pipeline import PipelineSettings
 from tfstyle.modeling import stages
@@ -132,9 +132,9 @@ def check_folders(run_dir: pathlib.Path, init_from: str | None) -> None:
     Raises:
         UserError: naming the flag.
     """
-    ancestor = next(path for path in (run_dir, *run_dir.parents) if path.exists())
-    if not ancestor.is_dir():
-        raise UserError(f"--run_dir={run_dir}: {ancestor} is not a folder")
+    obstacle = find_obstacle(run_dir)
+    if obstacle:
+        raise UserError(f"--run_dir={run_dir}: {obstacle}")
     if init_from and pathlib.Path(init_from).resolve() == run_dir.resolve():
         raise UserError(
             f"--init_from={init_from} is the run itself: choose another --run_dir"

@@ -22,7 +22,7 @@ PNG = encode_picture(NOISE)
 
 TGA_MODES = ("L", "LA", "P", "RGB", "RGBA")
 KRITA = b"PK\x03\x04" + bytes(26) + b"mimetypeapplication/x-krita"
-OTHERS = ("DDS", "ICNS", "ICO", "JPEG2000", "PCX", "SGI", "EPS")
+OTHERS = ("DDS", "DIB", "ICNS", "ICO", "IM", "JPEG2000", "PCX", "SGI", "EPS")
 
 
 @pytest.fixture
@@ -53,6 +53,7 @@ def walk(root, *rule):
         (encode_picture(NOISE, "TGA", rle=True), None),
         (b"Pf\n8 8\n-1\n" + bytes(256), None),
         *((encode_picture(LARGER, name), "unsupported_format") for name in OTHERS),
+        (encode_picture(NOISE.convert("1"), "MSP"), "unsupported_format"),
         (encode_picture(NOISE.convert("1"), "PPM"), None),
         (encode_picture(NOISE, "TIFF", big_tiff=True), None),
         (b"MM\x00*" + bytes(20), None),

@@ -69,6 +69,9 @@ _NOT_READ = {
     "BPG": rb"BPG\xfb",
     "MNG": rb"\x8aMNG\r\n\x1a\n",
     "JNG": rb"\x8bJNG\r\n\x1a\n",
+    "DIB": rb"\x28\x00{3}.{8}\x01\x00[\x01\x04\x08\x10\x18\x20]\x00",
+    "IM": rb"(?:Image type|File size|Name): ",
+    "MSP": rb"DanM|LinS",
     "IFF": rb"FORM....(?:ILBM|PBM )",
     "BLP": rb"BLP[12]",
 }
