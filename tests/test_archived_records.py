@@ -90,7 +90,7 @@ def test_members_that_are_left_out_are_counted_and_named(pictures, tmp_path):
         archive.addfile(tarfile.TarInfo("beside.png"))
     result = run(path, tmp_path / "out")
     output = commands.read_output(result)
-    assert f"note: 1 members of {path} are left out: link_in_archive, the" in output
+    assert f"note: 1 member of {path} left out: link_in_archive, the" in output
     assert " impossible_path, the first is ../up.png" in output
     skipped = skipped_in(tmp_path / "out")
     assert skipped["a/link.png"] == "link_in_archive"

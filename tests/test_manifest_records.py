@@ -160,7 +160,7 @@ def test_excluded_artists_and_dropped_faces_are_out(folder):
     )
 
     text = read_output(done)
-    assert "1 decisions" in text and "1 artist, 4 pictures" in text
+    assert "1 decision about" in text and "1 artist, 4 pictures" in text
     dataset = records.read_dataset(str(output))
     assert dataset.artist_names == ["aa", "bb"]
     assert dataset.skipped == {"excluded_artist": 4, "dropped_in_review": 1}

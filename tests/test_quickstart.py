@@ -155,7 +155,7 @@ def make_refused(folder: pathlib.Path) -> dict[str, tuple[pathlib.Path, str]]:
     return {
         "missing": (folder / "none", "does not exist"),
         "file": (folder / "loose" / "1.png", "is not a folder"),
-        "loose": (folder / "loose", "1 files but no folders: put the works of each"),
+        "loose": (folder / "loose", "1 file but no folders: put the works of each"),
         "single": (folder / "single", "one artist only (artist)"),
         "few": (folder / "few", "at least 4 pictures each; the most are a 9, b 3"),
     }

@@ -17,7 +17,7 @@ The split is train, test or holdout for records, and empty for pictures of a fol
 """
 
 from tfstyle.core import cli
-from tfstyle.core.names import show
+from tfstyle.core.names import format_count, show
 
 _RUN_DIR = cli.define_path("run_dir", "runs/default", "The trained run.")
 _INPUT_DIR = cli.define_path("input_dir", None, "Folder of pictures to encode.")
@@ -47,7 +47,8 @@ def main() -> None:
         codes = encoding.encode_folder(run, str(input_dir))
     codes.write(output)
     kinds = "style codes" if codes.content is None else "style and content codes"
-    print(f"{kinds} of {len(codes.filenames)} pictures: {show(output)}")
+    pictures = format_count(len(codes.filenames), "picture")
+    print(f"{kinds} of {pictures}: {show(output)}")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ artists. Enrolling a name again replaces it. Nothing is trained.
 from absl import flags
 
 from tfstyle.core import cli
-from tfstyle.core.names import from_path, show
+from tfstyle.core.names import format_count, from_path, show
 
 _RUN_DIR = cli.define_path("run_dir", "runs/default", "The trained run.")
 _NAME = flags.DEFINE_string("name", None, "The artist's name.")
@@ -36,8 +36,7 @@ def main(paths: list[str]) -> None:
         return
     count, replaced = enrolling.enroll_artist(run, name, paths)
     note = f" (replacing an enrollment by {replaced})" if replaced else ""
-    pictures = "picture" if count == 1 else "pictures"
-    print(f"{show(name)} enrolled by {count} {pictures}{note}")
+    print(f"{show(name)} enrolled by {format_count(count, 'picture')}{note}")
 
 
 if __name__ == "__main__":

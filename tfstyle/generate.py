@@ -15,7 +15,7 @@ generates the same pictures. The folder is written whole or not at all.
 from absl import flags
 
 from tfstyle.core import cli
-from tfstyle.core.names import from_path, show
+from tfstyle.core.names import format_count, from_path, show
 
 _RUN_DIR = cli.define_path("run_dir", "runs/default", "The trained run.")
 _OUTPUT_DIR = cli.define_path("output_dir", None, "Folder to write.")
@@ -61,9 +61,7 @@ def main() -> None:
         frames=_FRAMES.value,
         overwrite=_OVERWRITE.value,
     )
-    pictures = (
-        "1 picture, its" if _COUNT.value == 1 else f"{_COUNT.value} pictures, their"
-    )
+    pictures = format_count(_COUNT.value, "picture, its", "pictures, their")
     print(f"{pictures} sheet and codes: {show(output_dir)}")
 
 

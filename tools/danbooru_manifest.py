@@ -96,9 +96,9 @@ def main() -> None:
         if not kept:
             most = max(counts.values(), default=0)
             raise UserError(
-                f"no artist has {_MIN_IMAGES.value} works, the most is {most}"
-                f" ({works.describe_skipped()}): lower --min_images_per_artist, or"
-                " see --ratings"
+                f"no artist has {names.format_count(_MIN_IMAGES.value, 'work')}, the"
+                f" most is {most} ({works.describe_skipped()}): lower"
+                " --min_images_per_artist, or see --ratings"
             )
         excluded = _match_artists(kept)
         written = _write_manifest(
@@ -108,7 +108,8 @@ def main() -> None:
     print(f"works      {written}")
     print(f"skipped    {works.describe_skipped()}")
     for artist in sorted(excluded):
-        print(f"excluded   {names.show(artist)}, {counts[artist]} works")
+        count = names.format_count(counts[artist], "work")
+        print(f"excluded   {names.show(artist)}, {count}")
     print(f"manifest   {names.show(output)}")
 
 

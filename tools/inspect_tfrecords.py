@@ -22,7 +22,7 @@ from PIL import Image
 
 from tfstyle.core import cli, progress
 from tfstyle.core.cli import UserError
-from tfstyle.core.names import clean_line, show
+from tfstyle.core.names import clean_line, format_count, show
 from tfstyle.data.collections.splits import SPLITS
 
 if TYPE_CHECKING:
@@ -58,8 +58,7 @@ def main(paths: list[str]) -> None:
     for problem in problems:
         print(clean_line(problem))
     if problems:
-        noun = "fault" if len(problems) == 1 else "faults"
-        raise UserError(f"{len(problems)} {noun} in {folder}")
+        raise UserError(f"{format_count(len(problems), 'fault')} in {folder}")
     if _VERIFY.value:
         print("all records are intact")
 
@@ -142,7 +141,8 @@ def _count_records(shards: list[tuple[str, str]]) -> tuple[Counts, list[str]]:
 def _print_files(folder: str, paths: list[str]) -> None:
     existing = [pathlib.Path(path) for path in paths if pathlib.Path(path).is_file()]
     size = sum(path.stat().st_size for path in existing)
-    print(f"records    {show(folder)}: {len(existing)} files, {size / 2**20:.1f} MiB")
+    num_files = format_count(len(existing), "file")
+    print(f"records    {show(folder)}: {num_files}, {size / 2**20:.1f} MiB")
 
 
 def _print_sizes(dataset: "Dataset") -> None:

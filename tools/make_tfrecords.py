@@ -224,8 +224,8 @@ def _print_left_out(left_out: list[sources.SkippedFile]) -> None:
         first = next(name for name, why in left_out if why == reason)
         archive = names.show(FLAGS.input_dir)
         print(
-            f"note: {count} members of {archive} are left out: {reason}, the first is"
-            f" {names.show(first)}"
+            f"note: {names.format_count(count, 'member')} of {archive} left out:"
+            f" {reason}, the first is {names.show(first)}"
         )
 
 
@@ -300,8 +300,9 @@ def _scan_manifest(input_dir: str) -> Scan:
         print(f"note: {shown}: '{names.show(key)}' is ignored (first in row {row})")
     if unknown:
         print(
-            f"note: {len(unknown)} decisions of {names.show(FLAGS.decisions)} are about"
-            " faces that the manifest does not list"
+            f"note: {names.show(FLAGS.decisions)} holds"
+            f" {names.format_count(len(unknown), 'decision')} about faces that the"
+            " manifest does not list"
         )
     for note in excluded.notes:
         print(note)
@@ -430,8 +431,9 @@ def _print_excluded(excluded: Mapping[str, int], skipped: Mapping[str, int]) -> 
     `skipped` has the numbers of skipped files by reason.
     """
     counts = {artist: count for artist, count in excluded.items() if artist}
-    artists = f"{len(counts)} artist{'s' * (len(counts) != 1)}"
-    print(f"excluded   {artists}, {sum(counts.values())} pictures")
+    artists = names.format_count(len(counts), "artist")
+    works = names.format_count(sum(counts.values()), "picture")
+    print(f"excluded   {artists}, {works}")
     for artist, count in counts.items():
         print(f"{count:>14}  {names.show(artist)}")
     copies = excluded.get("", 0) + skipped.get(sources.COPIED, 0)
@@ -447,9 +449,11 @@ def _print_summary(dataset: "Dataset", skipped_file: pathlib.Path) -> None:
     print(f"artists    {len(dataset.artists)}{held_out}")
     for split, shards in dataset.shards.items():
         if shards:
-            few = f" in only {len(shards)} files, one picture each"
+            num_files = names.format_count(len(shards), "file")
+            few = f" in only {num_files}, one picture each"
             note = few if len(shards) < FLAGS.num_shards else ""
-            print(f"{split:<10} {dataset.num_examples(split)} pictures{note}")
+            count = names.format_count(dataset.num_examples(split), "picture")
+            print(f"{split:<10} {count}{note}")
     if dataset.skipped:
         shown_file = names.show(str(skipped_file))
         reasons = ", ".join(f"{n} {reason}" for reason, n in dataset.skipped.items())

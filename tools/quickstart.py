@@ -21,7 +21,7 @@ import pathlib
 import sys
 from collections.abc import Mapping
 
-from tfstyle.core.names import clean_line, from_path, show
+from tfstyle.core.names import clean_line, format_count, from_path, show
 
 IMAGE_SIZES = (32, 64, 128, 256)
 # Works per artist that the records may require, the preferred number first; and the
@@ -99,7 +99,8 @@ def check_pictures_dir(path: str) -> None:
     except OSError as error:
         raise SetupError(f"{shown}: {error.strerror}") from None
     if not folders:
-        raise SetupError(f"{shown} holds {len(visible)} files but no folders: {layout}")
+        loose = format_count(len(visible), "file")
+        raise SetupError(f"{shown} holds {loose} but no folders: {layout}")
     if len(folders) == 1:
         raise SetupError(
             f"{shown} holds the folder of one artist only"
@@ -199,9 +200,9 @@ def _print_records_flags(path: str) -> None:
     counts = collections.Counter(source.artist for source in files)
     plan = plan_records(counts, show(from_path(path)))
     _explain(
-        f"{len(files)} pictures of {len(counts)} artists: artists with at least"
-        f" {plan.min_images_per_artist} works are used ({plan.artists} artists,"
-        f" {plan.works} works)"
+        f"{format_count(len(files), 'picture')} of {len(counts)} artists:"
+        f" artists with at least {plan.min_images_per_artist} works are used"
+        f" ({plan.artists} artists, {plan.works} works)"
     )
     _explain(
         f"of each artist, a tenth of the works, and {plan.min_test_images} or more, are"

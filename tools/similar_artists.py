@@ -90,7 +90,8 @@ def make_artists(
     for artist, paths in works.items():
         if len(paths) < _PICTURES.value:
             raise cli.UserError(
-                f"{names.show(artist)} has {len(paths)} pictures: lower --pictures from"
+                f"{names.show(artist)} has"
+                f" {names.format_count(len(paths), 'picture')}: lower --pictures from"
                 f" {_PICTURES.value}"
             )
         for variant in range(_VARIANTS.value):

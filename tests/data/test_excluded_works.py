@@ -122,7 +122,7 @@ def test_excluded_works_that_cannot_be_read_are_counted(tmp_path, caplog):
     ExcludedWorks(works, Conversion(8), 1, find_near=True)
 
     assert any(
-        "1 works of excluded artists cannot be read" in m for m in caplog.messages
+        "1 work of excluded artists cannot be read" in m for m in caplog.messages
     )
 
 

@@ -269,7 +269,7 @@ def test_a_failed_write_leaves_nothing_behind(tmp_path):
     pictures = make_pictures(tmp_path / "in", ["a", "b"])
     for path in pictures.rglob("*.png"):
         path.write_bytes(b"")
-    with pytest.raises(UserError, match="1 pictures are unusable"):
+    with pytest.raises(UserError, match=r"1 of \d+ pictures unusable"):
         write(pictures, tmp_path / "out", max_skipped_fraction=0)
     assert not (tmp_path / "out").exists()
 
@@ -316,7 +316,7 @@ def test_a_call_goes_on_with_the_pictures_of_an_interrupted_one(
         assert [path.name for path in (tmp_path / "out").iterdir()] == [".converted"]
     caplog.set_level("INFO")
     dataset = write(pictures, tmp_path / "out")
-    assert "resuming with 7 converted pictures, 6 are to be converted" in caplog.text
+    assert "resuming with 7 converted pictures, 6 left to convert" in caplog.text
     assert contents_of(dataset.records_dir) == expected
     # The one at which each call failed is converted again.
     repeated = {"a/3.png": 2, "b/1.png": 2}
@@ -389,7 +389,7 @@ def test_too_many_unusable_pictures_are_counted_over_interruptions(
     fail_after(monkeypatch, 4, KeyboardInterrupt())
     with pytest.raises(KeyboardInterrupt):
         write(pictures, tmp_path / "out", max_skipped_fraction=0.1)
-    with pytest.raises(UserError, match="2 pictures are unusable .* of all 12; the f"):
+    with pytest.raises(UserError, match="2 of 12 pictures unusable .*; the f"):
         write(pictures, tmp_path / "out", max_skipped_fraction=0.1)
     dataset = write(pictures, tmp_path / "out", max_skipped_fraction=0.2)
     assert sum(dataset.skipped.values()) == 2

@@ -146,7 +146,7 @@ def test_a_name_that_is_no_text_survives(trained, portraits_dir, tmp_path):
 def test_a_folder_without_a_usable_picture_is_one_line(trained, tmp_path):
     (tmp_path / "broken.png").write_bytes(b"nothing")
 
-    with pytest.raises(UserError, match="none of the 1 pictures is usable.*broken.png"):
+    with pytest.raises(UserError, match="no picture of 1 is usable.*broken.png"):
         encoding.encode_folder(trained, str(tmp_path))
 
 

@@ -64,7 +64,7 @@ def test_a_folder_stands_for_its_pictures(trained, works, tmp_path, caplog):
 
     assert count == 3
     assert caplog.messages[0].startswith("skipped broken.png: ")
-    assert caplog.messages[1] == "1 files skipped"
+    assert caplog.messages[1] == "1 file skipped"
     np.testing.assert_allclose(
         TrainedRun(trained.path).enrolled.means,
         style_codes(trained, works[:3]).mean(axis=0)[None],
@@ -177,7 +177,7 @@ def test_nobody_is_enrolled_by_pictures_that_cannot_be_used(trained, works, tmp_
     (tmp_path / "broken.png").write_bytes(b"nothing")
     enrolling.enroll_artist(trained, NAME, works)
 
-    with pytest.raises(UserError, match="none of the 1 pictures is usable.*broken.png"):
+    with pytest.raises(UserError, match="no picture of 1 is usable.*broken.png"):
         enrolling.enroll_artist(trained, NAME, [str(tmp_path / "broken.png")])
 
     assert TrainedRun(trained.path).enrolled.counts.tolist() == [4]

@@ -177,7 +177,7 @@ def test_several_contents_fill_a_folder_under_names_of_their_own(
         for name in ("00000.png", "00000-2.png", "a.png", "inner/A.png")
     ]
     assert caplog.messages[0].startswith("skipped broken.png: ")
-    assert caplog.messages[1:] == ["1 files skipped"]
+    assert caplog.messages[1:] == ["1 file skipped"]
     style = encoded(trained.style_encoder, styles[0])[0]
     for result, content in zip(
         caught.value.results, [*contents, *contents], strict=True
@@ -299,7 +299,7 @@ def test_a_content_that_cannot_be_used_is_one_line(trained, styles, tmp_path):
     for name in ("broken.png", "style.png"):
         (tmp_path / name).write_bytes(b"nothing")
 
-    with pytest.raises(UserError, match="none of the 1 pictures is usable.*broken.png"):
+    with pytest.raises(UserError, match="no picture of 1 is usable.*broken.png"):
         transferring.transfer(
             trained,
             [str(tmp_path / "broken.png")],

@@ -110,9 +110,13 @@ def test_an_undecodable_picture_is_an_error_of_the_client_on_one_line(server):
     ],
 )
 def test_a_likely_mistake_with_a_picture_is_named(server, value, message):
-    for batch in ([value], [png("blue"), value]):
+    error = f"image_bytes {message}"
+    for batch, line in (
+        ([value], error),
+        ([png("blue"), value], f"row 1: {error}"),
+    ):
         status, answer = post(server, "style_encoder", inputs=batch)
-        assert (status, answer) == (400, {"error": f"image_bytes {message}"})
+        assert (status, answer) == (400, {"error": line})
 
 
 @pytest.mark.parametrize(

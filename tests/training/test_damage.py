@@ -160,7 +160,7 @@ def test_a_damaged_line_of_the_log_costs_that_line_alone(stopped_folder, small_r
 
     output = train("metric", small_records, stopped_folder.run_dir)
 
-    assert "3 damaged lines of" in output
+    assert "3 damaged lines deleted from" in output
     whole = stopped_folder.metrics_file.read_bytes().splitlines(keepends=True)
     assert whole[: len(lines)] == lines
 

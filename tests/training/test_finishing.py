@@ -292,7 +292,7 @@ def test_normalized_dimensions_that_are_inactive_are_a_note(
 
     inactive = tiny.CONTENT_DIMS - 2
     assert (
-        f"{inactive} of the {tiny.CONTENT_DIMS} content dimensions are inactive"
+        f"inactive content dimensions: {inactive} of {tiny.CONTENT_DIMS};"
         in caplog.text
     )
     caplog.clear()

@@ -132,8 +132,9 @@ def run(main: Callable[..., None], positional: bool = False) -> None:
         raise SystemExit(0 if help_requested else exit_.code) from None
 
 
-def summarize_error(message: str) -> str:
-    """Return the line of an error message of TensorFlow that describes the error."""
+def summarize_error(error: Exception | str) -> str:
+    """Return the line of an error of TensorFlow, or its message, that describes it."""
+    message = str(error)
     # It is the last line before the first graph node; tracebacks, if any, precede it.
     head = re.split(r"\s*\[\[\{\{(?:function_)?node", message, maxsplit=1)[0]
     lines = [line.strip() for line in head.splitlines() if line.strip()]
@@ -257,9 +258,7 @@ def _run_guarded(main: Callable[..., None], argv: list[str], positional: bool) -
         # TensorFlow has its own error type for a full disk; it is not imported here.
         if "No space left on device" not in str(error):
             raise
-        _fail(
-            f"error: no space left on the disk: {summarize_error(str(error))[:200]}", 1
-        )
+        _fail(f"error: no space left on the disk: {summarize_error(error)[:200]}", 1)
 
 
 def _show_path(error: OSError) -> str:

@@ -72,9 +72,9 @@ class ExcludedWorks:
                 fingerprints += result.fingerprint
         if unreadable:
             logger.info(
-                "note: %d works of excluded artists cannot be read, so of these only "
-                "equal files are left out in other folders",
-                unreadable,
+                "note: %s of excluded artists cannot be read; only equal files of such "
+                "works are left out in other folders",
+                names.format_count(unreadable, "work"),
             )
         shape = (len(self._names), FINGERPRINT_BYTES)
         rows = np.frombuffer(fingerprints, np.uint8).reshape(shape)
@@ -153,7 +153,8 @@ def log_near_copies(skipped: Iterable[SkippedFile], copies: Mapping[str, str]) -
             f"{names.show(name)} ({names.show(copies[name])})" for name in near[:_NAMED]
         ]
         logger.info(
-            "note: %d pictures are nearly identical to works of excluded artists and "
-            "left out: %s%s (--nojoin_near_duplicates keeps them)",
-            *(len(near), ", ".join(shown), ", .." * (len(near) > _NAMED)),
+            "note: %s nearly identical to works of excluded artists and left out: %s%s "
+            "(--nojoin_near_duplicates keeps such pictures)",
+            names.format_count(len(near), "picture is", "pictures are"),
+            *(", ".join(shown), ", .." * (len(near) > _NAMED)),
         )

@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from tfstyle.core import typed
 from tfstyle.core.cli import UserError
-from tfstyle.core.names import encode
+from tfstyle.core.names import encode, format_count
 from tfstyle.core.paths import for_tensorflow
 from tfstyle.core.typed import OneOf, Range
 from tfstyle.data import inspection
@@ -140,10 +140,12 @@ def steps_per_epoch(
     steps = int((counts // group_size).sum()) // (batch_size // group_size)
     if not steps:
         groups = f" in groups of {group_size} by one artist" if group_size > 1 else ""
+        pictures = format_count(
+            dataset.num_examples(*splits), f"{' and '.join(splits)} picture"
+        )
         raise UserError(
-            f"{dataset.records_dir} holds {dataset.num_examples(*splits)}"
-            f" {' and '.join(splits)} pictures, fewer than one batch{groups}: lower"
-            f" train.batch_size from {batch_size}"
+            f"{dataset.records_dir} holds {pictures}, fewer than one batch{groups}:"
+            f" lower train.batch_size from {batch_size}"
         )
     return steps
 

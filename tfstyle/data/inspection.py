@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 import tensorflow as tf
 
 from tfstyle.core.cli import summarize_error
+from tfstyle.core.names import format_count
 from tfstyle.core.paths import for_tensorflow
 from tfstyle.data.collections.splits import SPLITS
 from tfstyle.data.examples import (
@@ -124,7 +125,8 @@ class Verification:
                 yield record
             if total != shard.examples:
                 self.problems.append(
-                    f"{path} holds {total} records, expected {shard.examples}"
+                    f"{path} holds {format_count(total, 'record')}, expected"
+                    f" {shard.examples}"
                 )
         if not self.problems:  # otherwise these would follow from the others
             self.problems += self._compare(counts, contents.values(), splits)
@@ -141,8 +143,9 @@ class Verification:
                 expected, found = getattr(artist, split), counts[split, artist.label]
                 if found != expected:
                     yield (
-                        f"{index} says that {artist.name!r} has {expected} {split}"
-                        f" pictures, but the files hold {found}"
+                        f"{index} says that {artist.name!r} has"
+                        f" {format_count(expected, f'{split} picture')}, but the files"
+                        f" hold {found}"
                     )
         if compute_digest(contents) != self.dataset.digest:
             yield f"{index} has the digest of other records"
@@ -180,7 +183,7 @@ def _describe_bad_picture(example: Example) -> str | None:
         # As for training: decode_jpeg decodes PNG as well.
         shape = tf.io.decode_jpeg(example.encoded, 3).shape
     except tf.errors.OpError as error:
-        return f"its picture cannot be decoded ({summarize_error(error.message)})"
+        return f"its picture cannot be decoded ({summarize_error(error)})"
     if tuple(shape[:2]) != (example.height, example.width):
         return (
             f"its picture is {shape[1]}x{shape[0]} pixels, but the record says"
@@ -211,7 +214,8 @@ def _read_serialized(path: str) -> Iterator[tuple[int, int, bytes | str]]:
             yield number, offset, "its length is damaged, so the rest cannot be read"
             return
         if end > size:
-            yield number, offset, f"the file ends {end - size} bytes too early"
+            missing = format_count(end - size, "byte")
+            yield number, offset, f"the file ends {missing} too early"
             return
         yield number, offset, "its checksum is wrong"
         number, offset = number + 1, end

@@ -258,8 +258,8 @@ def _refuse_unusable(
     reasons = collections.Counter(reason for _, reason in unusable)
     counts = ", ".join(f"{count} {reason}" for reason, count in reasons.items())
     raise UserError(
-        f"{len(unusable)} pictures are unusable ({counts}), more than"
-        f" --max_skipped_fraction={allowed:g} of all {total}; the first is {first}"
+        f"{len(unusable)} of {total} pictures unusable ({counts}), more than"
+        f" --max_skipped_fraction={allowed:g}; the first is {first}"
     )
 
 
@@ -315,9 +315,7 @@ def _write_shard(path: pathlib.Path, examples: Iterable[bytes]) -> None:
             for example in examples:
                 writer.write(example)
     except tf.errors.OpError as error:
-        raise UserError(
-            f"cannot write {path}: {summarize_error(error.message)}"
-        ) from None
+        raise UserError(f"cannot write {path}: {summarize_error(error)}") from None
 
 
 def _list_used(plan: SplitPlan, spool: Spool) -> list[Source]:

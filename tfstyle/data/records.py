@@ -19,6 +19,7 @@ import numpy as np
 
 from tfstyle.core import files, typed
 from tfstyle.core.cli import UserError
+from tfstyle.core.names import format_count
 from tfstyle.core.paths import quote
 from tfstyle.data.collections.splits import ARTIST_SPLITS, SPLITS, Artist
 from tfstyle.data.examples import FORMATS, Example, read_example
@@ -251,7 +252,10 @@ def find_wrong_files(dataset: Dataset) -> Iterator[tuple[str, str]]:
             continue
         size = pathlib.Path(path).stat().st_size
         if size != shard.bytes:
-            yield path, f"{path} has {size} bytes, expected {shard.bytes} bytes"
+            yield (
+                path,
+                f"{path} has {format_count(size, 'byte')}, expected {shard.bytes}",
+            )
             continue
         try:
             first = _read_first_record(path)
@@ -340,10 +344,8 @@ def _find_contradiction(dataset: Dataset) -> str | None:
         pictures = int(dataset.artist_counts(split).sum())
         examples = dataset.num_examples(split)
         if pictures != examples or any(shard.examples < 1 for shard in shards):
-            return (
-                f"its artists have {pictures} {split} pictures, but its {split} files"
-                f" {examples}"
-            )
+            counted = format_count(pictures, f"{split} picture")
+            return f"its artists have {counted}, but its {split} files {examples}"
     return None
 
 

@@ -146,7 +146,7 @@ class PictureFiles:
         if unusable == len(self.sources):
             name, reason = self.skipped[0]
             raise UserError(
-                f"none of the {unusable} pictures is usable; the first skipped file is"
+                f"no picture of {unusable} is usable; the first skipped file is"
                 f" {names.show(name)} ({reason})"
             )
 
@@ -240,7 +240,7 @@ def log_skipped(skipped: Sequence[SkippedFile]) -> None:
     for name, reason in skipped:
         logger.info("skipped %s: %s", names.show(name), names.clean_line(reason))
     if skipped:
-        logger.info("%d files skipped", len(skipped))
+        logger.info("%s skipped", names.format_count(len(skipped), "file"))
 
 
 def _name_source(path: str, folder: str | None) -> Source:

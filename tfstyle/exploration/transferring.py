@@ -14,7 +14,7 @@ from tfstyle.analysis.drawing import grids
 from tfstyle.core import files, progress
 from tfstyle.core.cli import UserError
 from tfstyle.core.locks import folder_lock
-from tfstyle.core.names import show, to_path
+from tfstyle.core.names import format_count, show, to_path
 from tfstyle.data import pictures
 from tfstyle.data.collections.sources import Source
 from tfstyle.exploration.collection import PictureFiles, log_skipped
@@ -55,7 +55,7 @@ class IncompleteTransferError(UserError):
     """
 
     def __init__(self, unusable: int, results: list[TransferResult]) -> None:
-        pictures = "1 picture" if unusable == 1 else f"{unusable} pictures"
+        pictures = format_count(unusable, "picture")
         super().__init__(f"{pictures} could not be used; see the output above")
         self.results = results
 

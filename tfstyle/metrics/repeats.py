@@ -10,6 +10,8 @@ from typing import Any, TypedDict
 
 import numpy as np
 
+from tfstyle.core.names import format_count
+
 _BOOTSTRAP_DRAWS = 1000
 _PERCENTILES = (2.5, 97.5)
 # With fewer artists, an interval over artists says nothing.
@@ -111,7 +113,7 @@ def format_curve_spread(curve: CurveSpread, spec: str) -> list[str]:
 
 def format_run_count(name: str, count: int) -> str:
     """Append the number of runs to the name of a method: "triplet, 3 runs"."""
-    return f"{name}, {count} run{'s' if count > 1 else ''}"
+    return f"{name}, {format_count(count, 'run')}"
 
 
 def flatten_means(numbers: Mapping[str, Any], prefix: str) -> dict[str, float]:

@@ -143,8 +143,7 @@ def _refuse_other_files(prefix: pathlib.Path) -> None:
 
 
 def _shorten(error: Exception, prefix: pathlib.Path) -> str:
-    text = str(error)
-    if isinstance(error, tf.errors.OpError):
-        text = summarize_error(error.message)
+    of_tensorflow = isinstance(error, tf.errors.OpError)
+    text = summarize_error(error) if of_tensorflow else str(error)
     text = text.replace(for_tensorflow(prefix), prefix.name)
     return " ".join(text.split())[:100]

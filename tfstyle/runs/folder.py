@@ -23,6 +23,7 @@ import tensorflow as tf
 
 from tfstyle.core import files, locks, typed
 from tfstyle.core.cli import UserError
+from tfstyle.core.names import format_count
 from tfstyle.core.paths import find_obstacle
 from tfstyle.modeling import stages
 from tfstyle.modeling.networks.frozen_codes import CodeStatistics
@@ -278,7 +279,8 @@ class StageFolder:
             count = len(statistics.artist_means)
             if count != len(artists):
                 raise UserError(
-                    f"{path} is corrupt: it has {count} artists, not {len(artists)}"
+                    f"{path} is corrupt: it has {format_count(count, 'artist')}, not"
+                    f" {len(artists)}"
                 )
             return statistics
         except FileNotFoundError:

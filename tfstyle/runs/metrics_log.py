@@ -11,6 +11,7 @@ from typing import Any, TypedDict
 import tensorflow as tf
 
 from tfstyle.core import files, typed
+from tfstyle.core.names import format_count
 from tfstyle.core.paths import for_tensorflow
 from tfstyle.runs.folder import StageFolder
 
@@ -122,7 +123,8 @@ def _drop_lines(path: pathlib.Path, last_step: int) -> None:
     ]
     damaged = numbers.count(None)
     if damaged:
-        logger.warning("warning: %d damaged lines of %s are deleted", damaged, path)
+        count = format_count(damaged, "damaged line")
+        logger.warning("warning: %s deleted from %s", count, path)
     rest = b"".join(line + b"\n" for line in whole)
     if rest != content:
         with files.atomic_file(path) as temporary:

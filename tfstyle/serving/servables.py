@@ -169,11 +169,11 @@ class Servable:
                 }
             )
         except tf.errors.DataLossError as error:  # of a compressed color profile
-            reason = summarize_error(error.message)
+            reason = summarize_error(error)
             raise ServingError(f"the picture is damaged: {reason}") from error
         except tf.errors.OpError as error:
             raise ServingError(
-                _describe_mistake(inputs) or summarize_error(error.message),
+                _describe_mistake(inputs) or summarize_error(error),
                 error_codes_pb2.Code.Name(error.error_code),
             ) from error
         return {

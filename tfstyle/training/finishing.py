@@ -4,6 +4,7 @@ import logging
 
 from tfstyle.core import files
 from tfstyle.core.cli import UserError
+from tfstyle.core.names import format_count
 from tfstyle.data import records
 from tfstyle.modeling.networks.frozen_codes import (
     CodeStatistics,
@@ -106,7 +107,7 @@ def renew_pruning(
     if (statistics.dims, statistics.normalization) == (dims, normalization):
         return
     finish(folder, dataset, checkpoint)
-    pruned = f"{folder.load_statistics().dims} dimensions"
+    pruned = format_count(folder.load_statistics().dims, "dimension")
     if code.kind == "content":
         pruned += f", normalization {normalization.value!r}"
     logger.info("%s: pruned to %s", folder.stage, pruned)
@@ -116,9 +117,9 @@ def _warn_of_inactive_dims(kind: str, statistics: CodeStatistics) -> None:
     inactive = int((statistics.deviation**2 <= ACTIVE_VARIANCE).sum())
     if inactive and statistics.normalization is not ContentNormalization.NONE:
         logger.info(
-            "note: %d of the %d %s dimensions are inactive; normalized they are mostly "
-            "noise, so keep fewer (pruning.%s_dims)",
-            *(inactive, statistics.dims, kind, kind),
+            "note: inactive %s dimensions: %d of %d; normalized they are mostly noise, "
+            "so keep fewer (pruning.%s_dims)",
+            *(kind, inactive, statistics.dims, kind),
         )
 
 

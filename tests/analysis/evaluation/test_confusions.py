@@ -17,8 +17,8 @@ def test_the_largest_share_comes_first():
 
     assert (confusions.pictures, confusions.wrong) == (8, 2)
     assert [str(pair) for pair in confusions.pairs] == [
-        "Ben: 1 of 2 pictures are taken for Cy",
-        "Ana: 1 of 4 pictures are taken for Ben",
+        "Ben: 1 of 2 pictures taken for Cy",
+        "Ana: 1 of 4 pictures taken for Ben",
     ]
     assert confusions.summarize()[0] == "confusions: 2 of 8 test pictures"
 
@@ -39,4 +39,4 @@ def test_confusions_are_read_back_as_they_were_written():
 def test_names_cannot_forge_lines():
     names = ["a\nb", "c\x1b"]
     confusions = find_confusions(names, np.array([1]), np.array([0]))
-    assert confusions.summarize()[1] == (r"  a\nb: 1 of 1 pictures are taken for c\x1b")
+    assert confusions.summarize()[1] == (r"  a\nb: 1 of 1 picture taken for c\x1b")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tfstyle.core.names import show
+from tfstyle.core.names import format_count, show
 
 _MOST_SHOWN = 10
 
@@ -29,8 +29,8 @@ class Confusion:
 
     def __str__(self) -> str:
         return (
-            f"{show(self.artist)}: {self.pictures} of {self.of} pictures are taken for "
-            f"{show(self.taken_for)}"
+            f"{show(self.artist)}: {self.pictures} of "
+            f"{format_count(self.of, 'picture')} taken for {show(self.taken_for)}"
         )
 
 

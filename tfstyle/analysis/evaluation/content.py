@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from tfstyle.analysis import results
 from tfstyle.analysis.results import measured, reference
+from tfstyle.core.names import format_count
 from tfstyle.data import input_pipeline
 from tfstyle.metrics import prefix, probes
 from tfstyle.modeling.networks.codes import collect_codes
@@ -155,7 +156,8 @@ class Content(results.Result):
             f"content dimensions: {self.kept_dims} kept, {self.recommended_dims} "
             "recommended",
             *map(str, self.list_all_rows()),
-            f"KL divergence {sum(self.kl):.1f} nats in {len(self.kl)} dimensions",
+            f"KL divergence {sum(self.kl):.1f} nats in "
+            f"{format_count(len(self.kl), 'dimension')}",
             self.describe_deviations(),
         ]
         return [f"{vae.SPEC.name}: {line}" for line in lines]

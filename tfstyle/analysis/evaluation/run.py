@@ -12,6 +12,7 @@ from tfstyle.analysis.evaluation.style import Style
 from tfstyle.analysis.results import Options, from_json, merge, name_pictures, to_json
 from tfstyle.core import files
 from tfstyle.core.cli import UserError
+from tfstyle.core.names import format_count
 from tfstyle.modeling import stages as registry
 from tfstyle.modeling.stages import metric
 from tfstyle.runs import advice, retrained
@@ -83,7 +84,8 @@ class Evaluation:
     def summarize(self) -> list[str]:
         """Format the most important results as lines of text."""
         steps = ", ".join(f"{stage} {steps}" for stage, steps in self.steps.items())
-        pictures = f"{self.test_pictures} test pictures of {self.artists} artists"
+        pictures = format_count(self.test_pictures, "test picture")
+        artists = format_count(self.artists, "artist")
         lines = []
         if self.style:
             lines += self.style.summarize()
@@ -94,7 +96,7 @@ class Evaluation:
         lines = [name_pictures(line, self.split) for line in lines]
         if self.split != "test":
             lines.insert(0, f"note: these are numbers of {self.split}ing pictures")
-        return [f"{pictures}; {steps} steps", *lines]
+        return [f"{pictures} of {artists}; {steps} steps", *lines]
 
 
 @name_bad_records

@@ -16,7 +16,7 @@ from tfstyle.analysis.evaluation.figure_1 import (
     measure_retrained,
 )
 from tfstyle.analysis.results import measured, reference
-from tfstyle.core.names import show
+from tfstyle.core.names import format_count, show
 from tfstyle.data import input_pipeline
 from tfstyle.metrics import retrieval
 from tfstyle.metrics.repeats import Spread
@@ -120,7 +120,7 @@ class Style(results.Result):
         rows += self.retrieval.list_rows() if self.retrieval else []
         for count, unseen in (self.unseen_artists or {}).items():
             (row,) = unseen.list_rows()
-            pictures = "1 picture" if count == "1" else f"{count} pictures"
+            pictures = format_count(int(count), "picture")
             label = f"{row.label}, enrolled with {pictures}"
             rows.append(dataclasses.replace(row, label=label))
         return rows

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 
 from tfstyle.core.cli import UserError
-from tfstyle.core.names import encode, show
+from tfstyle.core.names import encode, format_count, show
 from tfstyle.data.collections.sources import Source
 
 # Of the artists that are trained on.
@@ -194,7 +194,7 @@ def describe_empty_splits(artists: Iterable[Artist], rule: SplitRule) -> list[st
         if not artist.validation and _count_validation(rule, count - artist.test):
             empty["validation"].append(artist.name)
     return [
-        f"note: no {split} pictures of {len(names)} artist{'s' * (len(names) > 1)},"
+        f"note: no {split} pictures of {format_count(len(names), 'artist')},"
         f" whose works form few large groups: {', '.join(map(show, names[:5]))}"
         f"{', ..' * (len(names) > 5)}. Groups stay whole: make them smaller, leave the"
         " column out, or add --nojoin_near_duplicates"
@@ -303,10 +303,13 @@ def _refuse_too_few_artists(
             for name in ("test_fraction", "validation_fraction")
         )
         flags = [*fractions, "min_test_images", *flags]
+    only = ""
+    if names:
+        pictures = format_count(len(by_artist[names[0]]), "picture")
+        only = f" ({show(names[0])}, {pictures})"
     raise UserError(
-        f"{len(names)} artist{'s' * (not names)} left to train on"
-        + (f" ({show(names[0])}, {len(by_artist[names[0]])} pictures)" if names else "")
-        + f", of {len(by_artist)} found: a style space needs at least two"
+        f"{format_count(len(names), 'artist')} left to train on{only}, of"
+        f" {len(by_artist)} found: a style space needs at least two"
         f" (see {', '.join(f'--{flag}' for flag in flags)})"
     )
 

@@ -64,9 +64,9 @@ def open_spool(folder: pathlib.Path, conversion: Conversion) -> Iterator["Spool"
         except BaseException:
             if spool.keys:
                 logger.info(
-                    "note: %d converted pictures are kept in %s: the same command goes"
-                    " on with them",
-                    *(len(spool.keys), names.show(str(folder))),
+                    "note: %s kept in %s: the same command goes on from there",
+                    names.format_count(len(spool.keys), "converted picture"),
+                    names.show(str(folder)),
                 )
             spool.remove_empty()
             raise
@@ -118,8 +118,9 @@ class Spool:
         foreign = self.load(wanted)
         if self.keys:
             logger.info(
-                "resuming with %d converted pictures, %d are to be converted",
-                *(len(self.keys), len(wanted) - len(self.keys)),
+                "resuming with %s, %d left to convert",
+                names.format_count(len(self.keys), "converted picture"),
+                len(wanted) - len(self.keys),
             )
         elif foreign:
             logger.info(
