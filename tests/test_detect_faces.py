@@ -57,6 +57,18 @@ def test_faces_become_a_manifest(folder, tmp_path):
     assert "already exists" in error_line(detect(folder, output))
 
 
+def test_works_of_excluded_artists_are_not_searched(folder, tmp_path):
+    names, output = tmp_path / "no.txt", tmp_path / "faces.jsonl"
+    names.write_text("Ben/\n")
+
+    text = read_output(
+        detect(folder, output, "--tilts=0", f"--exclude_artists={names}")
+    )
+
+    assert "pictures   2," in text and "unusable   ben" not in text
+    assert {entry.artist for entry in read_manifest(str(output))[0]} == {"ana"}
+
+
 def test_what_is_skipped_is_named_by_reason_and_no_name_forges_a_line(tmp_path):
     folder = tmp_path / "pictures"
     (folder / "ana" / "@eaDir").mkdir(parents=True)

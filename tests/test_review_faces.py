@@ -56,6 +56,16 @@ def test_unusable_rows_are_named(output):
     assert "faces      5 on 1 page\n" in output
 
 
+def test_faces_of_excluded_artists_are_not_shown(folder):
+    names = folder / "no.txt"
+    names.write_text("ANA\n")
+
+    text = make_page(folder, "others", f"--exclude_artists={names}")
+
+    assert "faces      2 on 1 page\n" in text
+    assert "ana" not in (folder / "others" / "index.html").read_text()
+
+
 def test_the_least_likely_faces_of_each_artist_come_first(folder, output):
     page = (folder / "page" / "index.html").read_text()
     shown = [float(value) for value in re.findall(r'data-likelihood="([^"]*)"', page)]

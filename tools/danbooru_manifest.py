@@ -51,17 +51,7 @@ _MIN_IMAGES = flags.DEFINE_integer(
 _EXCLUDE_TAGS = cli.define_path(
     "exclude_tags", None, "File of tags, one per line; posts with one are skipped."
 )
-_EXCLUDE_ARTISTS = cli.define_paths(
-    "exclude_artists",
-    None,
-    "File of artists whose works are skipped, one per line, by the rules of"
-    " tools/make_tfrecords.py. May be given several times.",
-)
-_ALLOW_UNMATCHED = flags.DEFINE_bool(
-    "allow_unmatched_exclusions",
-    False,
-    "Accept lines of --exclude_artists that match no artist with enough works.",
-)
+_EXCLUDE_ARTISTS, _ALLOW_UNMATCHED = exclusions.define_flags()
 _PATH = flags.DEFINE_string(
     "path",
     "original/{bucket:04d}/{id}.{ext}",

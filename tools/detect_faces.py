@@ -33,11 +33,13 @@ from tfstyle.data.collections.conversion_pool import (
 )
 from tfstyle.data.collections.sources import Source, scan_artist_folders
 from tfstyle.data.collections.walking import SkippedFile
+from tfstyle.data.refusals import exclusions
 
 _INPUT_DIR = cli.define_path(
     "input_dir", None, "Folder that holds one folder per artist."
 )
 _OUTPUT = cli.define_path("output", None, "Manifest to write (.jsonl).")
+_EXCLUDE, _ALLOW_UNMATCHED = exclusions.define_flags()
 _OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace an existing manifest.")
 _CASCADE = cli.define_path(
     "cascade",
@@ -86,7 +88,14 @@ def main() -> None:
     cli.check_output(output, ".jsonl", overwrite=_OVERWRITE.value)
     if not _INPUT_DIR.value:
         raise UserError("--input_dir is missing: a folder with one folder per artist")
-    sources, skipped = scan_artist_folders(_INPUT_DIR.value)
+    excluded = exclusions.read_exclusions(
+        _EXCLUDE.value or [], _INPUT_DIR.value, _ALLOW_UNMATCHED.value
+    )
+    sources, skipped = scan_artist_folders(
+        _INPUT_DIR.value, excluded.folders, excluded.keys
+    )
+    for note in excluded.notes:
+        print(note)
     search = _make_search()
     face_detection.make_detector(_CASCADE.value)  # fails here rather than in a process
     partial = pathlib.Path(output + _PARTIAL)
@@ -115,10 +124,10 @@ def main() -> None:
                 )
                 faces += 1
     partial.unlink()
-    for name, result in sorted(done.items()):
-        if "error" in result:
-            reason = names.clean_line(result["error"])
-            print(f"unusable   {names.show(name)}: {reason}")
+    for source in sources:
+        if error := done[source.name].get("error"):
+            reason = names.clean_line(error)
+            print(f"unusable   {names.show(source.name)}: {reason}")
     print(f"pictures   {len(sources)}, {without} without a face, {unusable} unusable")
     _print_skipped(skipped)
     print(f"faces      {faces}")

@@ -23,6 +23,7 @@ from tfstyle.core.files import atomic_folder
 from tfstyle.core.progress import track
 from tfstyle.data.catalogs import manifests, review
 from tfstyle.data.collections.conversion_pool import count_processors
+from tfstyle.data.refusals import exclusions
 
 _MANIFEST = cli.define_path(
     "manifest", None, "Manifest of faces, such as tools/detect_faces.py writes."
@@ -31,6 +32,7 @@ _INPUT_DIR = cli.define_path(
     "input_dir", None, "Folder that the manifest's paths are relative to; default: its."
 )
 _OUTPUT_DIR = cli.define_path("output_dir", None, "Folder to write the page to.")
+_EXCLUDE, _ALLOW_UNMATCHED = exclusions.define_flags()
 _OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace an earlier page.")
 _PER_PAGE = flags.DEFINE_integer(
     "per_page", 3000, "Faces per page; an artist stays on one page.", 1
@@ -49,10 +51,22 @@ def main() -> None:
             raise UserError(f"--{flag} is missing (see --help)")
     manifest = pathlib.Path(_MANIFEST.value)
     entries, faults, _ = manifests.read_manifest(str(manifest))
-    if not entries:
-        raise UserError(f"--manifest={manifest} lists no pictures")
-    entries = review.sort_for_review(entries)
     input_dir = _INPUT_DIR.value or str(manifest.parent)
+    entries = manifests.follow_links(entries, input_dir)
+    known = manifests.list_names(entries)
+    excluded = exclusions.exclude_names(
+        _EXCLUDE.value or [], known, _ALLOW_UNMATCHED.value
+    )
+    out = {name for name in known if names.to_path(name) in excluded.folders}
+    entries = [entry for entry in entries if not manifests.find_excluded(entry, out)]
+    for note in excluded.notes:
+        print(note)
+    if not entries:
+        rest = " but those of excluded artists" if out else ""
+        raise UserError(
+            f"--manifest={names.show(str(manifest))} lists no pictures{rest}"
+        )
+    entries = review.sort_for_review(entries)
     workers = _NUM_WORKERS.value or count_processors()
     digest = hashlib.sha256(manifest.read_bytes()).hexdigest()[:16]
     with atomic_folder(

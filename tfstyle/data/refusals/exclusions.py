@@ -16,10 +16,15 @@ import os
 import pathlib
 from collections.abc import Iterable, Mapping, Sequence
 
-from tfstyle.core import names
+from absl import flags
+
+from tfstyle.core import cli, names
 from tfstyle.core.cli import UserError
 from tfstyle.data.refusals.lists import Line, read_list
 from tfstyle.data.refusals.matching import Matcher
+
+# So that --help lists flags defined by a function of this module as the tool's.
+flags.disclaim_key_flags()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +41,22 @@ class Exclusions:
     folders: frozenset[str]
     notes: tuple[str, ...] = ()
     keys: frozenset[str] = frozenset()
+
+
+def define_flags() -> tuple[flags.FlagHolder, flags.FlagHolder]:
+    """Define --exclude_artists and --allow_unmatched_exclusions for a tool."""
+    lists = cli.define_paths(
+        "exclude_artists",
+        None,
+        "File of artists to leave out, one per line, by the rules of"
+        " tools/make_tfrecords.py.",
+    )
+    allow = flags.DEFINE_bool(
+        "allow_unmatched_exclusions",
+        False,
+        "Accept lines of --exclude_artists that match no artist.",
+    )
+    return lists, allow
 
 
 def read_exclusions(
