@@ -14,6 +14,7 @@ import pytest
 import tfstyle
 from tfstyle.core import gin_config
 from tfstyle.training import trainer
+from tfstyle.training.workers.cluster import read_cluster
 
 ROOT = pathlib.Path(__file__).parent.parent
 DOCUMENTS = ("README.md", "EXPERIMENTS.md", "WORKSPACE.md", "CHANGELOG.md")
@@ -82,6 +83,36 @@ def test_the_settings_of_every_training_command_are_valid(command, monkeypatch):
         )
     finally:
         gin.clear_config()
+
+
+def test_the_slurm_script_numbers_the_nodes_as_tf_config_does(tmp_path):
+    """With stand-ins for Slurm's commands, which print or start what they should."""
+    scripts = {
+        "scontrol": "test $3 = 'node[1-2]' && printf 'node1\\nnode2\\n'",
+        "srun": 'for SLURM_NODEID in 0 1; do export SLURM_NODEID; "$@"; done',
+        "python": 'echo $TF_CONFIG; printf "%s\\n" "$@" >> arguments',
+    }
+    for name, script in scripts.items():
+        (tmp_path / name).write_text(f"#!/bin/bash\n{script}\n")
+        (tmp_path / name).chmod(0o755)
+    environment = {
+        "PATH": f"{tmp_path}:{os.environ['PATH']}",
+        "SLURM_JOB_NODELIST": "node[1-2]",
+    }
+    done = subprocess.run(
+        ["bash", str(ROOT / "tools" / "slurm.sh"), "--run_dir=a b"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    workers = [read_cluster(line) for line in done.stdout.splitlines()]
+    assert [worker.index for worker in workers] == [0, 1]
+    assert {worker.addresses for worker in workers} == {("node1:12345", "node2:12345")}
+    arguments = (tmp_path / "arguments").read_text().splitlines()
+    strategy = '--gin_param=train.strategy="multi_worker"'
+    assert arguments == ["-m", "tfstyle.train", strategy, "--run_dir=a b"] * 2
 
 
 def test_the_quickstart_runs_the_readme_commands():

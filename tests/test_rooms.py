@@ -22,7 +22,7 @@ ORDER = (
     ("analysis.results", "analysis.drawing"),
     ("analysis.realism",),
     ("analysis.evaluation",),
-    ("analysis.reporting",),
+    ("analysis.reporting", "training.workers"),
     ("training",),
     ("exploration", "serving"),
     ("commands",),

@@ -15,6 +15,7 @@ from tfstyle.data import input_pipeline, pictures, record_writer
 from tfstyle.data.collections.sources import Source, scan_artist_folders
 from tfstyle.data.collections.splits import SplitRule
 from tfstyle.data.examples import parse_example, serialize_example
+from tfstyle.data.input_pipeline import Share
 from tfstyle.modeling.networks import color
 
 
@@ -41,6 +42,23 @@ def corruptible(small_records, tmp_path):
     shutil.copytree(small_records.records_dir, tmp_path / "records")
     dataset = dataclasses.replace(small_records, records_dir=str(tmp_path / "records"))
     return dataset, dataset.shard_paths("train")[1]
+
+
+@pytest.mark.parametrize("images_per_artist", [None, 4])
+def test_shares_of_a_batch_are_its_rows_in_order(small_records, images_per_artist):
+    """Of three processes with two devices each, over the end of an epoch."""
+    settings = {"batch_size": 24, "images_per_artist": images_per_artist}
+    whole = batches_from(small_records, 1, 3, **settings)
+    parts = [
+        batches_from(small_records, 1, 6, **settings, share=Share(index, 3, devices=2))
+        for index in range(3)
+    ]
+    for step, batch in enumerate(whole):
+        shares = [part[2 * step + device] for part in parts for device in range(2)]
+        for name, rows in batch.items():
+            np.testing.assert_array_equal(
+                np.concatenate([share[name] for share in shares]), rows
+            )
 
 
 def test_shapes_and_types_are_static(small_records):

@@ -1,11 +1,15 @@
 """Commands of tfstyle as users type them, each in a process of its own."""
 
+import contextlib
+import json
+import os
 import pathlib
 import signal
+import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from helpers import configuration as tiny
 from tfstyle.data.records import Dataset
@@ -46,6 +50,62 @@ def run(
         timeout=timeout,
         cwd=cwd,
     )
+
+
+@contextlib.contextmanager
+def start_workers(
+    command: Sequence[str] | Sequence[Sequence[str]],
+    count: int,
+    cwd: pathlib.Path | None = None,
+) -> Iterator[list[subprocess.Popen[str]]]:
+    """Start workers on this machine; those that are left are killed at the end.
+
+    The command is that of all workers, or a list of commands.
+    """
+    with contextlib.ExitStack() as stack:
+        sockets = [socket.create_server(("localhost", 0)) for _ in range(count)]
+        addresses = [f"localhost:{each.getsockname()[1]}" for each in sockets]
+        for each in sockets:
+            each.close()
+        processes = []
+        for index in range(count):
+            config = {
+                "cluster": {"worker": addresses},
+                "task": {"type": "worker", "index": index},
+            }
+            process = subprocess.Popen(
+                command if isinstance(command[0], str) else command[index],
+                env={**os.environ, "TF_CONFIG": json.dumps(config)},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                cwd=cwd,
+            )
+            processes.append(stack.enter_context(process))
+            stack.callback(process.kill)
+        yield processes
+
+
+def end_workers(
+    processes: Sequence[subprocess.Popen[str]], timeout: float = 400
+) -> list[subprocess.CompletedProcess[str]]:
+    """Wait for the end of workers."""
+    done = []
+    for process in processes:
+        output, errors = process.communicate(timeout=timeout)
+        code = process.returncode
+        done.append(subprocess.CompletedProcess(process.args, code, output, errors))
+    return done
+
+
+def run_workers(
+    command: Sequence[str] | Sequence[Sequence[str]],
+    count: int = 2,
+    cwd: pathlib.Path | None = None,
+) -> list[subprocess.CompletedProcess[str]]:
+    """Run workers to their end; arguments as for `start_workers`."""
+    with start_workers(command, count, cwd) as processes:
+        return end_workers(processes)
 
 
 def run_code(

@@ -45,6 +45,17 @@ def export(run_dir: pathlib.Path) -> pathlib.Path:
     return export_dir
 
 
+def read_arrays(prefix: pathlib.Path) -> dict[str, Any]:
+    """Read all variables of a checkpoint."""
+    reader = tf.train.load_checkpoint(str(prefix))
+    return {
+        name: reader.get_tensor(name)
+        for name in reader.get_variable_to_shape_map()
+        # these count calls of save, and describe the others
+        if "save_counter" not in name and name != "_CHECKPOINTABLE_OBJECT_GRAPH"
+    }
+
+
 def keep_stages(
     run_dir: pathlib.Path, copy: pathlib.Path, *stages: str
 ) -> pathlib.Path:

@@ -20,6 +20,7 @@ from tfstyle.modeling.networks.frozen_codes import Pruning
 from tfstyle.modeling.stages import factories
 from tfstyle.modeling.stages.stage import BuildContext
 from tfstyle.training import trainer
+from tfstyle.training.workers.group import ALONE
 
 ROWS = 4  # of a batch
 ARTIST_COUNTS = (5, 2, 9)
@@ -139,9 +140,15 @@ def make_tiny_stage(
     return model
 
 
-def fit(model, steps: int, batch=None) -> dict[str, float]:
-    """Train on the same batch in each step; return the means over these steps."""
+def fit(model, steps: int, batch=None, group=ALONE) -> dict[str, float]:
+    """Train on the same batch in each step; return the means over these steps.
+
+    Of a group of workers, each trains on its share.
+    """
     batch = batch or make_batch()
+    rows = len(batch["artist"]) // group.share.count
+    begin = group.share.index * rows
+    batch = {name: values[begin : begin + rows] for name, values in batch.items()}
     batches = tf.data.Dataset.from_tensors(batch).repeat()
     options = tf.data.Options()
     options.experimental_distribute.auto_shard_policy = (
@@ -149,9 +156,8 @@ def fit(model, steps: int, batch=None) -> dict[str, float]:
     )
     if getattr(model, "tiny_phase", None) != _phase_of(model):  # tracing is slow
         begin_phase(model, make_mean_codes(model.dims))
-    history = model.fit(
-        batches.with_options(options), steps_per_epoch=steps, verbose=0
-    ).history
+    batches = group.distribute(batches.with_options(options))
+    history = model.fit(batches, steps_per_epoch=steps, verbose=0).history
     return {name: values[-1] for name, values in history.items()}
 
 

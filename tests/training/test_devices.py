@@ -15,6 +15,23 @@ def test_an_unknown_strategy_is_an_error_that_lists_the_known_ones():
         devices.make_strategy("tpu")
 
 
+def test_several_workers_need_tf_config(monkeypatch):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    settings = TrainSettings(
+        stage="metric", batch_size=8, steps=1, strategy="multi_worker"
+    )
+    with pytest.raises(UserError, match="needs TF_CONFIG in the environment"):
+        devices.join_workers(settings, [])
+
+
+def test_a_process_alone_agrees_with_itself():
+    settings = TrainSettings(stage="metric", batch_size=8, steps=1)
+    with devices.join_workers(settings, []) as group:
+        assert group.is_chief
+        assert group.meet("text") == "text"
+        assert group.agree_to_stop(True) and not group.agree_to_stop(False)
+
+
 @pytest.mark.parametrize("name", ["mirrored", "one_device"])
 def test_a_strategy_on_the_cpu_has_one_replica(name):
     strategy = devices.make_strategy(name)
@@ -60,3 +77,20 @@ def test_xla_is_refused_where_replicas_compare_their_pictures():
     strategy = types.SimpleNamespace(num_replicas_in_sync=2)
     with pytest.raises(UserError, match="train.jit_compile = True: XLA cannot"):
         devices.choose_xla(settings, model, strategy)
+
+
+@pytest.mark.parametrize(("asked", "refused"), [(None, False), (True, True)])
+def test_several_workers_train_without_xla(asked, refused, monkeypatch):
+    monkeypatch.setattr(tf.config, "list_logical_devices", lambda kind: [kind])
+    settings = TrainSettings(
+        **{"stage": "metric", "batch_size": 8, "steps": 1},
+        strategy="multi_worker",
+        jit_compile=asked,
+    )
+    model = types.SimpleNamespace(images_per_artist=None)
+    strategy = types.SimpleNamespace(num_replicas_in_sync=2)
+    if refused:
+        with pytest.raises(UserError, match="XLA is not used by several workers"):
+            devices.choose_xla(settings, model, strategy)
+    else:
+        assert not devices.choose_xla(settings, model, strategy)

@@ -12,7 +12,6 @@ import time
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from helpers import configuration as tiny
 from helpers.commands import (
@@ -24,23 +23,13 @@ from helpers.commands import (
     train,
     train_command,
 )
+from helpers.runs import read_arrays
 from tfstyle.modeling.objectives import passes
 from tfstyle.modeling.objectives.artist_layers import mean_prefix_distances
 from tfstyle.modeling.stages.metric import MetricSettings
 from tfstyle.runs.folder import StageFolder
 
 pytestmark = pytest.mark.slow
-
-
-def read_arrays(prefix):
-    """Read all variables of a checkpoint."""
-    reader = tf.train.load_checkpoint(str(prefix))
-    return {
-        name: reader.get_tensor(name)
-        for name in reader.get_variable_to_shape_map()
-        # these count calls of save, and describe the others
-        if "save_counter" not in name and name != "_CHECKPOINTABLE_OBJECT_GRAPH"
-    }
 
 
 def assert_same_arrays(prefix, other_prefix):

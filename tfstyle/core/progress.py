@@ -34,9 +34,11 @@ def track(
             bar.update(min(step, total - bar.n))
 
 
-def progress_bar(total: int, description: str, initial: int = 0) -> "ProgressBar":
+def progress_bar(
+    total: int, description: str, initial: int = 0, shown: bool = True
+) -> "ProgressBar":
     """Return a bar for a loop that counts its steps; `initial` are done before."""
-    return ProgressBar(total, description, initial)
+    return ProgressBar(total, description, initial, shown)
 
 
 class ProgressBar(tqdm):
@@ -48,7 +50,9 @@ class ProgressBar(tqdm):
 
     monitor_interval = 0  # no thread that wakes slow bars
 
-    def __init__(self, total: int, description: str, initial: int = 0) -> None:
+    def __init__(
+        self, total: int, description: str, initial: int = 0, shown: bool = True
+    ) -> None:
         self._on_terminal = sys.stderr.isatty()
         self._shown = initial
         super().__init__(
@@ -60,6 +64,7 @@ class ProgressBar(tqdm):
             miniters=1,
             dynamic_ncols=True,
             leave=self._on_terminal,
+            disable=not shown,
         )
 
     @staticmethod

@@ -55,6 +55,15 @@ class PipelineSettings:
         typed.check_fields(self, "train_batches")
 
 
+@dataclasses.dataclass(frozen=True)
+class Share:
+    """The rows of each training batch that a process trains on, in their order."""
+
+    index: int = 0  # of the process
+    count: int = 1  # number of processes
+    devices: int = 1  # of the process; the share comes in a batch for each
+
+
 def train_batches(
     dataset: Dataset,
     splits: Sequence[str],
@@ -62,6 +71,7 @@ def train_batches(
     seed: int,
     start_step: int = 0,
     images_per_artist: int | None = None,
+    share: Share = Share(),
 ) -> tf.data.Dataset:
     """Make the endless training batches from step `start_step` on.
 
@@ -79,9 +89,12 @@ def train_batches(
             artist, for losses on pairs. Artists occur in proportion to their pictures,
             so an artist may fill several groups of a batch. In each epoch, the pictures
             of an artist that fill no group are skipped.
+        share: of several processes that divide each batch, of equal shares; others'
+            rows are not decoded.
 
     Returns:
-        {"image": uint8 [batch_size, size, size, 3], "artist": int64 [batch_size]}.
+        {"image": uint8 [rows, size, size, 3], "artist": int64 [rows]}; rows is
+        batch_size, or what a device of a share takes of it.
 
     Raises:
         UserError: as `steps_per_epoch`.
@@ -113,8 +126,13 @@ def train_batches(
     # cycle_length=1 keeps the epochs in order. Unlike flat_map, interleave fills the
     # next epoch's buffer before this epoch ends.
     examples = epochs.interleave(read_epoch, cycle_length=1, num_parallel_calls=1)
+    rows = batch_size // share.count
+    if share.count > 1:
+        begin = share.index * rows
+        whole = examples.batch(batch_size, drop_remainder=True)
+        examples = whole.map(lambda batch: batch[begin : begin + rows]).unbatch()
     batches = examples.map(decode, num_parallel_calls=settings.parallelism)
-    batches = batches.batch(batch_size, drop_remainder=True)
+    batches = batches.batch(rows // share.devices, drop_remainder=True)
     return batches.prefetch(tf.data.AUTOTUNE).with_options(_options())
 
 

@@ -14,12 +14,13 @@ from tfstyle.core import cli, files, typed
 from tfstyle.core.cli import UserError
 from tfstyle.core.progress import progress_bar
 from tfstyle.metrics.repeats import format_number
-from tfstyle.modeling.stages.stage import Stage
+from tfstyle.modeling.stages.stage import EvalNumbers, Stage
 from tfstyle.runs.checkpoints import read_array
 from tfstyle.runs.folder import StageFolder
 from tfstyle.runs.metrics_log import MetricsLog
 from tfstyle.training.monitoring import Monitor
 from tfstyle.training.settings import TrainSettings
+from tfstyle.training.workers.group import Alone
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +31,8 @@ _SHOWN_NUMBERS = 4
 class Housekeeping(tf.keras.callbacks.Callback):
     """Does everything that is due after a step, in a fixed order.
 
+    Of several workers, only the chief writes. All evaluate together, in the same order.
+
     Args:
         folder: of the stage.
         settings: of training.
@@ -38,6 +41,7 @@ class Housekeeping(tf.keras.callbacks.Callback):
         saved: what a checkpoint to resume from holds.
         monitor: evaluates and writes previews.
         keeps_best: whether the weights with the highest score are kept.
+        group: of the workers that train together.
     """
 
     def __init__(
@@ -49,6 +53,7 @@ class Housekeeping(tf.keras.callbacks.Callback):
         saved: tf.train.Checkpoint,
         monitor: Monitor,
         keeps_best: bool,
+        group: Alone,
     ) -> None:
         super().__init__()
         self._folder = folder
@@ -56,11 +61,16 @@ class Housekeeping(tf.keras.callbacks.Callback):
         self._steps = steps
         self._saved = saved
         self._monitor = monitor
-        self._best = BestWeights(folder, model) if keeps_best else None
+        self._group = group
+        self._best = None
+        if keeps_best and group.is_chief:
+            self._best = BestWeights(folder, model)
         start = self._step = self._logged_step = model.steps_done
         self._logged_time = time.time()
-        self._log = MetricsLog(folder, start, settings.seed)
-        self.progress = progress_bar(steps, folder.stage, start)
+        self._log = None
+        if group.is_chief:
+            self._log = MetricsLog(folder, start, settings.seed)
+        self.progress = progress_bar(steps, folder.stage, start, group.is_chief)
         self._recorded: set[str] | None = None
         self._stop_requested = False
 
@@ -82,20 +92,22 @@ class Housekeeping(tf.keras.callbacks.Callback):
             *(settings.log_interval, settings.eval_interval),
             *(settings.preview_interval, settings.checkpoint_interval),
         )
-        if any(map(self._is_due, intervals)) or self._stop_requested:
+        stops = self._group.agree_to_stop(self._stop_requested)
+        is_chief = self._group.is_chief
+        if is_chief and (any(map(self._is_due, intervals)) or stops):
             # Otherwise a part of it would be made again, where it was.
             self._folder.check_presence()
         if self._is_due(settings.log_interval) or self._is_due(settings.eval_interval):
             self._write_losses(losses)
         if self._is_due(settings.eval_interval):
             self._run_evaluation()
-        if self._is_due(settings.preview_interval):
+        if is_chief and self._is_due(settings.preview_interval):
             self._monitor.preview(self.model, self._step)
-        if self._is_due(settings.checkpoint_interval) or self._stop_requested:
+        if is_chief and (self._is_due(settings.checkpoint_interval) or stops):
             self._folder.resumable.save(
                 self._saved, self._step, settings.checkpoints_kept
             )
-        if self._stop_requested:
+        if stops:
             raise KeyboardInterrupt(
                 f"stopped after step {self._step} of {self._steps}; run the same "
                 "command again, without --restart, to resume"
@@ -128,7 +140,8 @@ class Housekeeping(tf.keras.callbacks.Callback):
             "learning_rate": float(rate),
         }
         count = steps * self._settings.batch_size
-        self._log.write("train", self._step, values, count, seconds)
+        if self._log:
+            self._log.write("train", self._step, values, count, seconds)
         self._logged_step, self._logged_time = self._step, now
         self.model.reset_metrics()
 
@@ -136,8 +149,14 @@ class Housekeeping(tf.keras.callbacks.Callback):
         start = time.time()
         seen = self._monitor.evaluate(self.model)
         self.model.reset_metrics()
-        count, seconds = self._monitor.count, time.time() - start
-        self._log.write("eval", self._step, seen.numbers, count, seconds)
+        if self._log:
+            seconds = time.time() - start
+            count = self._monitor.count
+            self._log.write("eval", self._step, seen.numbers, count, seconds)
+            self._report_evaluation(seen)
+        self._logged_time = time.time()
+
+    def _report_evaluation(self, seen: EvalNumbers) -> None:
         shown = dict(list(seen.numbers.items())[:_SHOWN_NUMBERS])
         logger.info(
             "%s step %d: %s", self._folder.stage, self._step, format_numbers(shown)
@@ -146,7 +165,6 @@ class Housekeeping(tf.keras.callbacks.Callback):
             logger.warning("warning: %s", seen.warning)
         if self._best and seen.score is not None:
             self._best.offer(self._step, seen.score)
-        self._logged_time = time.time()
 
     def _check_finite(self, losses: dict[str, float]) -> None:
         for name, value in losses.items():

@@ -8,8 +8,10 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import gin
 import tensorflow as tf
 
+import tfstyle
 from tfstyle.core.cli import UserError
 from tfstyle.core.paths import find_obstacle, quote
 from tfstyle.data import records
@@ -36,18 +38,22 @@ from tfstyle.runs.metrics_log import find_last_step
 from tfstyle.runs.trained_run import TrainedRun
 from tfstyle.training import finishing
 from tfstyle.training.settings import Paths, TrainSettings
+from tfstyle.training.workers.group import ALONE, Alone
 
 logger = logging.getLogger(__name__)
 
 
 @contextlib.contextmanager
 def open_earlier_stages(
-    spec: StageSpec, paths: Paths, dataset: records.Dataset
+    spec: StageSpec,
+    paths: Paths,
+    dataset: records.Dataset,
+    group: Alone = ALONE,
 ) -> Iterator[TrainedRun]:
     """Yield a run with all that a stage builds on.
 
     If `paths` allows unfinished stages, their weights of now become final, in a dry run
-    those of a temporary copy.
+    those of a temporary copy. Of a group of workers, the chief sees to that.
 
     Raises:
         UserError: an earlier stage is missing, outdated, or unfinished; with the
@@ -55,9 +61,10 @@ def open_earlier_stages(
     """
     unfinished = _list_unfinished(spec, paths, Collection.of_dataset(dataset))
     if not (unfinished and paths.dry_run):
-        for folder in unfinished:
+        for folder in unfinished if group.is_chief else []:
             with stage_lock(folder):
                 finishing.finish(folder, dataset)
+        group.meet()
         yield TrainedRun(paths.run_dir)
         return
     with tempfile.TemporaryDirectory(prefix="tfstyle-") as temporary:
@@ -139,6 +146,19 @@ def check_folders(run_dir: pathlib.Path, init_from: str | None) -> None:
         raise UserError(
             f"--init_from={init_from} is the run itself: choose another --run_dir"
         )
+
+
+def list_common(paths: Paths, dataset: records.Dataset) -> list[str]:
+    """List, a line each, what all workers that train together must agree on."""
+    flags = ("restart", "init_from", "allow_unfinished", "dry_run")
+    settings = gin.config_str().splitlines()
+    return [
+        f"tfstyle {tfstyle.__version__}, TensorFlow {tf.__version__}",
+        f"records {dataset.digest}",
+        f"{len(tf.config.list_physical_devices('GPU'))} GPUs",
+        *(f"--{name}={getattr(paths, name)}" for name in flags),
+        *(line for line in settings if line and not line.startswith("#")),
+    ]
 
 
 def list_dependents(folder: StageFolder) -> list[str]:

@@ -119,6 +119,8 @@ def _train_command(
         f"train.steps = {described.steps}",
         "train.epochs = None",
     ]
+    if described.strategy == "multi_worker":  # the others wait for no command
+        bindings.append('train.strategy = "mirrored"')
     return [
         *(sys.executable, "-m", "tfstyle.train"),
         f"--gin_file={keep_literal(folder.path / 'operative_config.gin')}",

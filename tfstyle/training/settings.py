@@ -60,7 +60,8 @@ class TrainSettings:
     # there are validation pictures that are not trained on and the stage keeps its
     # best.
     checkpoint: str | None = None
-    # "mirrored" (all GPUs, or the CPU), "multi_worker" (TF_CONFIG) or "one_device".
+    # "mirrored" (all GPUs, or the CPU), "one_device", or "multi_worker" (on several
+    # machines, which TF_CONFIG lists).
     strategy: Annotated[str, OneOf(STRATEGIES)] = "mirrored"
     precision: Annotated[str, OneOf(PRECISIONS)] = "float32"
     accumulation_steps: Count = 1  # parts of each batch, in turn, to save memory

@@ -5,10 +5,10 @@ import dataclasses
 import logging
 import pathlib
 import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import gin
+import numpy as np
 import tensorflow as tf
 
 from tfstyle.core import files
@@ -30,6 +30,7 @@ from tfstyle.training import devices, finishing, identity
 from tfstyle.training.callbacks import Housekeeping
 from tfstyle.training.monitoring import Monitor
 from tfstyle.training.settings import Paths, TrainSettings
+from tfstyle.training.workers.group import Alone
 
 logger = logging.getLogger(__name__)
 
@@ -65,8 +66,12 @@ def train(paths: Paths, settings: TrainSettings) -> None:
     dataset = records.read_dataset(paths.records_dir)
     input_pipeline.check_image_size(dataset, settings.image_size)
     keeps_best = settings.keeps_best(dataset)
-    with identity.open_earlier_stages(spec, paths, dataset) as run:
-        model = build_stage(settings, run, dataset)
+    with (
+        # Before TensorFlow computes anything.
+        devices.join_workers(settings, identity.list_common(paths, dataset)) as group,
+        identity.open_earlier_stages(spec, paths, dataset, group) as run,
+    ):
+        model = build_stage(settings, run, dataset, group.strategy)
         identity.check_pruning(spec, model)
         steps = settings.last_step(
             input_pipeline.steps_per_epoch(
@@ -85,27 +90,33 @@ def train(paths: Paths, settings: TrainSettings) -> None:
             model,
             description,
             keeps_best,
+            group,
         )
         training.check_initial_weights()
         if not paths.restart:
             training.folder.check_parts()
-        lock = (
-            contextlib.nullcontext() if paths.dry_run else stage_lock(training.folder)
-        )
+        writes = group.is_chief and not paths.dry_run
+        lock = stage_lock(training.folder) if writes else contextlib.nullcontext()
         with lock, input_pipeline.report_bad_records(lambda: dataset):
             training.prepare()
+            is_done = training.agree_on_start()
             if paths.dry_run:
                 training.log_plan()
-            elif training.is_done:
-                training.confirm()
-            else:
+            elif not is_done:
                 training.run_to_end()
+            elif group.is_chief:
+                training.confirm()
 
 
 def build_stage(
-    settings: TrainSettings, run: TrainedRun, dataset: records.Dataset
+    settings: TrainSettings,
+    run: TrainedRun,
+    dataset: records.Dataset,
+    strategy: tf.distribute.Strategy | None = None,
 ) -> Stage:
     """Build and compile a stage under its strategy, with its optimizers' variables.
+
+    `strategy` is that of the settings, if it was made before.
 
     Raises:
         UserError: if the settings do not fit each other.
@@ -114,7 +125,7 @@ def build_stage(
     if settings.deterministic:
         tf.config.experimental.enable_op_determinism()
     tf.keras.mixed_precision.set_global_policy(settings.precision)
-    strategy = devices.make_strategy(settings.strategy)
+    strategy = strategy or devices.make_strategy(settings.strategy)
     parts = strategy.num_replicas_in_sync * settings.accumulation_steps
     if settings.batch_size % parts:
         raise UserError(
@@ -163,6 +174,7 @@ class _Training:
     model: Stage  # built and compiled
     description: StageDescription  # for run.json
     keeps_best: bool  # the best weights are final, not the last
+    group: Alone  # of the workers that train together
     dependents: Sequence[str] = ()
     saved: tf.train.Checkpoint | None = None  # what is resumed from
 
@@ -202,7 +214,7 @@ class _Training:
             )
         elif self._other_run:  # before anything is deleted: it may be corrupt
             identity.initialize_from(model, self.description, self._other_run)
-        if self.paths.restart and not self.paths.dry_run:
+        if self.paths.restart and not self.paths.dry_run and self.group.is_chief:
             folder.remove()
         if resumable:
             prefix = folder.resumable.prefix(step)
@@ -213,6 +225,22 @@ class _Training:
             identity.initialize_from(model, self.description, self._other_run)
         if model.steps_done:
             self._resume_description()
+
+    def agree_on_start(self) -> bool:
+        """Return whether the chief finds the stage trained to its end.
+
+        Raises:
+            UserError: if it finds another step than this worker.
+        """
+        chiefs = self.group.meet(f"{self.model.steps_done} {self.is_done}")
+        step, is_done = chiefs.split()
+        if int(step) != self.model.steps_done:
+            raise UserError(
+                f"{self.folder.path} is at step {self.model.steps_done} here, but at "
+                f"step {step} where the chief is: all workers need the same --run_dir, "
+                "on a disk that they share"
+            )
+        return is_done == str(True)
 
     def confirm(self) -> None:
         """Report a stage that was trained before, and renew its pruning if needed."""
@@ -235,21 +263,26 @@ class _Training:
         settings, folder, model = self.settings, self.folder, self.model
         start_time, start = time.time(), model.steps_done
         steps = self.description.steps
+        is_chief = self.group.is_chief
         self.log_plan()
-        self._log_dependents()
-        folder.mark_unfinished()
-        folder.write(self.description)
-        _write_operative_config(folder)
+        if is_chief:
+            self._log_dependents()
+            folder.mark_unfinished()
+            folder.write(self.description)
+            _write_operative_config(folder)
         monitor = Monitor(self.run, folder.stage, self.dataset, settings.batch_size)
         housekeeping = Housekeeping(
-            folder, settings, model, steps, self.saved, monitor, self.keeps_best
+            *(folder, settings, model, steps, self.saved, monitor),
+            *(self.keeps_best, self.group),
         )
         housekeeping.listen_for_signals()
-        with _explain_failures(self.dataset, settings, folder):
+        with devices.explain_failures(self.dataset, settings, folder):
             if self.description.init_from and not start:
                 model.meet_artists(self._artist_means)
             with housekeeping.progress:  # closed before an error is shown
                 self._fit(housekeeping, steps)
+            if not is_chief:
+                return  # the chief finishes the stage
             _write_operative_config(folder)  # the pipeline's settings are in use now
             finishing.finish(folder, self.dataset, self._final_choice)
         folder.mark_finished(steps)
@@ -267,7 +300,9 @@ class _Training:
         return self.settings.checkpoint if self.keeps_best else "last"
 
     def log_plan(self) -> None:
-        """Log what will be trained, from the present step on."""
+        """Log what will be trained, from the present step on; the chief does."""
+        if not self.group.is_chief:
+            return
         settings, described = self.settings, self.description
         start = self.model.steps_done
         counts = "  ".join(
@@ -336,16 +371,18 @@ class _Training:
                 settings.seed,
                 start,
                 model.images_per_artist,
+                self.group.share,
             )
             model.fit(
-                batches,
+                self.group.distribute(batches),
                 steps_per_epoch=end - start,
                 verbose=0,
                 callbacks=[housekeeping],
             )
 
-    def _artist_means(self) -> Any:
-        return compute_artist_means(self.model.style_encoder, self.dataset)
+    def _artist_means(self) -> np.ndarray:
+        means = compute_artist_means(self.model.style_encoder, self.dataset)
+        return self.group.take_chiefs(means)
 
     def _log_dependents(self) -> None:
         if self.dependents:
@@ -362,29 +399,3 @@ def _log_lines(*lines: str) -> None:
 
 def _write_operative_config(folder: StageFolder) -> None:
     files.write_text(folder.path / "operative_config.gin", gin.operative_config_str())
-
-
-@contextlib.contextmanager
-def _explain_failures(
-    dataset: records.Dataset, settings: TrainSettings, folder: StageFolder
-) -> Iterator[None]:
-    """Name the setting or file behind TensorFlow's errors.
-
-    Raises:
-        UserError: for a full disk, exhausted memory, a corrupt record, or a stage
-            folder that has vanished.
-    """
-    try:
-        with input_pipeline.report_bad_records(lambda: dataset):
-            yield
-    except tf.errors.ResourceExhaustedError as error:
-        if "No space left" in str(error):
-            raise UserError(f"the disk is full: {error.message[:200]}") from error
-        raise UserError(
-            f"out of memory: lower train.batch_size={settings.batch_size}, or raise "
-            f"train.accumulation_steps={settings.accumulation_steps} (same result, "
-            "less memory)"
-        ) from error
-    except (OSError, tf.errors.OpError):
-        folder.check_presence()
-        raise

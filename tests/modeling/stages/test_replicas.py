@@ -1,11 +1,13 @@
 """Two replicas train like one: weights, statistics and moving averages.
 
 TensorFlow fixes its devices when it starts, so each case runs in a process of its own,
-which is this module:
+which is this module; in two of them, if the replicas are workers:
 
     python -m modeling.stages.test_replicas CASE REPLICAS WEIGHTS.npz [xla]
+    TF_CONFIG=.. python -m modeling.stages.test_replicas CASE 2 WEIGHTS.npz [xla]
 """
 
+import contextlib
 import json
 import os
 import sys
@@ -14,7 +16,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from helpers.commands import ROOT, read_output, run
+from helpers.commands import ROOT, read_output, run, run_workers
 from helpers.stages import (
     GAN_ADDITIONS,
     assert_trained_alike,
@@ -22,6 +24,8 @@ from helpers.stages import (
     fit,
     make_tiny_stage,
 )
+from tfstyle.training.workers import cluster
+from tfstyle.training.workers.group import ALONE, join
 
 STEPS = 3
 # The stage and the bindings of each case.
@@ -81,12 +85,26 @@ def test_xla_gives_the_weights_of_tensorflow_alone(case, replicas, tmp_path):
         assert other_losses[name] == pytest.approx(value, rel=1e-4, abs=1e-5), name
 
 
-def _train(folder, case, replicas, *options):
-    """Train in a process; return losses, and weights before and afterwards."""
-    path = folder / f"{replicas}{''.join(options)}.npz"
+@pytest.mark.slow
+@pytest.mark.parametrize("case", ["triplet", "gan with all additions"])
+def test_two_workers_give_the_weights_of_two_replicas(case, tmp_path):
+    (losses, before, after), (other_losses, _, other_after) = (
+        _train(tmp_path, case, 2, workers=workers) for workers in (1, 2)
+    )
+    assert_trained_alike(before, after, other_after)
+    for name, value in losses.items():
+        assert other_losses[name] == pytest.approx(value, rel=1e-4, abs=1e-5), name
+
+
+def _train(folder, case, replicas, *options, workers=1):
+    """Train in a process or several; return losses, weights before and afterwards."""
+    path = folder / f"{workers}-{replicas}{''.join(options)}.npz"
     command = [sys.executable, "-m", "modeling.stages.test_replicas"]
     arguments = (case, str(replicas), str(path), *options)
-    done = run(command, *arguments, cwd=ROOT / "tests", timeout=300)
+    if workers > 1:
+        done = run_workers([*command, *arguments], workers, cwd=ROOT / "tests")[0]
+    else:
+        done = run(command, *arguments, cwd=ROOT / "tests", timeout=300)
     report = json.loads(read_output(done).splitlines()[-1])
     assert report["replicas"] == replicas
     with np.load(path) as loaded:
@@ -112,26 +130,41 @@ def _take_presumed(weights):
 def _main(case: str, replicas: int, path: str, *options: str) -> None:
     # Code that XLA makes in a hurry is fast enough for a few steps.
     os.environ["XLA_FLAGS"] = "--xla_backend_optimization_level=0"
+    stage, bindings = CASES[case]
+    workers = os.environ.get(cluster.VARIABLE)
+    if workers:
+        joined = join(
+            cluster.read_cluster(workers), tf.distribute.MultiWorkerMirroredStrategy, []
+        )
+    else:
+        joined = contextlib.nullcontext(ALONE)
+    with joined as group:
+        strategy = group.strategy or _mirror(replicas)
+        model = make_tiny_stage(
+            stage,
+            *bindings,
+            strategy=strategy,
+            plain_steps=True,
+            with_xla="xla" in options,
+        )
+        before = copy_weights(model)
+        losses = fit(model, STEPS, group=group)
+        after = copy_weights(model)
+    assert model.steps_done == STEPS
+    if group.is_chief:
+        arrays = {f"before/{name}": value for name, value in before.items()}
+        arrays |= {f"after/{name}": value for name, value in after.items()}
+        np.savez(path, **arrays)
+    print(json.dumps({"replicas": strategy.num_replicas_in_sync, "losses": losses}))
+
+
+def _mirror(replicas: int) -> tf.distribute.Strategy:
+    """Make a strategy of logical CPUs."""
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(
         cpu, [tf.config.LogicalDeviceConfiguration()] * replicas
     )
-    strategy = tf.distribute.MirroredStrategy([f"CPU:{k}" for k in range(replicas)])
-    stage, bindings = CASES[case]
-    model = make_tiny_stage(
-        stage,
-        *bindings,
-        strategy=strategy,
-        plain_steps=True,
-        with_xla="xla" in options,
-    )
-    before = copy_weights(model)
-    losses = fit(model, STEPS)
-    assert model.steps_done == STEPS
-    arrays = {f"before/{name}": value for name, value in before.items()}
-    arrays |= {f"after/{name}": value for name, value in copy_weights(model).items()}
-    np.savez(path, **arrays)
-    print(json.dumps({"replicas": strategy.num_replicas_in_sync, "losses": losses}))
+    return tf.distribute.MirroredStrategy([f"CPU:{k}" for k in range(replicas)])
 
 
 if __name__ == "__main__":

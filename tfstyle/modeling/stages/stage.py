@@ -143,6 +143,8 @@ class Stage(tf.keras.Model, abc.ABC):
             name="step",
         )
         self._means: dict[str, tf.keras.metrics.Mean] = {}
+        # Each replica returns the means over all; Keras would add those of workers up.
+        self.distribute_reduction_method = "first"
 
     @property
     def objective(self) -> dict[str, Any]:
