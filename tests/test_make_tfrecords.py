@@ -363,7 +363,7 @@ def test_an_output_folder_that_is_a_file_is_named(few, tmp_path):
     (tmp_path / "out").write_text("")
     result = run(few, tmp_path / "out", *SMALL)
     assert result.returncode == 1
-    assert f"cannot write to {tmp_path}/out" in result.stderr
+    assert f"{tmp_path}/out is not a folder" in result.stderr
     assert "Traceback" not in result.stderr
 
 
