@@ -176,7 +176,7 @@ def test_the_command_writes_and_reports(tiny_run, pictures, tmp_path):
         ([], "either --input_dir or --records_dir"),
         (["--input_dir=a", "--records_dir=b"], "either --input_dir or --records_dir"),
         (["--input_dir=a", "--output=codes.txt"], ".npz or .csv file, got codes.txt"),
-        (["--input_dir=a", "--output=/dev/null/a.csv"], "check /dev/null"),
+        (["--input_dir=a", "--output=/dev/null/a.csv"], "/dev/null is not a folder"),
         (["--input_dir=a", "--output=/proc/new/a.csv"], "cannot be written"),
         (["--input_dir=a", f"--output=new/{'a' * 300}.csv"], "cannot be written"),
         (["--input_dir=a"], "--input_dir=a is not a folder"),
