@@ -263,9 +263,8 @@ class _Training:
         settings, folder, model = self.settings, self.folder, self.model
         start_time, start = time.time(), model.steps_done
         steps = self.description.steps
-        is_chief = self.group.is_chief
         self.log_plan()
-        if is_chief:
+        if self.group.is_chief:
             self._log_dependents()
             folder.mark_unfinished()
             folder.write(self.description)
@@ -281,7 +280,7 @@ class _Training:
                 model.meet_artists(self._artist_means)
             with housekeeping.progress:  # closed before an error is shown
                 self._fit(housekeeping, steps)
-            if not is_chief:
+            if not self.group.is_chief:
                 return  # the chief finishes the stage
             _write_operative_config(folder)  # the pipeline's settings are in use now
             finishing.finish(folder, self.dataset, self._final_choice)
