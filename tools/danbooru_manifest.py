@@ -216,7 +216,7 @@ def _match_artists(artists: Collection[str]) -> set[str]:
     )
     for note in excluded.notes:
         print(note)
-    return {spellings[names.from_path(name)] for name in excluded.folders}
+    return {spellings[name] for name in excluded.names}
 
 
 def _format_path(post: Post) -> str:

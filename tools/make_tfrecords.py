@@ -273,15 +273,14 @@ def _scan_folders(input_dir: str) -> Scan:
 def _scan_manifest(input_dir: str) -> Scan:
     """Find the works of a manifest; print its faulty rows."""
     entries, faults, ignored = manifests.read_manifest(FLAGS.manifest)
-    entries = manifests.follow_links(entries, input_dir)
-    readable = manifests.follow_links(
-        [fault.entry for fault in faults if fault.entry], input_dir
-    )
-    known = sorted(manifests.list_names([*entries, *readable]))
-    excluded = exclusions.exclude_names(
-        FLAGS.exclude_artists or [], known, FLAGS.allow_unmatched_exclusions
-    )
-    out = {name for name in known if names.to_path(name) in excluded.folders}
+    readable = [fault.entry for fault in faults if fault.entry]
+    lists = FLAGS.exclude_artists or []
+    if lists:
+        entries = manifests.follow_links(entries, input_dir)
+        readable = manifests.follow_links(readable, input_dir)
+    known = manifests.list_names([*entries, *readable])
+    excluded = exclusions.exclude_names(lists, known, FLAGS.allow_unmatched_exclusions)
+    out = excluded.names
     dropped = manifests.read_decisions(FLAGS.decisions) if FLAGS.decisions else set()
     unknown = dropped - {entry.key for entry in entries}
     # A row that cannot be used still tells of an excluded work.

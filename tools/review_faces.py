@@ -52,12 +52,13 @@ def main() -> None:
     manifest = pathlib.Path(_MANIFEST.value)
     entries, faults, _ = manifests.read_manifest(str(manifest))
     input_dir = _INPUT_DIR.value or str(manifest.parent)
-    entries = manifests.follow_links(entries, input_dir)
-    known = manifests.list_names(entries)
+    lists = _EXCLUDE.value or []
+    if lists:
+        entries = manifests.follow_links(entries, input_dir)
     excluded = exclusions.exclude_names(
-        _EXCLUDE.value or [], known, _ALLOW_UNMATCHED.value
+        lists, manifests.list_names(entries), _ALLOW_UNMATCHED.value
     )
-    out = {name for name in known if names.to_path(name) in excluded.folders}
+    out = excluded.names
     entries = [entry for entry in entries if not manifests.find_excluded(entry, out)]
     for note in excluded.notes:
         print(note)

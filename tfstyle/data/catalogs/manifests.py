@@ -201,7 +201,7 @@ def follow_links(entries: Iterable[Entry], input_dir: str) -> list[Entry]:
     These are folders below `input_dir`, or else the one that holds the picture.
     """
     root = os.path.realpath(input_dir)
-    real_folders: dict[str, str] = {}
+    real_folders: dict[str, tuple[str, ...]] = {}
     followed = []
     for entry in entries:
         path = os.path.join(root, names.to_path(entry.path))  # noqa: PTH118
@@ -209,15 +209,20 @@ def follow_links(entries: Iterable[Entry], input_dir: str) -> list[Entry]:
             path = os.path.realpath(path)
         folder = os.path.dirname(path)  # noqa: PTH120
         if folder not in real_folders:
-            real_folders[folder] = os.path.realpath(folder)
-        real = pathlib.PurePath(real_folders[folder])
-        parts = real.relative_to(root).parts if real.is_relative_to(root) else ()
-        shown = tuple(map(names.from_path, parts or real.parts[-1:]))
-        written = _split_folders(entry.path)
-        if real != pathlib.PurePath(root) and not set(shown).issubset(written):
+            real_folders[folder] = _list_real_folders(folder, root)
+        shown = real_folders[folder]
+        if not set(shown).issubset(_split_folders(entry.path)):
             entry = dataclasses.replace(entry, linked_folders=shown)
         followed.append(entry)
     return followed
+
+
+def _list_real_folders(folder: str, root: str) -> tuple[str, ...]:
+    """Return the real names of a folder below `root`, else the last of its names."""
+    real = pathlib.PurePath(os.path.realpath(folder))
+    inside = real.is_relative_to(root)
+    parts = real.relative_to(root).parts if inside else real.parts[-1:]
+    return tuple(map(names.from_path, parts))
 
 
 def list_names(entries: Iterable[Entry]) -> set[str]:

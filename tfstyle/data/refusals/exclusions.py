@@ -42,6 +42,11 @@ class Exclusions:
     notes: tuple[str, ...] = ()
     keys: frozenset[str] = frozenset()
 
+    @property
+    def names(self) -> frozenset[str]:
+        """The folders' names as text, as a manifest spells its artists."""
+        return frozenset(map(names.from_path, self.folders))
+
 
 def define_flags() -> tuple[flags.FlagHolder, flags.FlagHolder]:
     """Define --exclude_artists and --allow_unmatched_exclusions for a tool."""

@@ -86,7 +86,7 @@ class BatchDraws:
 
 
 def _is_spread(indices: tf.Tensor, share: float) -> tf.Tensor:
-    """Tell which of the float32 indices 0, 1, 2.. are in an evenly spread share."""
+    """Return for each float32 index whether it is in an evenly spread share."""
     return tf.floor((indices + 1) * share) > tf.floor(indices * share)
 
 
